@@ -1,0 +1,62 @@
+package report
+
+import (
+	"errors"
+	"time"
+)
+
+// Reason classes a failure. The set is closed: it labels metrics, and it
+// decides whether trying again can help.
+type Reason string
+
+const (
+	// ReasonUnauthorized: the registry refused the credentials in use.
+	ReasonUnauthorized Reason = "unauthorized"
+	// ReasonNotFound: there is no such image.
+	ReasonNotFound Reason = "not_found"
+	// ReasonUnsupported: not a container image, or none of the platforms asked for.
+	ReasonUnsupported Reason = "unsupported"
+	// ReasonTooLarge: the image is over one of the scanner's limits.
+	ReasonTooLarge Reason = "too_large"
+	// ReasonTimeout: the work did not end within its deadline.
+	ReasonTimeout Reason = "timeout"
+	// ReasonUnavailable: a registry or scanner cannot be reached, is overloaded,
+	// or answers with a server error. The only reason worth an early retry.
+	ReasonUnavailable Reason = "unavailable"
+	// ReasonDatabase: the scanner has no usable vulnerability database.
+	ReasonDatabase Reason = "database"
+	// ReasonInternal: anything else.
+	ReasonInternal Reason = "internal"
+)
+
+// Failure is the error by which registries and scanners say why an image has
+// no report. Message is one sentence for a Pod's author; Err is the cause for
+// the log and may be nil.
+type Failure struct {
+	Reason  Reason
+	Message string
+	// RetryAfter is how long the other side asked to be left alone, or zero.
+	RetryAfter time.Duration
+	Err        error
+}
+
+// Error returns the sentence for the Pod's author.
+func (f *Failure) Error() string { return f.Message }
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Transient reports whether the same attempt may succeed soon although nothing
+// about the image changes.
+func (f *Failure) Transient() bool {
+	return f.Reason == ReasonUnavailable || f.Reason == ReasonDatabase
+}
+
+// FailureOf returns err as a Failure. An error that is none becomes an
+// internal one with the same text.
+func FailureOf(err error) *Failure {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f
+	}
+	return &Failure{Reason: ReasonInternal, Message: err.Error(), Err: err}
+}

@@ -1,0 +1,79 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Vulnerability is one finding in one package, in the same shape whatever
+// scanner found it.
+type Vulnerability struct {
+	// ID is the advisory's identifier: CVE-..., GHSA-..., DLA-...
+	ID string
+	// Aliases are other identifiers of the same flaw.
+	Aliases []string `json:",omitempty"`
+	Package string
+	// Installed is the version found in the image.
+	Installed string
+	// Fixed is the version that has the fix; empty when there is none.
+	Fixed    string
+	Severity Severity
+	// Published is when the advisory was made public, zero when not known.
+	Published   time.Time `json:",omitzero"`
+	Description string    `json:",omitempty"`
+	Links       []string  `json:",omitempty"`
+}
+
+// Judgement is the verdict of a scanner that judges by a policy of its own
+// (Anchore, Sysdig). Scanners that only list findings leave it empty.
+type Judgement string
+
+// The judgements.
+const (
+	JudgementNone Judgement = ""
+	JudgementPass Judgement = "pass"
+	JudgementFail Judgement = "fail"
+)
+
+// Scan is the outcome of one finished scan of one image manifest. It is what
+// the store keeps: facts, never a verdict, so that a change of the verdict's
+// configuration counts at once for images scanned long ago.
+type Scan struct {
+	// Scanner names who scanned, with its version: "Grype 0.120.1".
+	Scanner string
+	// ScannedAt is when the scan ended.
+	ScannedAt time.Time
+	// DatabaseBuiltAt is the age of the vulnerability data, zero when unknown.
+	DatabaseBuiltAt time.Time `json:",omitzero"`
+	// Judgement is the scanner's own verdict, if it makes one.
+	Judgement Judgement `json:",omitempty"`
+	// Vulnerabilities is sorted by SortVulnerabilities.
+	Vulnerabilities []Vulnerability `json:",omitempty"`
+	// Inner is the scanner's own report object, passed on untouched as
+	// InnerReport.
+	Inner json.RawMessage `json:",omitempty"`
+}
+
+// SortVulnerabilities puts the worst first: by severity, then those that have
+// a fix, then by identifier, package and version, so that equal scans read
+// alike and a list that must be cut loses what matters least.
+func SortVulnerabilities(v []Vulnerability) {
+	slices.SortStableFunc(v, func(a, b Vulnerability) int {
+		return cmp.Or(
+			cmp.Compare(b.Severity, a.Severity),
+			cmp.Compare(fixRank(a), fixRank(b)),
+			cmp.Compare(a.ID, b.ID),
+			cmp.Compare(a.Package, b.Package),
+			cmp.Compare(a.Installed, b.Installed),
+		)
+	})
+}
+
+func fixRank(v Vulnerability) int {
+	if v.Fixed != "" {
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,99 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Severity ranks a finding. The zero value is SeverityUnknown, and a greater
+// value is worse. Its JSON form is the spelling of the Harbor Pluggable
+// Scanner API: Unknown, Negligible, Low, Medium, High, Critical.
+type Severity int
+
+// The severities, least severe first.
+const (
+	SeverityUnknown Severity = iota
+	SeverityNegligible
+	SeverityLow
+	SeverityMedium
+	SeverityHigh
+	SeverityCritical
+)
+
+func severityNames() [6]string {
+	return [...]string{"Unknown", "Negligible", "Low", "Medium", "High", "Critical"}
+}
+
+// Severities returns all severities, worst first.
+func Severities() []Severity {
+	return []Severity{SeverityCritical, SeverityHigh, SeverityMedium, SeverityLow, SeverityNegligible, SeverityUnknown}
+}
+
+// ParseSeverity reads a severity in any letter case.
+func ParseSeverity(s string) (Severity, error) {
+	for i, name := range severityNames() {
+		if strings.EqualFold(name, s) {
+			return Severity(i), nil
+		}
+	}
+	return SeverityUnknown, fmt.Errorf("severity %q is not one of Critical, High, Medium, Low, Negligible, Unknown", s)
+}
+
+// String returns the spelling used in reports.
+func (s Severity) String() string {
+	names := severityNames()
+	if s < 0 || int(s) >= len(names) {
+		return names[SeverityUnknown]
+	}
+	return names[s]
+}
+
+// MarshalText writes the spelling used in reports.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a severity strictly: it is how configuration is read.
+// Scanners' own spellings go through ParseSeverity, where the caller decides
+// what an unknown word means.
+func (s *Severity) UnmarshalText(b []byte) error {
+	v, err := ParseSeverity(string(b))
+	if err != nil {
+		return err
+	}
+	*s = v
+	return nil
+}
+
+// Counts holds a number for each severity. Its JSON form is an object that
+// always has all six keys, so that a policy may read any of them unguarded.
+type Counts [6]int
+
+// Of returns the number for one severity.
+func (c Counts) Of(s Severity) int { return c[s] }
+
+// MarshalJSON writes {"Critical":n,...,"Unknown":n}.
+func (c Counts) MarshalJSON() ([]byte, error) {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, s := range Severities() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%q:%d", s, c[s])
+	}
+	b.WriteByte('}')
+	return []byte(b.String()), nil
+}
+
+// UnmarshalJSON reads the form that MarshalJSON writes; a missing key is zero.
+func (c *Counts) UnmarshalJSON(b []byte) error {
+	var m map[Severity]int
+	if err := json.Unmarshal(b, &m); err != nil {
+		return fmt.Errorf("reading counts by severity: %w", err)
+	}
+	*c = Counts{}
+	for s, n := range m {
+		c[s] = n
+	}
+	return nil
+}

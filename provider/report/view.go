@@ -1,0 +1,133 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// View selects how much of a report an answer carries.
+type View string
+
+const (
+	// ViewSummary is at most MaxSummaryBytes whatever the image: the default.
+	ViewSummary View = "summary"
+	// ViewFindings adds the list of vulnerabilities.
+	ViewFindings View = "findings"
+	// ViewFull adds the scanner's own report as well.
+	ViewFull View = "full"
+)
+
+// ParseView reads a view; empty means ViewSummary.
+func ParseView(s string) (View, error) {
+	switch v := View(s); v {
+	case "":
+		return ViewSummary, nil
+	case ViewSummary, ViewFindings, ViewFull:
+		return v, nil
+	}
+	return "", fmt.Errorf("view %q is not one of %s, %s, %s", s, ViewSummary, ViewFindings, ViewFull)
+}
+
+// MaxSummaryBytes bounds the JSON form of a report in the summary view.
+const MaxSummaryBytes = 4096
+
+// Scanners pass on what an image's author wrote (package names, versions), so
+// every string that reaches a message or a summary is bounded.
+const (
+	maxID      = 64
+	maxPackage = 128
+	maxVersion = 64
+	maxMessage = 512
+)
+
+// Render fills in the parts of r that view asks for from scan and keeps its
+// JSON form within maxBytes (for ViewSummary: MaxSummaryBytes). What does not
+// fit goes in this order: the scanner's own report, then findings from the
+// least severe end; Truncated and Message say so.
+func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, error) {
+	r.Message = clean(r.Message, maxMessage)
+	if scan == nil {
+		return r, nil
+	}
+	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
+	r.Summary = Summarize(scan.Vulnerabilities)
+	if view == ViewSummary || view == "" {
+		return fitSummary(r)
+	}
+	return fitFindings(r, scan, view, maxBytes)
+}
+
+func fitSummary(r ScanReport) (ScanReport, error) {
+	for {
+		n, err := size(r)
+		if err != nil || n <= MaxSummaryBytes || len(r.Summary.Worst) == 0 {
+			return r, err
+		}
+		last := len(r.Summary.Worst) - 1
+		r.Summary.Worst, r.Summary.Omitted = r.Summary.Worst[:last], r.Summary.Omitted+1
+	}
+}
+
+func fitFindings(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, error) {
+	base, err := size(r)
+	if err != nil {
+		return r, err
+	}
+	// Room for the field names, the Truncated flag and the note in Message.
+	const overhead = 256
+	room := maxBytes - base - overhead
+	kept := 0
+	for _, v := range scan.Vulnerabilities {
+		n, err := size(v)
+		if err != nil {
+			return r, err
+		}
+		if room -= n + 1; room < 0 {
+			break
+		}
+		kept++
+	}
+	r.Vulnerabilities = scan.Vulnerabilities[:kept]
+	if kept < len(scan.Vulnerabilities) {
+		return truncated(r, fmt.Sprintf("report cut to its %d worst of %d findings", kept, len(scan.Vulnerabilities))), nil
+	}
+	if view == ViewFull && len(scan.Inner) > 0 {
+		if len(scan.Inner) > room {
+			return truncated(r, fmt.Sprintf("the scanner's own report of %d bytes is over the limit and left out", len(scan.Inner))), nil
+		}
+		r.InnerReport = scan.Inner
+	}
+	return r, nil
+}
+
+func truncated(r ScanReport, note string) ScanReport {
+	r.Truncated = true
+	r.Message = strings.TrimPrefix(r.Message+" ("+note+")", " ")
+	return r
+}
+
+func size(v any) (int, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return 0, fmt.Errorf("measuring a report: %w", err)
+	}
+	return len(b), nil
+}
+
+// clean cuts s to at most n bytes and replaces what is not printable: such
+// characters would grow sixfold in JSON and could forge log lines.
+func clean(s string, n int) string {
+	if len(s) > n {
+		const ellipsis = "..."
+		s = strings.ToValidUTF8(s[:n-len(ellipsis)], "") + ellipsis
+	}
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

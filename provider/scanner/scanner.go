@@ -1,0 +1,27 @@
+// Package scanner says what a scanner backend is asked. The backends are in
+// the folders below; what they answer is a report.Scan, and the errors they
+// return are report.Failures, so that the scan service never has to know which
+// backend it talks to.
+package scanner
+
+// Image is one image manifest to scan. An index is never handed to a scanner:
+// backends disagree about which of its platforms they would pick.
+type Image struct {
+	// Registry is the base URL of the registry with its scheme:
+	// https://index.docker.io or http://127.0.0.1:5000.
+	Registry string
+	// Repository is the path within the registry: library/nginx.
+	Repository string
+	// Digest of the manifest: sha256:...
+	Digest string
+	// Tag the digest was resolved from; empty when the Pod named a digest.
+	Tag string
+	// MediaType of the manifest.
+	MediaType string
+	// Platform is os/arch[/variant] when the manifest came out of an index.
+	Platform string
+	// Authorization is the value of the HTTP Authorization header that opens
+	// the registry ("Basic ...", "Bearer ..."), or empty for anonymous access.
+	// It is a secret: it is never logged and never stored.
+	Authorization string
+}

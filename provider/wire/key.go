@@ -1,0 +1,124 @@
+package wire
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Key is one parsed key of a ProviderRequest: an image reference as the Pod
+// wrote it, optionally followed by "?" and URL-encoded context. A reference
+// cannot contain "?", so a bare reference is a key and anybody's template may
+// send one.
+type Key struct {
+	// Reference is the part before "?", as written.
+	Reference string
+	// Namespace, ServiceAccount and PullSecrets (names of Secrets in
+	// Namespace) are whose credentials open the image.
+	Namespace      string
+	ServiceAccount string
+	PullSecrets    []string
+	// Platform is os/arch[/variant], or empty: the provider chooses.
+	Platform string
+	// View is how much of the report is wanted.
+	View report.View
+}
+
+// The names of a key's parameters.
+const (
+	paramNamespace      = "namespace"
+	paramServiceAccount = "serviceAccount"
+	paramPullSecret     = "pullSecret"
+	paramPlatform       = "platform"
+	paramView           = "view"
+)
+
+// ParseKey reads a key. Its errors are sentences for the author of the Pod or
+// of the template: an invalid reference, an unknown or repeated parameter, an
+// invalid value. A parameter is never ignored, for a misspelled "namespace"
+// would silently use other credentials.
+func ParseKey(s string) (Key, error) {
+	ref, query, _ := strings.Cut(s, "?")
+	k := Key{Reference: ref, View: report.ViewSummary}
+	if _, err := name.ParseReference(ref); err != nil {
+		return k, fmt.Errorf("invalid image reference %q: %w", ref, err)
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return k, fmt.Errorf("invalid parameters of image reference %q: %w", ref, err)
+	}
+	for param, vs := range values {
+		if err := k.set(param, vs); err != nil {
+			return k, fmt.Errorf("image reference %q: %w", ref, err)
+		}
+	}
+	if k.Namespace == "" && (k.ServiceAccount != "" || len(k.PullSecrets) > 0) {
+		return k, fmt.Errorf("image reference %q: %s and %s need a %s", ref, paramServiceAccount, paramPullSecret, paramNamespace)
+	}
+	return k, nil
+}
+
+func (k *Key) set(param string, vs []string) error {
+	if param == paramPullSecret {
+		for _, v := range vs {
+			if v != "" {
+				k.PullSecrets = append(k.PullSecrets, v)
+			}
+		}
+		return nil
+	}
+	if len(vs) != 1 {
+		return fmt.Errorf("parameter %q is given %d times", param, len(vs))
+	}
+	v := vs[0]
+	switch param {
+	case paramNamespace:
+		k.Namespace = v
+	case paramServiceAccount:
+		k.ServiceAccount = v
+	case paramPlatform:
+		if _, err := v1.ParsePlatform(v); err != nil {
+			return fmt.Errorf("parameter %q: %w", param, err)
+		}
+		k.Platform = v
+	case paramView:
+		view, err := report.ParseView(v)
+		if err != nil {
+			return fmt.Errorf("parameter %q: %w", param, err)
+		}
+		k.View = view
+	default:
+		return fmt.Errorf("unknown parameter %q", param)
+	}
+	return nil
+}
+
+// String returns the key in its one canonical form, the bare reference when
+// there is no context. ParseKey(k.String()) is k.
+func (k Key) String() string {
+	q := url.Values{}
+	for param, v := range map[string]string{
+		paramNamespace:      k.Namespace,
+		paramServiceAccount: k.ServiceAccount,
+		paramPlatform:       k.Platform,
+	} {
+		if v != "" {
+			q.Set(param, v)
+		}
+	}
+	for _, s := range k.PullSecrets {
+		q.Add(paramPullSecret, s)
+	}
+	if k.View != "" && k.View != report.ViewSummary {
+		q.Set(paramView, string(k.View))
+	}
+	if len(q) == 0 {
+		return k.Reference
+	}
+	return k.Reference + "?" + q.Encode()
+}
