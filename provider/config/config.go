@@ -1,0 +1,242 @@
+// Package config is the provider's configuration: one YAML file, every field
+// with a default, checked as a whole at start so that a mistake is an error
+// that names its field and never a surprise at the first Pod.
+package config
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Config is the whole file. Durations are written as Go writes them: 800ms,
+// 10s, 1h30m.
+type Config struct {
+	// DataDir holds what the provider makes itself: certificates where none
+	// are configured and the bundled worker's cache. Empty means a folder
+	// named imagegate in the user's cache directory.
+	DataDir  string   `json:"dataDir,omitempty"`
+	Server   Server   `json:"server"`
+	Registry Registry `json:"registry"`
+	Scan     Scan     `json:"scan"`
+	Scanner  Scanner  `json:"scanner"`
+	Store    Store    `json:"store"`
+	Verdict  Verdict  `json:"verdict"`
+	Log      Log      `json:"log"`
+}
+
+// Server is the HTTPS side.
+type Server struct {
+	// Listen is host:port.
+	Listen string `json:"listen"`
+	TLS    TLS    `json:"tls"`
+	// Budget is the time within which every key of a request is answered. It
+	// must fit into the Provider object's timeout.
+	Budget metav1.Duration `json:"budget"`
+	// MaxWait caps the longer wait that the mutator may ask for.
+	MaxWait metav1.Duration `json:"maxWait"`
+	// Concurrency bounds the requests under way at once.
+	Concurrency int    `json:"concurrency"`
+	Limits      Limits `json:"limits"`
+}
+
+// TLS names the server's certificate and whose clients it serves.
+type TLS struct {
+	// CertFile and KeyFile are PEM. Without them the provider makes a CA and
+	// certificates of its own in DataDir.
+	CertFile string `json:"certFile,omitempty"`
+	KeyFile  string `json:"keyFile,omitempty"`
+	// ClientCAFile is the PEM bundle that client certificates must verify
+	// against: Gatekeeper's CA and the mutator's.
+	ClientCAFile string     `json:"clientCAFile,omitempty"`
+	ClientAuth   ClientAuth `json:"clientAuth"`
+}
+
+// ClientAuth says whether clients need a certificate.
+type ClientAuth string
+
+// The settings of ClientAuth.
+const (
+	ClientAuthRequire ClientAuth = "require"
+	ClientAuthOff     ClientAuth = "off"
+)
+
+// Limits bounds one request.
+type Limits struct {
+	BodyBytes int64 `json:"bodyBytes"`
+	Keys      int   `json:"keys"`
+	KeyBytes  int   `json:"keyBytes"`
+	// FullViewBytes bounds a report in the findings and full views.
+	FullViewBytes int `json:"fullViewBytes"`
+}
+
+// Registry is how images are looked up.
+type Registry struct {
+	// DockerConfig is a docker config.json with the provider's own credentials.
+	DockerConfig string `json:"dockerConfig,omitempty"`
+	// Insecure lists the registries, as host:port, that are spoken to in plain
+	// HTTP. All others are HTTPS, loopback included.
+	Insecure []string `json:"insecure,omitempty"`
+	// CAFile is a PEM bundle trusted beside the system's for registries.
+	CAFile string `json:"caFile,omitempty"`
+	// TagTTL is how long a tag's digest is remembered.
+	TagTTL metav1.Duration `json:"tagTTL"`
+	// AccessTTL is how long a proof of pull access counts.
+	AccessTTL metav1.Duration `json:"accessTTL"`
+	// Timeout bounds one look-up.
+	Timeout metav1.Duration `json:"timeout"`
+	// Platforms are judged of an index when the key names none; the worst
+	// verdict of those present counts.
+	Platforms   []string    `json:"platforms"`
+	PullSecrets PullSecrets `json:"pullSecrets"`
+}
+
+// PullSecrets lets keys name credentials in the cluster.
+type PullSecrets struct {
+	// Enabled makes the provider read the Secrets and ServiceAccounts that keys
+	// name. It needs RBAC to get them.
+	Enabled bool `json:"enabled"`
+	// Kubeconfig is empty inside a cluster.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+}
+
+// Scan bounds the scans.
+type Scan struct {
+	Workers  int             `json:"workers"`
+	Queue    int             `json:"queue"`
+	Deadline metav1.Duration `json:"deadline"`
+	Attempts int             `json:"attempts"`
+	Backoff  Backoff         `json:"backoff"`
+	Negative Negative        `json:"negative"`
+}
+
+// Backoff is the pause between attempts of one scan.
+type Backoff struct {
+	Initial metav1.Duration `json:"initial"`
+	Max     metav1.Duration `json:"max"`
+}
+
+// Negative is how long failures are remembered.
+type Negative struct {
+	Transient metav1.Duration `json:"transient"`
+	Initial   metav1.Duration `json:"initial"`
+	Max       metav1.Duration `json:"max"`
+}
+
+// Scanner chooses the backend. With no Harbor URL the bundled worker is started
+// as a child process.
+type Scanner struct {
+	Harbor  Harbor  `json:"harbor"`
+	Bundled Bundled `json:"bundled"`
+}
+
+// Harbor is an adapter of the Harbor Pluggable Scanner API.
+type Harbor struct {
+	URL string `json:"url,omitempty"`
+	// TokenFile holds the adapter's bearer token.
+	TokenFile    string          `json:"tokenFile,omitempty"`
+	CAFile       string          `json:"caFile,omitempty"`
+	PollInterval metav1.Duration `json:"pollInterval"`
+}
+
+// Bundled is the worker that comes with imagegate.
+type Bundled struct {
+	// Path of its binary; empty looks beside the provider and in PATH.
+	Path string `json:"path,omitempty"`
+	// CacheDir is empty for a folder in DataDir.
+	CacheDir string `json:"cacheDir,omitempty"`
+	// Database is how the worker gets its vulnerability data.
+	Database Database `json:"database"`
+}
+
+// Database says where vulnerability data comes from.
+type Database string
+
+// The settings of Database.
+const (
+	// DatabaseUpdate downloads Grype's public database and keeps it current.
+	DatabaseUpdate Database = "update"
+	// DatabaseSample is a small database of a few published advisories, for
+	// demonstrations only: it knows almost nothing.
+	DatabaseSample Database = "sample"
+)
+
+// Store bounds the reports kept in memory.
+type Store struct {
+	Memory Memory `json:"memory"`
+}
+
+// Memory bounds the reports kept in memory.
+type Memory struct {
+	Reports int   `json:"reports"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Verdict judges the findings of scanners without a policy of their own.
+type Verdict struct {
+	SeverityThreshold report.Severity `json:"severityThreshold"`
+	OnlyFixed         bool            `json:"onlyFixed"`
+}
+
+// Log is what is written to standard error.
+type Log struct {
+	Level  string `json:"level"`
+	Format string `json:"format"`
+	// Verbose logs each request and answer whole.
+	Verbose bool `json:"verbose"`
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+	return Config{
+		Server: Server{
+			Listen:      "127.0.0.1:8443",
+			TLS:         TLS{ClientAuth: ClientAuthRequire},
+			Budget:      d(800 * time.Millisecond),
+			MaxWait:     d(25 * time.Second),
+			Concurrency: 512,
+			Limits:      Limits{BodyBytes: 1 << 20, Keys: 256, KeyBytes: 2048, FullViewBytes: 1 << 20},
+		},
+		Registry: Registry{
+			TagTTL:    d(15 * time.Second),
+			AccessTTL: d(5 * time.Minute),
+			Timeout:   d(10 * time.Second),
+			Platforms: []string{"linux/amd64", "linux/arm64"},
+		},
+		Scan: Scan{
+			Workers:  4,
+			Queue:    1000,
+			Deadline: d(10 * time.Minute),
+			Attempts: 3,
+			Backoff:  Backoff{Initial: d(500 * time.Millisecond), Max: d(10 * time.Second)},
+			Negative: Negative{Transient: d(5 * time.Second), Initial: d(30 * time.Second), Max: d(30 * time.Minute)},
+		},
+		Scanner: Scanner{
+			Harbor:  Harbor{PollInterval: d(500 * time.Millisecond)},
+			Bundled: Bundled{Database: DatabaseUpdate},
+		},
+		Store:   Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20}},
+		Verdict: Verdict{SeverityThreshold: report.SeverityHigh},
+		Log:     Log{Level: "info", Format: "json"},
+	}
+}
+
+// Read returns the file at path over the defaults. A field that does not exist
+// is an error, since a misspelled setting would silently be the default.
+func Read(path string) (Config, error) {
+	c := Default()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(b, &c); err != nil {
+		return c, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,118 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+func load(t *testing.T, file string, env map[string]string, args ...string) (config.Config, error) {
+	t.Helper()
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(fs)
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--config", path)
+	}
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(fs, func(k string) (string, bool) { v, ok := env[k]; return v, ok })
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	c, err := load(t, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Verdict.SeverityThreshold != report.SeverityHigh || c.Server.TLS.ClientAuth != config.ClientAuthRequire {
+		t.Errorf("defaults are not fail-closed: %+v", c)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	const file = `
+server: {listen: "127.0.0.1:1", budget: 100ms}
+registry: {insecure: ["file:5000"]}
+verdict: {severityThreshold: low}
+`
+	env := map[string]string{
+		"IMAGEGATE_BUDGET":              "200ms",
+		"IMAGEGATE_INSECURE_REGISTRIES": "env:5000,other:5000",
+		"IMAGEGATE_SEVERITY_THRESHOLD":  "medium",
+	}
+	c, err := load(t, file, env, "--severity-threshold", "critical", "--only-fixed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Server.Listen != "127.0.0.1:1" {
+		t.Errorf("listen = %q, want the file's", c.Server.Listen)
+	}
+	if c.Server.Budget.Duration != 200*time.Millisecond {
+		t.Errorf("budget = %s, want the environment's", c.Server.Budget.Duration)
+	}
+	if got := strings.Join(c.Registry.Insecure, " "); got != "env:5000 other:5000" {
+		t.Errorf("insecure = %q, want the environment's", got)
+	}
+	if c.Verdict.SeverityThreshold != report.SeverityCritical || !c.Verdict.OnlyFixed {
+		t.Errorf("verdict = %+v, want the flags'", c.Verdict)
+	}
+	c, err = load(t, file, env, "--insecure-registries", "flag:1", "--insecure-registries", "flag:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.Registry.Insecure, " "); got != "flag:1 flag:2" {
+		t.Errorf("insecure = %q, want the flags'", got)
+	}
+}
+
+func TestErrorsNameTheField(t *testing.T) {
+	for _, tc := range []struct{ name, file, want string }{
+		{"unknown field", "server: {lisen: x}", `unknown field "server.lisen"`},
+		{"wrong type", "scan: {workers: many}", "workers"},
+		{"duplicate", "log: {level: info}\nlog: {level: debug}", `"log" already set`},
+		{"listen", "server: {listen: nowhere}", "server.listen"},
+		{"budget", "server: {budget: 31s}", "server.budget"},
+		{"zero", "server: {budget: 0s}", "server.budget"},
+		{"max wait", "server: {maxWait: 1m}", "server.maxWait"},
+		{"half a key pair", "server: {tls: {certFile: config_test.go, clientCAFile: config_test.go}}", "server.tls"},
+		{"no client CA", "server: {tls: {certFile: config_test.go, keyFile: config_test.go}}", "server.tls.clientCAFile"},
+		{"missing file", "registry: {dockerConfig: /does/not/exist}", "registry.dockerConfig"},
+		{"client auth", "server: {tls: {clientAuth: maybe}}", "server.tls.clientAuth"},
+		{"registry with scheme", `registry: {insecure: ["http://a:5000"]}`, "registry.insecure[0]"},
+		{"platform", `registry: {platforms: [linux]}`, "registry.platforms[0]"},
+		{"no platform", `registry: {platforms: []}`, "registry.platforms"},
+		{"backoff", "scan: {backoff: {initial: 2s, max: 1s}}", "scan.backoff.max"},
+		{"negative workers", "scan: {workers: -1}", "scan.workers"},
+		{"scanner URL", "scanner: {harbor: {url: 127.0.0.1:8081}}", "scanner.harbor.url"},
+		{"database", "scanner: {bundled: {database: none}}", "scanner.bundled.database"},
+		{"severity", "verdict: {severityThreshold: bad}", "is not one of Critical"},
+		{"log level", "log: {level: loud}", "log.level"},
+		{"view limit", "server: {limits: {fullViewBytes: 100}}", "server.limits.fullViewBytes"},
+		{"memory", "store: {memory: {reports: 0}}", "store.memory.reports"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := load(t, tc.file, nil)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v does not name %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestBadEnvironmentNamesTheVariable(t *testing.T) {
+	_, err := load(t, "", map[string]string{"IMAGEGATE_BUDGET": "soon"})
+	if err == nil || !strings.Contains(err.Error(), "IMAGEGATE_BUDGET") {
+		t.Errorf("error %v does not name the variable", err)
+	}
+}

@@ -1,0 +1,106 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// EnvPrefix precedes a flag's name in the environment: --tls-cert is also
+// IMAGEGATE_TLS_CERT.
+const EnvPrefix = "IMAGEGATE_"
+
+const configFlag = "config"
+
+// AddFlags adds --config and the flags that override single fields of it.
+func AddFlags(fs *pflag.FlagSet) {
+	fs.String(configFlag, "", "configuration file (YAML)")
+	c := Default()
+	bind(fs, &c)
+}
+
+// Load returns the configuration: the defaults, over them the file that
+// --config names, over it the environment, over all the flags that were given.
+// The result is validated.
+func Load(flags *pflag.FlagSet, env func(string) (string, bool)) (Config, error) {
+	c := Default()
+	path, err := flags.GetString(configFlag)
+	if err != nil {
+		return c, err
+	}
+	if path == "" {
+		path, _ = env(envName(configFlag))
+	}
+	if path != "" {
+		if c, err = Read(path); err != nil {
+			return c, err
+		}
+	}
+	if err := override(&c, flags, env); err != nil {
+		return c, err
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("invalid configuration: %w", err)
+	}
+	return c, nil
+}
+
+// override writes environment variables and given flags into c, through a
+// second set of the same flags whose values are c's own fields.
+func override(c *Config, given *pflag.FlagSet, env func(string) (string, bool)) error {
+	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
+	bind(fields, c)
+	var errs []error
+	fields.VisitAll(func(f *pflag.Flag) {
+		source, name := given.Lookup(f.Name), envName(f.Name)
+		var err error
+		if source != nil && source.Changed {
+			if list, ok := source.Value.(pflag.SliceValue); ok {
+				err = f.Value.(pflag.SliceValue).Replace(list.GetSlice())
+			} else {
+				err = f.Value.Set(source.Value.String())
+			}
+			name = "--" + f.Name
+		} else if v, ok := env(name); ok {
+			err = f.Value.Set(v)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func envName(flag string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// bind declares each flag with its field in c as storage and the field's value
+// as default.
+func bind(fs *pflag.FlagSet, c *Config) {
+	str := func(p *string, name, usage string) { fs.StringVar(p, name, *p, usage) }
+	str(&c.DataDir, "data-dir", "folder for generated certificates and caches (default: imagegate in the user's cache directory)")
+	str(&c.Server.Listen, "listen", "host:port to serve HTTPS on")
+	str(&c.Server.TLS.CertFile, "tls-cert", "server certificate (PEM); without one the provider makes its own")
+	str(&c.Server.TLS.KeyFile, "tls-key", "private key of --tls-cert (PEM)")
+	str(&c.Server.TLS.ClientCAFile, "client-ca", "CA bundle that client certificates must verify against (PEM)")
+	str((*string)(&c.Server.TLS.ClientAuth), "client-auth", "whether clients need a certificate: require or off")
+	fs.DurationVar(&c.Server.Budget.Duration, "budget", c.Server.Budget.Duration, "time within which every key is answered")
+	str(&c.Registry.DockerConfig, "docker-config", "docker config.json with registry credentials")
+	fs.StringSliceVar(&c.Registry.Insecure, "insecure-registries", c.Registry.Insecure, "registries (host:port) spoken to in plain HTTP")
+	fs.BoolVar(&c.Registry.PullSecrets.Enabled, "pull-secrets", c.Registry.PullSecrets.Enabled, "read the pull secrets and service accounts that keys name from the API server")
+	str(&c.Registry.PullSecrets.Kubeconfig, "kubeconfig", "kubeconfig for --pull-secrets (default: in-cluster)")
+	fs.IntVar(&c.Scan.Workers, "scan-workers", c.Scan.Workers, "scans under way at once")
+	str(&c.Scanner.Harbor.URL, "scanner-url", "Harbor scanner adapter; empty starts the bundled worker")
+	str(&c.Scanner.Bundled.Path, "scanner-path", "binary of the bundled worker (default: beside this one, then in PATH)")
+	str((*string)(&c.Scanner.Bundled.Database), "scanner-database", "vulnerability data of the bundled worker: update or sample")
+	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", report.SeverityHigh, "severity from which a finding rejects an image")
+	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
+	str(&c.Log.Level, "log-level", "debug, info, warn or error")
+	str(&c.Log.Format, "log-format", "json or text")
+	fs.BoolVar(&c.Log.Verbose, "verbose-log", c.Log.Verbose, "log every request and answer whole")
+}

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// gatekeeperWait is the longest that a Gatekeeper webhook may wait for
+// anything: the API server's limit for webhooks.
+const gatekeeperWait = 30 * time.Second
+
+// Validate reports every mistake at once, each with its field's path.
+func (c *Config) Validate() error {
+	var errs field.ErrorList
+	errs = append(errs, c.Server.validate(field.NewPath("server"))...)
+	errs = append(errs, c.Registry.validate(field.NewPath("registry"))...)
+	errs = append(errs, c.Scan.validate(field.NewPath("scan"))...)
+	errs = append(errs, c.Scanner.validate(field.NewPath("scanner"))...)
+	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
+	memory := field.NewPath("store", "memory")
+	errs = append(errs, positive(memory.Child("reports"), c.Store.Memory.Reports)...)
+	errs = append(errs, positive(memory.Child("bytes"), c.Store.Memory.Bytes)...)
+	return errs.ToAggregate()
+}
+
+func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
+	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+		errs = append(errs, field.Invalid(p.Child("listen"), s.Listen, "must be host:port: "+err.Error()))
+	}
+	errs = append(errs, s.TLS.validate(p.Child("tls"))...)
+	errs = append(errs, atMost(p.Child("budget"), s.Budget, gatekeeperWait)...)
+	errs = append(errs, atMost(p.Child("maxWait"), s.MaxWait, gatekeeperWait)...)
+	errs = append(errs, positive(p.Child("concurrency"), s.Concurrency)...)
+	l := p.Child("limits")
+	errs = append(errs, positive(l.Child("bodyBytes"), s.Limits.BodyBytes)...)
+	errs = append(errs, positive(l.Child("keys"), s.Limits.Keys)...)
+	errs = append(errs, positive(l.Child("keyBytes"), s.Limits.KeyBytes)...)
+	const least = 8192 // two summaries: below, a full view would say less than a summary
+	if s.Limits.FullViewBytes < least {
+		errs = append(errs, field.Invalid(l.Child("fullViewBytes"), s.Limits.FullViewBytes, "must be at least 8192"))
+	}
+	return errs
+}
+
+func (t *TLS) validate(p *field.Path) (errs field.ErrorList) {
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		errs = append(errs, field.Required(p, "certFile and keyFile must be set together"))
+	}
+	errs = append(errs, oneOf(p.Child("clientAuth"), t.ClientAuth, ClientAuthRequire, ClientAuthOff)...)
+	if t.CertFile != "" && t.ClientCAFile == "" && t.ClientAuth == ClientAuthRequire {
+		errs = append(errs, field.Required(p.Child("clientCAFile"),
+			"must name the CA of Gatekeeper's client certificate, or clientAuth must be off"))
+	}
+	errs = append(errs, readable(p.Child("certFile"), t.CertFile)...)
+	errs = append(errs, readable(p.Child("keyFile"), t.KeyFile)...)
+	return append(errs, readable(p.Child("clientCAFile"), t.ClientCAFile)...)
+}
+
+func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, readable(p.Child("dockerConfig"), r.DockerConfig)...)
+	errs = append(errs, readable(p.Child("caFile"), r.CAFile)...)
+	errs = append(errs, readable(p.Child("pullSecrets", "kubeconfig"), r.PullSecrets.Kubeconfig)...)
+	for i, host := range r.Insecure {
+		if _, err := name.NewRegistry(host); err != nil || host == "" {
+			errs = append(errs, field.Invalid(p.Child("insecure").Index(i), host, "must be a registry's host:port without scheme or path"))
+		}
+	}
+	for i, platform := range r.Platforms {
+		if parsed, err := v1.ParsePlatform(platform); err != nil || parsed.OS == "" || parsed.Architecture == "" {
+			errs = append(errs, field.Invalid(p.Child("platforms").Index(i), platform, "must be os/architecture[/variant]"))
+		}
+	}
+	if len(r.Platforms) == 0 {
+		errs = append(errs, field.Required(p.Child("platforms"), "must list at least one platform"))
+	}
+	errs = append(errs, longer(p.Child("tagTTL"), r.TagTTL)...)
+	errs = append(errs, longer(p.Child("accessTTL"), r.AccessTTL)...)
+	return append(errs, longer(p.Child("timeout"), r.Timeout)...)
+}
+
+func (s *Scan) validate(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, positive(p.Child("workers"), s.Workers)...)
+	errs = append(errs, positive(p.Child("queue"), s.Queue)...)
+	errs = append(errs, positive(p.Child("attempts"), s.Attempts)...)
+	errs = append(errs, longer(p.Child("deadline"), s.Deadline)...)
+	errs = append(errs, ordered(p.Child("backoff"), s.Backoff.Initial, s.Backoff.Max)...)
+	errs = append(errs, longer(p.Child("negative", "transient"), s.Negative.Transient)...)
+	return append(errs, ordered(p.Child("negative"), s.Negative.Initial, s.Negative.Max)...)
+}
+
+func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
+	h := p.Child("harbor")
+	if s.Harbor.URL != "" {
+		u, err := url.Parse(s.Harbor.URL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			errs = append(errs, field.Invalid(h.Child("url"), s.Harbor.URL, "must be an http or https URL"))
+		}
+	}
+	errs = append(errs, readable(h.Child("tokenFile"), s.Harbor.TokenFile)...)
+	errs = append(errs, readable(h.Child("caFile"), s.Harbor.CAFile)...)
+	errs = append(errs, longer(h.Child("pollInterval"), s.Harbor.PollInterval)...)
+	errs = append(errs, readable(p.Child("bundled", "path"), s.Bundled.Path)...)
+	return append(errs, oneOf(p.Child("bundled", "database"), s.Bundled.Database, DatabaseUpdate, DatabaseSample)...)
+}
+
+func (l *Log) validate(p *field.Path) (errs field.ErrorList) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		errs = append(errs, field.NotSupported(p.Child("level"), l.Level, []string{"debug", "info", "warn", "error"}))
+	}
+	return append(errs, oneOf(p.Child("format"), l.Format, "json", "text")...)
+}
+
+func positive[N int | int64](p *field.Path, n N) field.ErrorList {
+	if n > 0 {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p, n, "must be greater than zero")}
+}
+
+func longer(p *field.Path, d metav1.Duration) field.ErrorList {
+	if d.Duration > 0 {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p, d.Duration.String(), "must be longer than zero")}
+}
+
+func atMost(p *field.Path, d metav1.Duration, limit time.Duration) field.ErrorList {
+	if d.Duration > limit {
+		return field.ErrorList{field.Invalid(p, d.Duration.String(), "must be at most "+limit.String())}
+	}
+	return longer(p, d)
+}
+
+func ordered(p *field.Path, initial, limit metav1.Duration) field.ErrorList {
+	errs := longer(p.Child("initial"), initial)
+	if limit.Duration < initial.Duration {
+		errs = append(errs, field.Invalid(p.Child("max"), limit.Duration.String(), "must not be shorter than initial"))
+	}
+	return errs
+}
+
+func oneOf[S ~string](p *field.Path, v S, allowed ...S) field.ErrorList {
+	for _, a := range allowed {
+		if v == a {
+			return nil
+		}
+	}
+	return field.ErrorList{field.NotSupported(p, v, allowed)}
+}
+
+func readable(p *field.Path, path string) field.ErrorList {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return field.ErrorList{field.Invalid(p, path, err.Error())}
+	}
+	_ = f.Close()
+	return nil
+}
