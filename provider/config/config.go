@@ -4,11 +4,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -235,7 +237,12 @@ func Read(path string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := yaml.UnmarshalStrict(b, &c); err != nil {
+	j, err := yaml.YAMLToJSONStrict(b)
+	if err != nil {
+		return c, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	strict, err := json.UnmarshalStrict(j, &c)
+	if err := errors.Join(append(strict, err)...); err != nil {
 		return c, fmt.Errorf("configuration file %s: %w", path, err)
 	}
 	return c, nil
