@@ -1,0 +1,118 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+const (
+	// maxManifestBytes is the size up to which registries must accept
+	// manifests by the distribution specification.
+	maxManifestBytes = 4 << 20
+	// maxChildren bounds the manifests of one index.
+	maxChildren = 128
+)
+
+// document is what imagegate keeps of an index or image manifest.
+type document struct {
+	digest    string
+	mediaType string
+	size      int64
+	index     bool
+	// children of an index; never of an image manifest.
+	children []ocispec.Descriptor
+}
+
+type rawManifest struct {
+	MediaType    string               `json:"mediaType"`
+	ArtifactType string               `json:"artifactType"`
+	Config       *ocispec.Descriptor  `json:"config"`
+	Layers       json.RawMessage      `json:"layers"`
+	Manifests    []ocispec.Descriptor `json:"manifests"`
+}
+
+// parse reads a manifest of the media type its registry gave it. What is
+// neither an image nor an index is a Failure that says what it is instead.
+func parse(mediaType string, body []byte) (*document, error) {
+	var raw rawManifest
+	if err := json.Unmarshal(body, &raw); err != nil {
+		return nil, unsupported("its manifest is not valid JSON", err)
+	}
+	mediaType, err := effectiveType(mediaType, raw)
+	if err != nil {
+		return nil, err
+	}
+	doc := &document{mediaType: mediaType, size: int64(len(body))}
+	switch types.MediaType(mediaType) {
+	case types.OCIImageIndex, types.DockerManifestList:
+		if raw.Config != nil || raw.Layers != nil {
+			return nil, unsupported("its manifest is an index and an image at once", nil)
+		}
+		doc.index, doc.children = true, raw.Manifests
+		if len(doc.children) > maxChildren {
+			return nil, unsupported(fmt.Sprintf("it is an index of %d manifests, more than %d", len(doc.children), maxChildren), nil)
+		}
+		return doc, nil
+	case types.OCIManifestSchema1, types.DockerManifestSchema2:
+		if raw.Manifests != nil {
+			return nil, unsupported("its manifest is an index and an image at once", nil)
+		}
+		return doc, isImage(raw)
+	case types.DockerManifestSchema1, types.DockerManifestSchema1Signed:
+		return nil, unsupported("it is in Docker's obsolete manifest format (schema 1), which container runtimes no longer run", nil)
+	}
+	return nil, unsupported(fmt.Sprintf("it has the media type %q, which is no container image", mediaType), nil)
+}
+
+// effectiveType is the registry's media type, or the document's own when the
+// registry's is none of ours. Two that contradict each other are refused: a
+// runtime might read the other one.
+func effectiveType(header string, raw rawManifest) (string, error) {
+	if base, _, err := mime.ParseMediaType(header); err == nil {
+		header = base
+	}
+	known := isManifestType(header)
+	switch {
+	case known && raw.MediaType != "" && raw.MediaType != header:
+		return "", unsupported(fmt.Sprintf("the registry calls it %q and it calls itself %q", header, raw.MediaType), nil)
+	case known || raw.MediaType == "":
+		return header, nil
+	}
+	return raw.MediaType, nil
+}
+
+func isManifestType(t string) bool {
+	mt := types.MediaType(t)
+	return mt.IsIndex() || mt.IsImage() || mt.IsSchema1()
+}
+
+func isImage(raw rawManifest) error {
+	if raw.Config == nil {
+		return unsupported("its manifest names no image configuration", nil)
+	}
+	switch types.MediaType(raw.Config.MediaType) {
+	case types.OCIConfigJSON, types.DockerConfigJSON:
+		return nil
+	}
+	kind := raw.ArtifactType
+	if kind == "" {
+		kind = raw.Config.MediaType
+	}
+	if strings.Contains(kind, "helm") {
+		return unsupported("it is a Helm chart, not a container image", nil)
+	}
+	return unsupported(fmt.Sprintf("it is an artifact of type %q, not a container image", kind), nil)
+}
+
+// unsupported makes a Failure whose message target.failure completes with the
+// reference.
+func unsupported(why string, err error) *report.Failure {
+	return &report.Failure{Reason: report.ReasonUnsupported, Message: why, Err: err}
+}

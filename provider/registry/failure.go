@@ -1,0 +1,176 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// isRefused reports whether the registry or its token server turned the
+// credentials down, which other credentials may cure.
+func isRefused(err error) bool {
+	te, ok := errors.AsType[*remotetransport.Error](err)
+	if !ok {
+		return false
+	}
+	return te.StatusCode == http.StatusUnauthorized || te.StatusCode == http.StatusForbidden
+}
+
+func isNetwork(err error) bool {
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// failure says in the words of a Pod's author why t has no answer.
+func (t target) failure(err error, cred credential) *report.Failure {
+	if f, ok := errors.AsType[*report.Failure](err); ok {
+		if f.Reason == report.ReasonUnsupported {
+			return &report.Failure{Reason: f.Reason, Message: fmt.Sprintf("%s cannot be scanned: %s", t.reference, f.Message), Err: f.Err}
+		}
+		return f
+	}
+	if isRefused(err) {
+		return t.refused(err, credentials{list: []credential{cred}})
+	}
+	if te, ok := errors.AsType[*throttledError](err); ok {
+		f := t.unavailable("asks for fewer requests", err)
+		f.RetryAfter = te.retryAfter
+		return f
+	}
+	if te, ok := errors.AsType[*remotetransport.Error](err); ok {
+		return t.answered(te)
+	}
+	if errors.Is(err, errTooLarge) {
+		return &report.Failure{
+			Reason:  report.ReasonTooLarge,
+			Message: fmt.Sprintf("%s cannot be scanned: its manifest is larger than %d bytes", t.reference, maxManifestBytes),
+			Err:     err,
+		}
+	}
+	if isNetwork(err) {
+		return t.unreachable(err)
+	}
+	return &report.Failure{
+		Reason:  report.ReasonInternal,
+		Message: fmt.Sprintf("registry %s gave an answer about %s that cannot be used: %v", t.host(), t.reference, err),
+		Err:     err,
+	}
+}
+
+func (t target) host() string { return t.ref.Context().RegistryStr() }
+
+func (t target) unavailable(what string, err error) *report.Failure {
+	return &report.Failure{
+		Reason:  report.ReasonUnavailable,
+		Message: fmt.Sprintf("registry %s %s", t.host(), what),
+		Err:     err,
+	}
+}
+
+func (t target) slow(err error) *report.Failure {
+	return t.unavailable(fmt.Sprintf("has not answered about %s in time", t.reference), err)
+}
+
+func (t target) unreachable(err error) *report.Failure {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return t.slow(err)
+	}
+	if p, ok := errors.AsType[*plainHTTPError](err); ok && p.host != t.host() {
+		return t.unavailable(fmt.Sprintf("sends its readers on to %s over plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", p.host), err)
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return t.unavailable("speaks plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", err)
+	}
+	return t.unavailable("cannot be reached: "+cause(err), err)
+}
+
+// cause is the innermost part of a network error: the outer ones repeat the
+// request's URL.
+func cause(err error) string {
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return "no address found for " + e.Name
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
+		return e.Err.Error()
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+func (t target) answered(err *remotetransport.Error) *report.Failure {
+	switch {
+	case err.StatusCode == http.StatusNotFound:
+		return &report.Failure{Reason: report.ReasonNotFound, Message: t.missing(err), Err: err}
+	case err.StatusCode == http.StatusRequestTimeout || err.StatusCode >= http.StatusInternalServerError:
+		return t.unavailable(fmt.Sprintf("answered with status %d", err.StatusCode), err)
+	case err.StatusCode == http.StatusBadRequest && hasCode(err, remotetransport.NameInvalidErrorCode, remotetransport.TagInvalidErrorCode, remotetransport.DigestInvalidErrorCode):
+		return &report.Failure{
+			Reason:  report.ReasonNotFound,
+			Message: fmt.Sprintf("registry %s does not accept the name %s", t.host(), t.reference),
+			Err:     err,
+		}
+	}
+	return &report.Failure{
+		Reason:  report.ReasonInternal,
+		Message: fmt.Sprintf("registry %s answered about %s with status %d", t.host(), t.reference, err.StatusCode),
+		Err:     err,
+	}
+}
+
+func hasCode(err *remotetransport.Error, codes ...remotetransport.ErrorCode) bool {
+	for _, d := range err.Errors {
+		for _, c := range codes {
+			if d.Code == c {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (t target) missing(err *remotetransport.Error) string {
+	repo := t.ref.Context().RepositoryStr()
+	if hasCode(err, remotetransport.NameUnknownErrorCode) {
+		return fmt.Sprintf("registry %s has no repository %s", t.host(), repo)
+	}
+	if t.tag != "" {
+		return fmt.Sprintf("registry %s has no tag %s in repository %s", t.host(), t.tag, repo)
+	}
+	return fmt.Sprintf("registry %s has no image %s in repository %s", t.host(), t.ref.Identifier(), repo)
+}
+
+// refused says that none of the credentials opens the repository. Docker Hub
+// and others answer the same when there is no such repository.
+func (t target) refused(err error, creds credentials) *report.Failure {
+	repo := t.ref.Context().RepositoryStr()
+	var msg string
+	switch last := creds.list[len(creds.list)-1]; {
+	case last.source == "":
+		msg = fmt.Sprintf("registry %s gives nobody without credentials access to repository %s, and there are no credentials for it (no pull access)", t.host(), repo)
+	case len(creds.list) == 1:
+		msg = fmt.Sprintf("registry %s refused the credentials of %s for repository %s (no pull access)", t.host(), last.source, repo)
+	default:
+		msg = fmt.Sprintf("registry %s refused all %d credentials for repository %s, the last of %s (no pull access)", t.host(), len(creds.list), repo, last.source)
+	}
+	if t.host() == name.DefaultRegistry {
+		msg += "; Docker Hub answers the same for a repository that does not exist"
+	}
+	return &report.Failure{Reason: report.ReasonUnauthorized, Message: msg, Err: err}
+}

@@ -1,0 +1,273 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+)
+
+// errTooLarge ends the reading of an answer that is over maxManifestBytes.
+var errTooLarge = errors.New("the answer is larger than a manifest may be")
+
+// plainHTTPError is the refusal to speak plain HTTP to a host.
+type plainHTTPError struct{ host string }
+
+func (e *plainHTTPError) Error() string {
+	return fmt.Sprintf("plain HTTP to %s is off: it is not listed under registry.insecure", e.host)
+}
+
+// throttledError is a registry's request to be left alone for a while.
+type throttledError struct {
+	status     int
+	retryAfter time.Duration
+}
+
+func (e *throttledError) Error() string {
+	return fmt.Sprintf("status %d, retry after %s", e.status, e.retryAfter)
+}
+
+// maxHosts bounds the per-registry state: hosts are named by Pods' authors.
+const maxHosts = 1024
+
+// gate sends all requests to registries and their token servers. It
+// settles the scheme, bounds concurrency, rate and size for each host, and
+// picks the trusted authorities.
+type gate struct {
+	insecure map[string]bool
+	shared   *http.Transport
+	byHost   map[string]*http.Transport
+
+	concurrency int
+	rate        int
+	mu          sync.Mutex
+	hosts       *lru.Cache[string, *host]
+}
+
+type host struct {
+	slots   chan struct{}
+	limiter *rate.Limiter
+}
+
+func newGate(o Options) (*gate, error) {
+	hosts, err := lru.New[string, *host](maxHosts)
+	if err != nil {
+		return nil, fmt.Errorf("making the table of registries: %w", err)
+	}
+	g := &gate{
+		insecure:    map[string]bool{},
+		shared:      newHTTPTransport(o, nil),
+		byHost:      map[string]*http.Transport{},
+		concurrency: o.Concurrency,
+		rate:        o.Rate,
+		hosts:       hosts,
+	}
+	for _, s := range o.Insecure {
+		h, err := registryHost("Insecure", s)
+		if err != nil {
+			return nil, err
+		}
+		g.insecure[h] = true
+	}
+	for s, file := range o.CAFiles {
+		h, err := registryHost("CAFiles", s)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := readPool(file)
+		if err != nil {
+			return nil, fmt.Errorf("CAFiles: registry %s: %w", s, err)
+		}
+		g.byHost[h] = newHTTPTransport(o, pool)
+	}
+	return g, nil
+}
+
+func readPool(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading certificate authorities: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+func newHTTPTransport(o Options, pool *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool},
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  o.Timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    o.Concurrency,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+func (g *gate) scheme(host string) string {
+	if g.insecure[host] {
+		return "http"
+	}
+	return "https"
+}
+
+func (g *gate) closeIdle() {
+	g.shared.CloseIdleConnections()
+	for _, tr := range g.byHost {
+		tr.CloseIdleConnections()
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
+	req, err := g.settleScheme(req)
+	if err != nil {
+		return nil, err
+	}
+	h := g.host(req.URL.Host)
+	if err := h.acquire(req.Context()); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	tr := g.shared
+	if own, ok := g.byHost[req.URL.Host]; ok {
+		tr = own
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		h.release()
+		return nil, err
+	}
+	if err := throttled(resp); err != nil {
+		_ = resp.Body.Close()
+		h.release()
+		return nil, err
+	}
+	resp.Body = &boundedBody{inner: resp.Body, left: maxManifestBytes, done: sync.OnceFunc(h.release)}
+	return resp, nil
+}
+
+// settleScheme makes the scheme follow from the configuration alone:
+// go-containerregistry tries HTTP by itself on loopback and private addresses.
+func (g *gate) settleScheme(req *http.Request) (*http.Request, error) {
+	if g.insecure[req.URL.Host] {
+		if req.URL.Scheme == "http" {
+			return req, nil
+		}
+		clone := req.Clone(req.Context())
+		clone.URL.Scheme = "http"
+		return clone, nil
+	}
+	if req.URL.Scheme != "https" {
+		closeBody(req)
+		return nil, &plainHTTPError{host: req.URL.Host}
+	}
+	return req, nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// throttled turns an answer that carries Retry-After into an error, because
+// go-containerregistry's own errors lose the header.
+func throttled(resp *http.Response) error {
+	after := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && after > 0 {
+		return &throttledError{status: resp.StatusCode, retryAfter: after}
+	}
+	return nil
+}
+
+// retryAfter reads seconds or an HTTP date; anything else is zero.
+func retryAfter(s string, now time.Time) time.Duration {
+	if n, err := strconv.Atoi(s); err == nil && n > 0 {
+		const most = 24 * 60 * 60
+		return time.Duration(min(n, most)) * time.Second
+	}
+	if at, err := http.ParseTime(s); err == nil && at.After(now) {
+		return min(at.Sub(now), 24*time.Hour)
+	}
+	return 0
+}
+
+func (g *gate) host(name string) *host {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if h, ok := g.hosts.Get(name); ok {
+		return h
+	}
+	h := &host{
+		slots:   make(chan struct{}, g.concurrency),
+		limiter: rate.NewLimiter(rate.Limit(g.rate), g.rate),
+	}
+	g.hosts.Add(name, h)
+	return h
+}
+
+func (h *host) acquire(ctx context.Context) error {
+	select {
+	case h.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := h.limiter.Wait(ctx); err != nil {
+		h.release()
+		// The limiter gives up early when the deadline is sure to pass.
+		return fmt.Errorf("waiting for a turn: %w", errors.Join(context.DeadlineExceeded, err))
+	}
+	return nil
+}
+
+func (h *host) release() { <-h.slots }
+
+// boundedBody gives the host's slot back when the body is closed and fails
+// when it is longer than allowed.
+type boundedBody struct {
+	inner io.ReadCloser
+	left  int64
+	done  func()
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, errTooLarge
+	}
+	// One byte more than allowed tells "just fits" from "too long".
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.inner.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return n, errTooLarge
+	}
+	return n, err
+}
+
+func (b *boundedBody) Close() error {
+	defer b.done()
+	return b.inner.Close()
+}

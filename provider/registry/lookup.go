@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+var errNotRemembered = errors.New("not remembered")
+
+// lookup asks the registry, with each of the credentials until one is let in.
+func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Resolved, error) {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, t.slow(ctx.Err())
+	}
+	var refused error
+	for i, cred := range creds.list {
+		digest, doc, err := r.fetch(ctx, t, creds, i)
+		if isRefused(err) {
+			refused = err
+			continue
+		}
+		if err != nil {
+			return nil, t.failure(err, cred)
+		}
+		r.proofs.Add(proofKey(t.repository(), digest, creds), i)
+		if t.tag != "" {
+			r.tags.Add(tagKey(t, creds), digest)
+		}
+		manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
+			return r.document(ctx, t, cred, digest)
+		})
+		if err != nil {
+			return nil, t.failure(err, cred)
+		}
+		return t.resolved(digest, manifests), nil
+	}
+	return nil, t.refused(refused, creds)
+}
+
+// fetch returns the digest the reference stands for and what is there, and by
+// doing so proves that the credential opens it.
+func (r *Resolver) fetch(ctx context.Context, t target, creds credentials, i int) (string, *document, error) {
+	puller, err := r.puller(t, creds.list[i])
+	if err != nil {
+		return "", nil, err
+	}
+	if _, ok := t.ref.(name.Digest); ok {
+		if doc, ok := r.documents.Get(t.repository() + "@" + t.ref.Identifier()); ok {
+			if _, err := puller.Head(ctx, t.ref); err == nil {
+				return t.ref.Identifier(), doc, nil
+			}
+		}
+		return r.get(ctx, t, puller, t.ref)
+	}
+	head, err := puller.Head(ctx, t.ref)
+	switch {
+	case err == nil:
+		digest := head.Digest.String()
+		doc, err := r.document(ctx, t, creds.list[i], digest)
+		return digest, doc, err
+	case headIsFinal(err):
+		return "", nil, err
+	}
+	// Some registries refuse HEAD or leave out its headers, and a GET's error
+	// has a body that says more.
+	return r.get(ctx, t, puller, t.ref)
+}
+
+// headIsFinal reports whether a GET would fare no better than the HEAD did.
+func headIsFinal(err error) bool {
+	if te, ok := errors.AsType[*remotetransport.Error](err); ok {
+		return te.StatusCode >= http.StatusInternalServerError && te.StatusCode != http.StatusNotImplemented
+	}
+	return isNetwork(err)
+}
+
+// document returns the manifest of a digest that the same repository pointed
+// to. It does not prove access when the answer was remembered.
+func (r *Resolver) document(ctx context.Context, t target, cred credential, digest string) (*document, error) {
+	if doc, ok := r.documents.Get(t.repository() + "@" + digest); ok {
+		return doc, nil
+	}
+	puller, err := r.puller(t, cred)
+	if err != nil {
+		return nil, err
+	}
+	_, doc, err := r.get(ctx, t, puller, t.ref.Context().Digest(digest))
+	return doc, err
+}
+
+func (r *Resolver) get(ctx context.Context, t target, puller *remote.Puller, ref name.Reference) (string, *document, error) {
+	desc, err := puller.Get(ctx, ref)
+	if err != nil {
+		return "", nil, err
+	}
+	doc, err := parse(string(desc.MediaType), desc.Manifest)
+	if err != nil {
+		return "", nil, err
+	}
+	digest := desc.Digest.String()
+	if _, ok := ref.(name.Digest); ok {
+		digest = ref.Identifier()
+	}
+	doc.digest = digest
+	r.documents.Add(t.repository()+"@"+digest, doc)
+	return digest, doc, nil
+}
+
+// puller returns the client for one repository and credential. It is kept for
+// the token it holds, no longer than a proof of access is.
+func (r *Resolver) puller(t target, cred credential) (*remote.Puller, error) {
+	key := t.repository() + "\n" + cred.id
+	if p, ok := r.pullers.Get(key); ok {
+		return p, nil
+	}
+	p, err := remote.NewPuller(
+		remote.WithAuth(authn.FromConfig(cred.config)),
+		remote.WithTransport(r.gate),
+		remote.WithUserAgent(r.options.UserAgent),
+		// The scan service decides about repeating a failure; here only a
+		// connection that the registry dropped is tried once more.
+		remote.WithRetryStatusCodes(),
+		remote.WithRetryPredicate(isDropped),
+		remote.WithRetryBackoff(remote.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Steps: 2}),
+	)
+	if err != nil {
+		return nil, &report.Failure{Reason: report.ReasonInternal, Message: "cannot make a registry client", Err: err}
+	}
+	r.pullers.Add(key, p)
+	return p, nil
+}
+
+func isDropped(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,149 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/platforms"
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/client-go/kubernetes"
+)
+
+// Options configures a Resolver. The zero value is usable: public registries
+// over HTTPS, anonymous access, the defaults named below.
+type Options struct {
+	// Platforms are the platforms by which an index is judged when the asker
+	// names none, os/arch[/variant]; default linux/amd64 and linux/arm64. Those
+	// the index does not have are passed over.
+	Platforms []string
+	// Insecure lists the registries (host[:port]) that are spoken to in plain
+	// HTTP. Every other one is spoken to in HTTPS, loopback included.
+	Insecure []string
+	// CAFiles maps a registry (host[:port]) to a PEM file of certificate
+	// authorities that are trusted for it beside the system's.
+	CAFiles map[string]string
+	// DockerConfig is the path of a docker config.json with credentials for
+	// every asker; empty means none. It is read again when it changes.
+	DockerConfig string
+	// PullSecrets says whether and how Secrets named by the asker are read.
+	PullSecrets PullSecrets
+	// TagTTL is how long a tag's digest is remembered; default 15s.
+	TagTTL time.Duration
+	// AccessTTL is how long proof of pull access is remembered; default 5m.
+	AccessTTL time.Duration
+	// Timeout bounds one resolution however many requests it takes; default 10s.
+	Timeout time.Duration
+	// CacheSize bounds each of the caches, in entries; default 8192.
+	CacheSize int
+	// Concurrency bounds the requests in flight to one registry; default 8.
+	Concurrency int
+	// Rate bounds the requests per second to one registry; default 100, with
+	// bursts of as many.
+	Rate int
+	// UserAgent is sent with every request; default "imagegate".
+	UserAgent string
+}
+
+// PullSecrets configures the reading of image pull Secrets and service
+// accounts from the API server.
+type PullSecrets struct {
+	// Enabled switches it on. Off, the asker's names are ignored.
+	Enabled bool
+	// Kubeconfig is the path of a kubeconfig file; empty means the service
+	// account of the Pod the provider runs in.
+	Kubeconfig string
+	// Client replaces the client made from Kubeconfig when not nil.
+	Client kubernetes.Interface
+	// TTL is how long a Secret or service account is remembered, a missing one
+	// included; default 30s.
+	TTL time.Duration
+}
+
+const (
+	defaultTagTTL      = 15 * time.Second
+	defaultAccessTTL   = 5 * time.Minute
+	defaultTimeout     = 10 * time.Second
+	defaultSecretTTL   = 30 * time.Second
+	defaultCacheSize   = 8192
+	defaultConcurrency = 8
+	defaultRate        = 100
+	defaultUserAgent   = "imagegate"
+)
+
+func defaultPlatforms() []string { return []string{"linux/amd64", "linux/arm64"} }
+
+func (o Options) withDefaults() (Options, error) {
+	if len(o.Platforms) == 0 {
+		o.Platforms = defaultPlatforms()
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = defaultUserAgent
+	}
+	return o, errors.Join(
+		duration("TagTTL", &o.TagTTL, defaultTagTTL),
+		duration("AccessTTL", &o.AccessTTL, defaultAccessTTL),
+		duration("Timeout", &o.Timeout, defaultTimeout),
+		duration("PullSecrets.TTL", &o.PullSecrets.TTL, defaultSecretTTL),
+		number("CacheSize", &o.CacheSize, defaultCacheSize),
+		number("Concurrency", &o.Concurrency, defaultConcurrency),
+		number("Rate", &o.Rate, defaultRate),
+	)
+}
+
+func duration(field string, v *time.Duration, def time.Duration) error {
+	if *v < 0 {
+		return fmt.Errorf("%s is %s: it cannot be negative", field, *v)
+	}
+	if *v == 0 {
+		*v = def
+	}
+	return nil
+}
+
+func number(field string, v *int, def int) error {
+	if *v < 0 {
+		return fmt.Errorf("%s is %d: it cannot be negative", field, *v)
+	}
+	if *v == 0 {
+		*v = def
+	}
+	return nil
+}
+
+func (o Options) platforms() ([]wanted, error) {
+	list := make([]wanted, 0, len(o.Platforms))
+	for _, s := range o.Platforms {
+		w, err := want(s)
+		if err != nil {
+			return nil, fmt.Errorf("Platforms: %w", err)
+		}
+		list = append(list, w)
+	}
+	return list, nil
+}
+
+// wanted is one platform somebody wants to run, with the rules by which
+// container runtimes choose among what an index offers.
+type wanted struct {
+	name    string
+	matcher platforms.MatchComparer
+}
+
+func want(s string) (wanted, error) {
+	p, err := platforms.Parse(s)
+	if err != nil {
+		return wanted{}, fmt.Errorf("platform %q: %w", s, err)
+	}
+	return wanted{name: s, matcher: platforms.Only(p)}, nil
+}
+
+// registryHost returns the name go-containerregistry gives a registry, which
+// for docker.io is another one.
+func registryHost(field, host string) (string, error) {
+	reg, err := name.NewRegistry(host)
+	if err != nil || host == "" {
+		return "", fmt.Errorf("%s: %q is not a registry's host[:port]", field, host)
+	}
+	return reg.RegistryStr(), nil
+}

@@ -1,0 +1,231 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	kauthn "github.com/google/go-containerregistry/pkg/authn/kubernetes"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/hashicorp/golang-lru/v2/expirable"
+	"golang.org/x/sync/singleflight"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// pullSecrets reads image pull Secrets and service accounts, by name only: the
+// provider needs the right to get them, never to list them. What it read is
+// kept for a moment, so that admission does not hammer the API server.
+type pullSecrets struct {
+	client  kubernetes.Interface
+	timeout time.Duration
+	flights singleflight.Group
+	// secrets holds a keychain for each Secret, nil for one that is missing or
+	// of another type; accounts the Secrets each service account names.
+	secrets  *expirable.LRU[string, authn.Keychain]
+	accounts *expirable.LRU[string, []string]
+}
+
+const (
+	defaultServiceAccount = "default"
+	apiTimeout            = 5 * time.Second
+	// maxPullSecrets bounds the Secrets read for one Pod.
+	maxPullSecrets = 32
+)
+
+func newPullSecrets(o Options) (*pullSecrets, error) {
+	client := o.PullSecrets.Client
+	if client == nil {
+		var err error
+		if client, err = newClient(o); err != nil {
+			return nil, err
+		}
+	}
+	return &pullSecrets{
+		client:   client,
+		timeout:  min(apiTimeout, o.Timeout),
+		secrets:  expirable.NewLRU[string, authn.Keychain](o.CacheSize, nil, o.PullSecrets.TTL),
+		accounts: expirable.NewLRU[string, []string](o.CacheSize, nil, o.PullSecrets.TTL),
+	}, nil
+}
+
+func newClient(o Options) (kubernetes.Interface, error) {
+	var cfg *rest.Config
+	var err error
+	if o.PullSecrets.Kubeconfig == "" {
+		cfg, err = rest.InClusterConfig()
+	} else {
+		cfg, err = clientcmd.BuildConfigFromFlags("", o.PullSecrets.Kubeconfig)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuring the API server's client: %w", err)
+	}
+	cfg.UserAgent = o.UserAgent
+	cfg.Timeout = apiTimeout
+	// The caches bound what is asked; client-go's default of 5 a second would
+	// make a rollout over many namespaces wait.
+	cfg.QPS, cfg.Burst = 50, 100
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("making the API server's client: %w", err)
+	}
+	return client, nil
+}
+
+// credentials returns those of the access's Secrets that are for repo: first
+// the Pod's own in their order, then its service account's.
+func (p *pullSecrets) credentials(ctx context.Context, repo name.Repository, access Access) ([]credential, error) {
+	account := access.ServiceAccount
+	if account == "" {
+		account = defaultServiceAccount
+	}
+	more, err := p.account(ctx, access.Namespace, account)
+	if err != nil {
+		return nil, p.failure(fmt.Sprintf("service account %s/%s", access.Namespace, account), err)
+	}
+	names := unique(access.PullSecrets, more)
+	if len(names) > maxPullSecrets {
+		names = names[:maxPullSecrets]
+	}
+	var list []credential
+	for _, secret := range names {
+		source := fmt.Sprintf("pull secret %s/%s", access.Namespace, secret)
+		keys, err := p.secret(ctx, access.Namespace, secret)
+		if err != nil {
+			return nil, p.failure(source, err)
+		}
+		if keys == nil {
+			continue
+		}
+		config, err := authorization(keys, repo)
+		if err != nil {
+			return nil, p.failure(source, err)
+		}
+		if config != (authn.AuthConfig{}) {
+			list = append(list, credential{config: config, source: source})
+		}
+	}
+	return list, nil
+}
+
+func authorization(keys authn.Keychain, repo name.Repository) (authn.AuthConfig, error) {
+	auth, err := keys.Resolve(repo)
+	if err != nil {
+		return authn.AuthConfig{}, fmt.Errorf("finding credentials for %s: %w", repo, err)
+	}
+	config, err := auth.Authorization()
+	if err != nil {
+		return authn.AuthConfig{}, fmt.Errorf("reading credentials for %s: %w", repo, err)
+	}
+	return *config, nil
+}
+
+func unique(lists ...[]string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, l := range lists {
+		for _, s := range l {
+			if s != "" && !seen[s] {
+				seen[s] = true
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// invalidSecretError is a Secret that the kubelet could not use either.
+type invalidSecretError struct{ err error }
+
+func (e *invalidSecretError) Error() string { return e.err.Error() }
+func (e *invalidSecretError) Unwrap() error { return e.err }
+
+func (p *pullSecrets) failure(what string, err error) *report.Failure {
+	if _, ok := errors.AsType[*invalidSecretError](err); ok {
+		return &report.Failure{
+			Reason:  report.ReasonUnauthorized,
+			Message: what + " does not hold a valid docker configuration (no pull access)",
+			// The cause may quote the Secret.
+		}
+	}
+	return &report.Failure{
+		Reason:  report.ReasonUnavailable,
+		Message: "the provider cannot read " + what + " from the API server",
+		Err:     err,
+	}
+}
+
+func (p *pullSecrets) account(ctx context.Context, namespace, account string) ([]string, error) {
+	return remember(ctx, p, p.accounts, "account", namespace+"/"+account, func(ctx context.Context) ([]string, error) {
+		sa, err := p.client.CoreV1().ServiceAccounts(namespace).Get(ctx, account, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, ref := range sa.ImagePullSecrets {
+			names = append(names, ref.Name)
+		}
+		return names, nil
+	})
+}
+
+// secret returns nil for a Secret that is missing or no pull secret: the
+// kubelet passes over both.
+func (p *pullSecrets) secret(ctx context.Context, namespace, secret string) (authn.Keychain, error) {
+	return remember(ctx, p, p.secrets, "secret", namespace+"/"+secret, func(ctx context.Context) (authn.Keychain, error) {
+		s, err := p.client.CoreV1().Secrets(namespace).Get(ctx, secret, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.Type != corev1.SecretTypeDockerConfigJson && s.Type != corev1.SecretTypeDockercfg {
+			return nil, nil
+		}
+		keys, err := kauthn.NewFromPullSecrets(ctx, []corev1.Secret{*s})
+		if err != nil {
+			return nil, &invalidSecretError{err}
+		}
+		return keys, nil
+	})
+}
+
+// remember answers from the cache or asks the API server once for all who are
+// waiting; an asker that gives up does not take the answer from the others.
+func remember[V any](ctx context.Context, p *pullSecrets, cache *expirable.LRU[string, V], kind, key string, ask func(context.Context) (V, error)) (V, error) {
+	if v, ok := cache.Get(key); ok {
+		return v, nil
+	}
+	ch := p.flights.DoChan(kind+" "+key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
+		defer cancel()
+		v, err := ask(ctx)
+		if err == nil {
+			cache.Add(key, v)
+		}
+		return v, err
+	})
+	var zero V
+	select {
+	case got := <-ch:
+		if got.Err != nil {
+			return zero, got.Err
+		}
+		v, _ := got.Val.(V)
+		return v, nil
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+}

@@ -1,0 +1,229 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/hashicorp/golang-lru/v2/expirable"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Access says on whose behalf an image is resolved.
+type Access struct {
+	// Namespace is the Pod's; empty means that nobody's pull secrets count.
+	Namespace string
+	// ServiceAccount is the Pod's; empty means "default".
+	ServiceAccount string
+	// PullSecrets are names of Secrets in Namespace.
+	PullSecrets []string
+}
+
+// Manifest is one image manifest to judge.
+type Manifest struct {
+	// Digest of the manifest, sha256:...
+	Digest    string
+	MediaType string
+	// Platform is os/arch[/variant], or empty for a plain manifest.
+	Platform string
+	// Size of the manifest itself in bytes.
+	Size int64
+}
+
+// Resolved is what a reference means now. It is shared between askers: do not
+// change it.
+type Resolved struct {
+	// Reference as asked.
+	Reference string
+	// Digest of the index or manifest: what gets pinned.
+	Digest string
+	// Tag in the reference, "latest" when it names none; empty by digest.
+	Tag string
+	// Registry is the base URL of the registry with its scheme.
+	Registry string
+	// Repository is the path within the registry.
+	Repository string
+	// Manifests is never empty: the manifest itself, or for an index those
+	// chosen by platform.
+	Manifests []Manifest
+}
+
+// Resolver resolves references. It is safe for concurrent use.
+type Resolver struct {
+	options   Options
+	platforms []wanted
+	gate      *gate
+	keys      *keychain
+	flights   singleflight.Group
+	// slots bounds the resolutions under way: they outlive their askers.
+	slots chan struct{}
+
+	// tags: tag and credentials -> digest.
+	tags *expirable.LRU[string, string]
+	// proofs: repository, digest and credentials -> which of the credentials
+	// the registry accepted.
+	proofs *expirable.LRU[string, int]
+	// documents: repository and digest -> what the manifest says.
+	documents *expirable.LRU[string, *document]
+	// pullers: repository and one credential -> client that holds its token.
+	pullers *expirable.LRU[string, *remote.Puller]
+}
+
+const (
+	documentTTL = 24 * time.Hour
+	maxFlights  = 512
+)
+
+// New makes a Resolver. Its errors name the option at fault.
+func New(o Options) (*Resolver, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	list, err := o.platforms()
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGate(o)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := newKeychain(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Resolver{
+		options:   o,
+		platforms: list,
+		gate:      g,
+		keys:      keys,
+		slots:     make(chan struct{}, maxFlights),
+		tags:      expirable.NewLRU[string, string](o.CacheSize, nil, o.TagTTL),
+		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
+		documents: expirable.NewLRU[string, *document](o.CacheSize, nil, documentTTL),
+		pullers:   expirable.NewLRU[string, *remote.Puller](o.CacheSize, nil, o.AccessTTL),
+	}, nil
+}
+
+// Close drops idle connections. Resolutions under way end by their timeout.
+func (r *Resolver) Close() { r.gate.closeIdle() }
+
+// target is a parsed question.
+type target struct {
+	reference string
+	ref       name.Reference
+	tag       string
+	base      string
+	wanted    []wanted
+	explicit  bool
+}
+
+func (t target) repository() string { return t.ref.Context().Name() }
+
+// Resolve says what reference means now. platform is os/arch[/variant] or
+// empty for the configured ones. Every error is a *report.Failure. Equal
+// questions share one resolution, which goes on when an asker gives up.
+func (r *Resolver) Resolve(ctx context.Context, reference, platform string, access Access) (*Resolved, error) {
+	t, err := r.target(reference, platform)
+	if err != nil {
+		return nil, err
+	}
+	creds, err := r.keys.credentials(ctx, t.ref.Context(), access)
+	if err != nil {
+		return nil, err
+	}
+	if res, ok := r.remembered(t, creds); ok {
+		return res, nil
+	}
+	flight := strings.Join([]string{reference, platform, creds.id}, "\n")
+	ch := r.flights.DoChan(flight, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
+		defer cancel()
+		return r.lookup(ctx, t, creds)
+	})
+	select {
+	case got := <-ch:
+		if got.Err != nil {
+			return nil, got.Err
+		}
+		res, _ := got.Val.(*Resolved)
+		return res, nil
+	case <-ctx.Done():
+		return nil, t.slow(ctx.Err())
+	}
+}
+
+func (r *Resolver) target(reference, platform string) (target, error) {
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		return target{}, &report.Failure{
+			Reason:  report.ReasonNotFound,
+			Message: fmt.Sprintf("%q is not a valid image reference", reference),
+			Err:     err,
+		}
+	}
+	t := target{reference: reference, ref: ref, wanted: r.platforms}
+	if tag, ok := ref.(name.Tag); ok {
+		t.tag = tag.TagStr()
+	}
+	t.base = r.gate.scheme(ref.Context().RegistryStr()) + "://" + ref.Context().RegistryStr()
+	if platform != "" {
+		w, err := want(platform)
+		if err != nil {
+			return target{}, &report.Failure{Reason: report.ReasonUnsupported, Message: err.Error(), Err: err}
+		}
+		t.wanted, t.explicit = []wanted{w}, true
+	}
+	return t, nil
+}
+
+// remembered answers from the caches alone, and only when these credentials
+// themselves have proved access lately.
+func (r *Resolver) remembered(t target, creds credentials) (*Resolved, bool) {
+	digest := t.ref.Identifier()
+	if t.tag != "" {
+		var ok bool
+		if digest, ok = r.tags.Get(tagKey(t, creds)); !ok {
+			return nil, false
+		}
+	}
+	if _, ok := r.proofs.Get(proofKey(t.repository(), digest, creds)); !ok {
+		return nil, false
+	}
+	doc, ok := r.documents.Get(t.repository() + "@" + digest)
+	if !ok {
+		return nil, false
+	}
+	manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
+		if d, ok := r.documents.Get(t.repository() + "@" + digest); ok {
+			return d, nil
+		}
+		return nil, errNotRemembered
+	})
+	if err != nil {
+		return nil, false
+	}
+	return t.resolved(digest, manifests), true
+}
+
+func (t target) resolved(digest string, manifests []Manifest) *Resolved {
+	return &Resolved{
+		Reference:  t.reference,
+		Digest:     digest,
+		Tag:        t.tag,
+		Registry:   t.base,
+		Repository: t.ref.Context().RepositoryStr(),
+		Manifests:  manifests,
+	}
+}
+
+func tagKey(t target, creds credentials) string { return t.ref.Name() + "\n" + creds.id }
+
+func proofKey(repository, digest string, creds credentials) string {
+	return repository + "@" + digest + "\n" + creds.id
+}
