@@ -1,0 +1,107 @@
+package harbor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// reply is an answer read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// maxSmallBody bounds every answer that is not a report.
+const maxSmallBody = 1 << 20
+
+// call sends one request and reads the whole answer, at most limit bytes of
+// it. Its errors are Failures.
+func (c *Client) call(ctx context.Context, method, path, accept, contentType string, body []byte, limit int64) (*reply, error) {
+	parent := ctx
+	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, &report.Failure{Reason: report.ReasonInternal, Message: "cannot make a request to the scanner", Err: err}
+	}
+	req.Header.Set("Accept", accept)
+	req.Header.Set("User-Agent", c.options.UserAgent)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if c.options.Token != "" {
+		req.Header.Set("Authorization", authorization(c.options.Token))
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.broken(parent, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, c.broken(parent, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, &report.Failure{
+			Reason:  report.ReasonTooLarge,
+			Message: fmt.Sprintf("the scanner's answer is larger than %d bytes", limit),
+		}
+	}
+	return &reply{status: resp.StatusCode, header: resp.Header, body: b}, nil
+}
+
+func authorization(token string) string {
+	if scheme, _, ok := strings.Cut(token, " "); ok && (strings.EqualFold(scheme, "Basic") || strings.EqualFold(scheme, "Bearer")) {
+		return token
+	}
+	return "Bearer " + token
+}
+
+// broken is a request that had no whole answer.
+func (c *Client) broken(ctx context.Context, err error) *report.Failure {
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	what := "cannot be reached"
+	if errors.Is(err, context.DeadlineExceeded) {
+		what = fmt.Sprintf("did not answer within %s", c.options.RequestTimeout)
+	} else if errors.Is(err, io.ErrUnexpectedEOF) {
+		what = "broke off its answer"
+	}
+	return &report.Failure{
+		Reason:  report.ReasonUnavailable,
+		Message: fmt.Sprintf("the scanner at %s %s", strings.TrimSuffix(c.base, apiPath), what),
+		Err:     err,
+	}
+}
+
+// ended is the failure of a scan whose context is over.
+func ended(ctx context.Context) *report.Failure {
+	err := ctx.Err()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &report.Failure{Reason: report.ReasonTimeout, Message: "the scan did not end within its deadline", Err: err}
+	}
+	return &report.Failure{Reason: report.ReasonUnavailable, Message: "the scan was called off", Err: err}
+}
+
+// delay reads a header in seconds, or as an HTTP date, and bounds it.
+func delay(h http.Header, name string, most time.Duration) time.Duration {
+	s := h.Get(name)
+	if n, err := strconv.Atoi(s); err == nil && n > 0 {
+		return min(time.Duration(min(n, 1<<20))*time.Second, most)
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return min(max(time.Until(at), 0), most)
+	}
+	return 0
+}

@@ -1,0 +1,142 @@
+package harbor
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Options configures a Client. Only URL is required.
+type Options struct {
+	// URL is the adapter's base URL, http or https, without /api/v1.
+	URL string
+	// Token opens the adapter: "Basic ..." and "Bearer ..." are sent as they
+	// are, anything else as a bearer token. Empty sends nothing.
+	Token string
+	// CAFile is a PEM file of authorities that are trusted for the adapter
+	// beside the system's.
+	CAFile string
+	// PollInterval is the longest wait between two polls of a young scan;
+	// default 500ms. The first polls come faster, and after ten times the
+	// interval the wait grows with the scan's age, up to 3s.
+	PollInterval time.Duration
+	// RequestTimeout bounds one HTTP request with its answer; default 30s.
+	RequestTimeout time.Duration
+	// MaxReportBytes bounds a report; default 64 MiB.
+	MaxReportBytes int64
+	// UserAgent is sent with every request; default "imagegate".
+	UserAgent string
+}
+
+const (
+	defaultPollInterval   = 500 * time.Millisecond
+	defaultRequestTimeout = 30 * time.Second
+	defaultMaxReportBytes = 64 << 20
+	apiPath               = "/api/v1"
+)
+
+// Client talks to one adapter. It is safe for concurrent use.
+type Client struct {
+	options Options
+	base    string
+	http    *http.Client
+
+	flights singleflight.Group
+	mu      sync.Mutex
+	known   *metadata
+	knownAt time.Time
+}
+
+// New makes a Client without contacting the adapter. Its errors name the
+// option at fault.
+func New(o Options) (*Client, error) {
+	base, err := baseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	if o.PollInterval < 0 || o.RequestTimeout < 0 || o.MaxReportBytes < 0 {
+		return nil, errors.New("PollInterval, RequestTimeout and MaxReportBytes cannot be negative")
+	}
+	if o.PollInterval == 0 {
+		o.PollInterval = defaultPollInterval
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = defaultRequestTimeout
+	}
+	if o.MaxReportBytes == 0 {
+		o.MaxReportBytes = defaultMaxReportBytes
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "imagegate"
+	}
+	tr, err := transport(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		options: o,
+		base:    base,
+		http: &http.Client{
+			Transport: tr,
+			// A redirect is the API's way of saying that there is no report yet.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func baseURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("URL: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", fmt.Errorf("URL: %q is not http(s)://host[:port]", u.Redacted())
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("URL: %q must not hold credentials, a query or a fragment; credentials go into Token", u.Redacted())
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), apiPath) + apiPath, nil
+}
+
+func transport(caFile string) (*http.Transport, error) {
+	t := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns:           16,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+	if caFile == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("CAFile: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CAFile: %s holds no PEM certificate", caFile)
+	}
+	t.TLSClientConfig.RootCAs = pool
+	return t, nil
+}

@@ -1,0 +1,169 @@
+package harbor
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
+)
+
+type vulnerabilityReport struct {
+	GeneratedAt     time.Time `json:"generated_at"`
+	Artifact        artifact  `json:"artifact"`
+	Scanner         agent     `json:"scanner"`
+	Severity        string    `json:"severity"`
+	Vulnerabilities []item    `json:"vulnerabilities"`
+	// DatabaseBuiltAt is the bundled worker's addition.
+	DatabaseBuiltAt json.RawMessage `json:"database_built_at"`
+}
+
+type item struct {
+	ID          string          `json:"id"`
+	Package     string          `json:"package"`
+	Version     string          `json:"version"`
+	FixVersion  string          `json:"fix_version"`
+	Severity    string          `json:"severity"`
+	Description string          `json:"description"`
+	Links       []string        `json:"links"`
+	Vendor      json.RawMessage `json:"vendor_attributes"`
+}
+
+// vendorAttributes are the bundled worker's; other adapters put other things
+// there, which are passed over.
+type vendorAttributes struct {
+	Aliases   []string `json:"aliases"`
+	Published string   `json:"published"`
+}
+
+// decode reads a report. Whatever does not prove to be a whole report on the
+// image is a failure: an empty object must never read as "nothing found".
+func decode(r *reply, m *metadata, image scanner.Image) (*report.Scan, error) {
+	if err := checkType(r.header.Get("Content-Type")); err != nil {
+		return nil, notAReport(err)
+	}
+	var in vulnerabilityReport
+	if err := json.Unmarshal(r.body, &in); err != nil {
+		return nil, notAReport(err)
+	}
+	if err := in.check(image); err != nil {
+		return nil, notAReport(err)
+	}
+	var inner bytes.Buffer
+	if err := json.Compact(&inner, r.body); err != nil {
+		return nil, notAReport(err)
+	}
+	out := &report.Scan{
+		Scanner:         in.Scanner.String(),
+		ScannedAt:       in.GeneratedAt,
+		DatabaseBuiltAt: in.databaseBuiltAt(m),
+		Inner:           inner.Bytes(),
+	}
+	if in.Scanner.Version == "" && in.Scanner.Name == m.Scanner.Name {
+		out.Scanner = m.Scanner.String()
+	}
+	if out.ScannedAt.IsZero() {
+		out.ScannedAt = time.Now().UTC().Truncate(time.Second)
+	}
+	for _, v := range in.Vulnerabilities {
+		out.Vulnerabilities = append(out.Vulnerabilities, v.vulnerability())
+	}
+	report.SortVulnerabilities(out.Vulnerabilities)
+	return out, nil
+}
+
+func notAReport(err error) *report.Failure {
+	return &report.Failure{
+		Reason:  report.ReasonInternal,
+		Message: "the scanner's answer is not a vulnerability report: " + redact(err.Error(), ""),
+		Err:     err,
+	}
+}
+
+// checkType lets pass the report types in any version, and plain JSON, which
+// some adapters send; the version in the header is not reliable in the wild.
+func checkType(header string) error {
+	got, _, err := mime.ParseMediaType(header)
+	if err != nil {
+		return fmt.Errorf("its media type is %q", header)
+	}
+	for _, known := range []string{reportType, legacyType} {
+		if base, _, _ := strings.Cut(known, ";"); got == base {
+			return nil
+		}
+	}
+	if got != "application/json" {
+		return fmt.Errorf("its media type is %q", got)
+	}
+	return nil
+}
+
+func (v *vulnerabilityReport) check(image scanner.Image) error {
+	if v.Scanner.Name == "" {
+		return fmt.Errorf("it names no scanner")
+	}
+	if d := v.Artifact.Digest; d != "" && d != image.Digest {
+		return fmt.Errorf("it is about %s instead of %s", d, image.Digest)
+	}
+	if s := severity(v.Severity); len(v.Vulnerabilities) == 0 && s > report.SeverityNegligible {
+		return fmt.Errorf("it is of severity %s and lists no vulnerability", s)
+	}
+	return nil
+}
+
+func (v *vulnerabilityReport) databaseBuiltAt(m *metadata) time.Time {
+	var s string
+	if json.Unmarshal(v.DatabaseBuiltAt, &s) == nil {
+		if at, err := time.Parse(time.RFC3339, s); err == nil {
+			return at
+		}
+	}
+	return m.databaseBuiltAt()
+}
+
+func (i item) vulnerability() report.Vulnerability {
+	v := report.Vulnerability{
+		ID:          i.ID,
+		Package:     i.Package,
+		Installed:   i.Version,
+		Fixed:       i.FixVersion,
+		Severity:    severity(i.Severity),
+		Description: i.Description,
+		Links:       i.Links,
+	}
+	var vendor vendorAttributes
+	if json.Unmarshal(i.Vendor, &vendor) == nil {
+		v.Aliases = vendor.Aliases
+		v.Published = date(vendor.Published)
+	}
+	return v
+}
+
+func date(s string) time.Time {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// severity reads the API's words and those of the distributions that scanners
+// pass on. Any other word, and "None", is Unknown.
+func severity(s string) report.Severity {
+	switch strings.ToLower(s) {
+	case "important":
+		return report.SeverityHigh
+	case "moderate":
+		return report.SeverityMedium
+	}
+	v, err := report.ParseSeverity(s)
+	if err != nil {
+		return report.SeverityUnknown
+	}
+	return v
+}

@@ -1,0 +1,92 @@
+package harbor
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// errorBody is the API's error object. code is the bundled worker's addition.
+type errorBody struct {
+	Error struct {
+		Message string `json:"message"`
+		Code    string `json:"code"`
+	} `json:"error"`
+}
+
+const (
+	maxRetryAfter = 10 * time.Minute
+	maxMessage    = 400
+)
+
+// failed says what an answer other than the expected one means. doing is what
+// was asked of the scanner; secret is taken out of anything it says.
+func failed(doing string, r *reply, secret string) *report.Failure {
+	var body errorBody
+	_ = json.Unmarshal(r.body, &body)
+	said := redact(body.Error.Message, secret)
+	f := &report.Failure{Reason: report.ReasonInternal}
+	switch r.status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		f.Reason, f.RetryAfter = report.ReasonUnavailable, delay(r.header, "Retry-After", maxRetryAfter)
+		f.Message = with("the scanner is busy", said)
+		if reason, ok := reasonOf(body.Error.Code); ok && reason == report.ReasonDatabase {
+			f.Reason, f.Message = reason, with("the scanner has no usable vulnerability database", said)
+		}
+		return f
+	case http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
+		f.Reason = report.ReasonUnavailable
+		f.Message = fmt.Sprintf("%s failed: the scanner's proxy answered with status %d", doing, r.status)
+		return f
+	case http.StatusUnauthorized, http.StatusForbidden:
+		// Not ReasonUnauthorized: that is about the image.
+		f.Message = fmt.Sprintf("%s failed: the scanner refused the provider's token (scanner.harbor.token), status %d", doing, r.status)
+		return f
+	}
+	if reason, ok := reasonOf(body.Error.Code); ok {
+		f.Reason, f.Message = reason, said
+		if said == "" {
+			f.Message = fmt.Sprintf("%s failed: %s", doing, strings.ReplaceAll(string(reason), "_", " "))
+		}
+		return f
+	}
+	f.Message = with(fmt.Sprintf("%s failed: the scanner answered with status %d", doing, r.status), said)
+	return f
+}
+
+func with(sentence, said string) string {
+	if said == "" {
+		return sentence
+	}
+	return sentence + ": " + said
+}
+
+// reasonOf reads the bundled worker's error codes.
+func reasonOf(code string) (report.Reason, bool) {
+	switch r := report.Reason(code); r {
+	case report.ReasonUnauthorized, report.ReasonNotFound, report.ReasonUnsupported, report.ReasonTooLarge,
+		report.ReasonTimeout, report.ReasonUnavailable, report.ReasonDatabase, report.ReasonInternal:
+		return r, true
+	}
+	return "", false
+}
+
+// redact bounds what a scanner said and takes the registry's authorization out
+// of it: adapters have been seen to quote the request they could not serve.
+func redact(s, secret string) string {
+	if secret != "" {
+		s = strings.ReplaceAll(s, secret, "[redacted]")
+		if _, token, ok := strings.Cut(secret, " "); ok && token != "" {
+			s = strings.ReplaceAll(s, token, "[redacted]")
+		}
+	}
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " ")
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
+	}
+	return s
+}

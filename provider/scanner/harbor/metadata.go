@@ -1,0 +1,183 @@
+package harbor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+const (
+	metadataType = "application/vnd.scanner.adapter.metadata+json; version=1.0"
+	requestType  = "application/vnd.scanner.adapter.scan.request+json; version=1.1"
+	responseType = "application/vnd.scanner.adapter.scan.response+json; version=1.1"
+	reportType   = "application/vnd.security.vulnerability.report; version=1.1"
+	// legacyType is how adapters written for version 1.0 call the same report.
+	legacyType = "application/vnd.scanner.adapter.vuln.report.harbor+json; version=1.0"
+
+	databaseProperty = "harbor.scanner-adapter/vulnerability-database-updated-at"
+	vulnerability    = "vulnerability"
+
+	metadataTTL = 30 * time.Second
+)
+
+type metadata struct {
+	Scanner      agent             `json:"scanner"`
+	Capabilities []capability      `json:"capabilities"`
+	Properties   map[string]string `json:"properties"`
+}
+
+type agent struct {
+	Name    string `json:"name"`
+	Vendor  string `json:"vendor"`
+	Version string `json:"version"`
+}
+
+func (a agent) String() string { return strings.TrimSpace(a.Name + " " + a.Version) }
+
+type capability struct {
+	// Type is new in 1.2; absent means vulnerabilities.
+	Type     string   `json:"type"`
+	Consumes []string `json:"consumes_mime_types"`
+	Produces []string `json:"produces_mime_types"`
+}
+
+// Generation says on what a scan started now would be based. A change of it is
+// a reason to scan again.
+type Generation struct {
+	// Scanner is its name and version: "Trivy v0.63.0".
+	Scanner string
+	// DatabaseBuiltAt is zero when the adapter does not tell.
+	DatabaseBuiltAt time.Time
+}
+
+// Generation returns what the adapter says about itself, at most half a minute
+// old. Its errors are *report.Failure.
+func (c *Client) Generation(ctx context.Context) (Generation, error) {
+	m, err := c.metadata(ctx)
+	if err != nil {
+		return Generation{}, err
+	}
+	return Generation{Scanner: m.Scanner.String(), DatabaseBuiltAt: m.databaseBuiltAt()}, nil
+}
+
+// Ready asks the adapter anew whether it is there and produces reports that
+// can be read.
+func (c *Client) Ready(ctx context.Context) error {
+	m, err := c.probe(ctx)
+	if err != nil {
+		return err
+	}
+	if _, ok := m.accept("", nil); !ok {
+		return m.unusable()
+	}
+	return nil
+}
+
+func (c *Client) metadata(ctx context.Context) (*metadata, error) {
+	c.mu.Lock()
+	known, at := c.known, c.knownAt
+	c.mu.Unlock()
+	if known != nil && time.Since(at) < metadataTTL {
+		return known, nil
+	}
+	ch := c.flights.DoChan("metadata", func() (any, error) {
+		return c.probe(context.WithoutCancel(ctx))
+	})
+	select {
+	case got := <-ch:
+		if got.Err != nil {
+			return nil, got.Err
+		}
+		m, _ := got.Val.(*metadata)
+		return m, nil
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
+}
+
+func (c *Client) probe(ctx context.Context) (*metadata, error) {
+	r, err := c.call(ctx, http.MethodGet, "/metadata", metadataType, "", nil, maxSmallBody)
+	if err != nil {
+		return nil, err
+	}
+	if r.status == http.StatusNotFound {
+		return nil, &report.Failure{
+			Reason:  report.ReasonInternal,
+			Message: fmt.Sprintf("there is no Harbor scanner API at %s (scanner.harbor.url)", c.base),
+		}
+	}
+	if r.status != http.StatusOK {
+		return nil, failed("asking the scanner what it is", r, "")
+	}
+	m := &metadata{}
+	if err := json.Unmarshal(r.body, m); err != nil || m.Scanner.Name == "" {
+		return nil, &report.Failure{
+			Reason:  report.ReasonInternal,
+			Message: fmt.Sprintf("what answers at %s is not a Harbor scanner (scanner.harbor.url)", c.base),
+			Err:     err,
+		}
+	}
+	c.mu.Lock()
+	c.known, c.knownAt = m, time.Now()
+	c.mu.Unlock()
+	return m, nil
+}
+
+// accept returns the report type to ask for. An empty media type stands for
+// any the adapter consumes. reported records the media types it does consume.
+func (m *metadata) accept(mediaType string, reported func(string)) (string, bool) {
+	for _, want := range []string{reportType, legacyType} {
+		for _, cp := range m.Capabilities {
+			if cp.Type != "" && cp.Type != vulnerability || !contains(cp.Produces, want) {
+				continue
+			}
+			if mediaType == "" || contains(cp.Consumes, mediaType) {
+				return want, true
+			}
+			if reported != nil {
+				for _, s := range cp.Consumes {
+					reported(s)
+				}
+			}
+		}
+	}
+	return "", false
+}
+
+func (m *metadata) unusable() *report.Failure {
+	return &report.Failure{
+		Reason:  report.ReasonInternal,
+		Message: fmt.Sprintf("scanner %s does not produce vulnerability reports of the Harbor API 1.1", m.Scanner),
+	}
+}
+
+func (m *metadata) databaseBuiltAt() time.Time {
+	at, err := time.Parse(time.RFC3339, m.Properties[databaseProperty])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+func contains(list []string, want string) bool {
+	for _, s := range list {
+		if sameType(s, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameType compares media types with their parameters, however spaced.
+func sameType(a, b string) bool {
+	ta, pa, errA := mime.ParseMediaType(a)
+	tb, pb, errB := mime.ParseMediaType(b)
+	return errA == nil && errB == nil && ta == tb && maps.Equal(pa, pb)
+}

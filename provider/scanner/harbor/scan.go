@@ -1,0 +1,200 @@
+package harbor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
+)
+
+type scanRequest struct {
+	Registry registryPart `json:"registry"`
+	Artifact artifact     `json:"artifact"`
+	// Capabilities is read by adapters of version 1.2.
+	Capabilities []enabled `json:"enabled_capabilities,omitempty"`
+}
+
+type registryPart struct {
+	URL           string `json:"url"`
+	Authorization string `json:"authorization,omitempty"`
+}
+
+type artifact struct {
+	Repository string `json:"repository"`
+	Digest     string `json:"digest"`
+	Tag        string `json:"tag,omitempty"`
+	MediaType  string `json:"mime_type"`
+}
+
+type enabled struct {
+	Type     string   `json:"type"`
+	Produces []string `json:"produces_mime_types"`
+}
+
+const (
+	// maxRestarts bounds how often a scan is started again because the adapter
+	// forgot its id, maxBroken how many polls in a row may find nobody there.
+	maxRestarts = 3
+	maxBroken   = 3
+
+	firstWait   = 50 * time.Millisecond
+	longestWait = 3 * time.Second
+	// maxRefreshAfter bounds what an adapter may ask for.
+	maxRefreshAfter = 30 * time.Second
+
+	ociManifest = "application/vnd.oci.image.manifest.v1+json"
+)
+
+// errUnknownID means that the adapter does not know the scan any more.
+var errUnknownID = errors.New("the scanner does not know the scan's id")
+
+// Scan has the adapter scan one manifest and returns when it is done or ctx
+// is. Every error is a *report.Failure.
+func (c *Client) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
+	if image.MediaType == "" {
+		image.MediaType = ociManifest
+	}
+	m, err := c.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accept, err := m.forImage(image)
+	if err != nil {
+		return nil, err
+	}
+	for range maxRestarts {
+		id, err := c.submit(ctx, m, image, accept)
+		if err != nil {
+			return nil, err
+		}
+		r, err := c.poll(ctx, id, accept, image.Authorization)
+		if errors.Is(err, errUnknownID) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return decode(r, m, image)
+	}
+	return nil, &report.Failure{
+		Reason:  report.ReasonUnavailable,
+		Message: fmt.Sprintf("the scanner lost the scan %d times", maxRestarts),
+		Err:     errUnknownID,
+	}
+}
+
+func (m *metadata) forImage(image scanner.Image) (string, error) {
+	var consumes []string
+	accept, ok := m.accept(image.MediaType, func(s string) {
+		if !slices.Contains(consumes, s) {
+			consumes = append(consumes, s)
+		}
+	})
+	if ok {
+		return accept, nil
+	}
+	if len(consumes) == 0 {
+		return "", m.unusable()
+	}
+	return "", &report.Failure{
+		Reason:  report.ReasonUnsupported,
+		Message: fmt.Sprintf("scanner %s does not scan images of type %s, only %s", m.Scanner, image.MediaType, strings.Join(consumes, ", ")),
+	}
+}
+
+func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, accept string) (string, error) {
+	ask := scanRequest{
+		Registry: registryPart{URL: image.Registry, Authorization: image.Authorization},
+		Artifact: artifact{Repository: image.Repository, Digest: image.Digest, Tag: image.Tag, MediaType: image.MediaType},
+	}
+	if m.typed() {
+		ask.Capabilities = []enabled{{Type: vulnerability, Produces: []string{accept}}}
+	}
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return "", &report.Failure{Reason: report.ReasonInternal, Message: "cannot write the scan request", Err: err}
+	}
+	r, err := c.call(ctx, http.MethodPost, "/scan", responseType, requestType, body, maxSmallBody)
+	if err != nil {
+		return "", err
+	}
+	if r.status != http.StatusAccepted {
+		return "", failed("starting the scan", r, image.Authorization)
+	}
+	var got struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(r.body, &got); err != nil || got.ID == "" {
+		return "", &report.Failure{Reason: report.ReasonInternal, Message: "the scanner accepted the scan and gave no id for it", Err: err}
+	}
+	return got.ID, nil
+}
+
+// typed reports whether the adapter is of version 1.2, whose capabilities have
+// a type.
+func (m *metadata) typed() bool {
+	return slices.ContainsFunc(m.Capabilities, func(c capability) bool { return c.Type != "" })
+}
+
+// poll asks for the report until there is one.
+func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, error) {
+	path := "/scan/" + url.PathEscape(id) + "/report"
+	began := time.Now()
+	broken := 0
+	for n := 0; ; n++ {
+		r, err := c.call(ctx, http.MethodGet, path, accept, "", nil, c.options.MaxReportBytes)
+		if err != nil {
+			// The adapter may be restarting: then it will not know the id, and
+			// starting again costs less than failing.
+			broken++
+			if ctx.Err() != nil || broken >= maxBroken || !report.FailureOf(err).Transient() {
+				return nil, err
+			}
+			if err := sleep(ctx, c.wait(n, time.Since(began))); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		broken = 0
+		switch r.status {
+		case http.StatusOK:
+			return r, nil
+		case http.StatusFound:
+			wait := max(c.wait(n, time.Since(began)), delay(r.header, "Refresh-After", maxRefreshAfter))
+			if err := sleep(ctx, wait); err != nil {
+				return nil, err
+			}
+		case http.StatusNotFound:
+			return nil, errUnknownID
+		default:
+			return nil, failed("the scan", r, secret)
+		}
+	}
+}
+
+// wait grows fast to the poll interval, so that a report made from a cache is
+// fetched at once, and then with the age of the scan, so that waiting never
+// adds more than a tenth to it.
+func (c *Client) wait(n int, age time.Duration) time.Duration {
+	interval := c.options.PollInterval
+	return max(min(firstWait<<min(n, 10), interval), min(age/10, longestWait))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+}
