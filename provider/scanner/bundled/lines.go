@@ -1,0 +1,80 @@
+package bundled
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+)
+
+// maxLine bounds one line of the worker's output.
+const maxLine = 64 << 10
+
+// lines is a writer that logs what the worker prints, line by line. Lines that
+// are slog's JSON keep their level, message and attributes.
+type lines struct {
+	logger *slog.Logger
+	mu     sync.Mutex
+	rest   []byte
+}
+
+func newLines(l *slog.Logger) *lines { return &lines{logger: l} }
+
+// Write implements io.Writer. It never fails: a child must not block or die
+// because of its log.
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, p...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 && len(l.rest) < maxLine {
+			return len(p), nil
+		}
+		if i < 0 || i > maxLine {
+			i = maxLine
+		}
+		l.log(l.rest[:i])
+		l.rest = l.rest[min(i+1, len(l.rest)):]
+	}
+}
+
+func (l *lines) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log(l.rest)
+	l.rest = nil
+}
+
+func (l *lines) log(line []byte) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 {
+		return
+	}
+	level, msg, attrs := slog.LevelInfo, string(line), []slog.Attr(nil)
+	var fields map[string]any
+	if json.Unmarshal(line, &fields) == nil {
+		if s, ok := fields[slog.MessageKey].(string); ok {
+			msg = s
+			level, attrs = structured(fields)
+		}
+	}
+	attrs = append(attrs, slog.String("from", "scanner"))
+	l.logger.LogAttrs(context.Background(), level, msg, attrs...)
+}
+
+func structured(fields map[string]any) (slog.Level, []slog.Attr) {
+	level := slog.LevelInfo
+	if s, ok := fields[slog.LevelKey].(string); ok {
+		_ = level.UnmarshalText([]byte(s))
+	}
+	delete(fields, slog.LevelKey)
+	delete(fields, slog.MessageKey)
+	delete(fields, slog.TimeKey)
+	attrs := make([]slog.Attr, 0, len(fields)+1)
+	for k, v := range fields {
+		attrs = append(attrs, slog.Any(k, v))
+	}
+	return level, attrs
+}

@@ -1,0 +1,107 @@
+package bundled
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Options configures a Worker. The zero value looks for the binary and keeps
+// the worker's cache in a folder below the user's cache directory.
+type Options struct {
+	// Path of the worker's binary. Empty looks for "scanner" beside the running
+	// executable, then for "imagegate-scanner" and "scanner" in PATH.
+	Path string
+	// CacheDir holds the vulnerability database and what the worker keeps
+	// between scans; it is made when missing.
+	CacheDir string
+	// SampleDatabase has the worker use its small sample database instead of
+	// the one that updates itself.
+	SampleDatabase bool
+	// Insecure lists registries (host[:port]) read over plain HTTP.
+	Insecure []string
+	// Args are added to the command line.
+	Args []string
+	// ReadyTimeout bounds WaitReady; default 2m, for the first start downloads
+	// a database.
+	ReadyTimeout time.Duration
+	// StopTimeout is how long the worker may take to end after SIGTERM before
+	// it is killed; default 10s.
+	StopTimeout time.Duration
+	// RestartInitial and RestartMax bound the wait before a worker that died is
+	// started again; default 500ms and 30s.
+	RestartInitial, RestartMax time.Duration
+	// Logger gets the worker's own log lines and what happens to it; default
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.ReadyTimeout < 0 || o.StopTimeout < 0 || o.RestartInitial < 0 || o.RestartMax < 0 {
+		return o, errors.New("the bundled scanner's durations cannot be negative")
+	}
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{
+		{&o.ReadyTimeout, 2 * time.Minute},
+		{&o.StopTimeout, 10 * time.Second},
+		{&o.RestartInitial, 500 * time.Millisecond},
+		{&o.RestartMax, 30 * time.Second},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.CacheDir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return o, fmt.Errorf("choosing the bundled scanner's cache directory (scanner.bundled.cacheDir): %w", err)
+		}
+		o.CacheDir = filepath.Join(dir, "imagegate", "scanner")
+	}
+	return o, nil
+}
+
+// advice ends the error about a missing binary.
+const advice = "build it with `make build`, name it in scanner.bundled.path, or name a Harbor scanner adapter in scanner.harbor.url (--scanner-url)"
+
+// binary finds the worker's binary.
+func (o Options) binary() (string, error) {
+	if o.Path != "" {
+		path, err := exec.LookPath(o.Path)
+		if err != nil {
+			return "", fmt.Errorf("scanner.bundled.path: %w; %s", err, advice)
+		}
+		return filepath.Abs(path)
+	}
+	if self, err := os.Executable(); err == nil {
+		if path, err := exec.LookPath(filepath.Join(filepath.Dir(self), "scanner")); err == nil {
+			return path, nil
+		}
+	}
+	for _, name := range []string{"imagegate-scanner", "scanner"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("there is no scanner: no `scanner` beside the provider's executable and no `imagegate-scanner` in PATH; " + advice)
+}
+
+func (o Options) args(address string) []string {
+	args := []string{"serve", "--listen", address, "--cache-dir", o.CacheDir}
+	if o.SampleDatabase {
+		args = append(args, "--db-sample")
+	}
+	for _, r := range o.Insecure {
+		args = append(args, "--insecure-registries", r)
+	}
+	return append(args, o.Args...)
+}

@@ -1,0 +1,269 @@
+package bundled
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// Worker is a running child process that is started again whenever it dies.
+type Worker struct {
+	options Options
+	path    string
+	address string
+	client  *http.Client
+
+	stop     context.CancelFunc
+	stopping context.Context
+	done     chan struct{}
+
+	mu      sync.Mutex
+	process *os.Process
+	// kill is set when stopping took too long.
+	kill bool
+	// last is how the worker ended last, nil before it ever did.
+	last error
+}
+
+// settled is how long a worker has to live for its next restart to be quick
+// again.
+const settled = time.Minute
+
+// Start finds the worker's binary and starts it. It does not wait for the
+// worker: see WaitReady. ctx bounds the start only; Close ends the worker.
+func Start(ctx context.Context, o Options) (*Worker, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	path, err := o.binary()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.CacheDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the bundled scanner's cache directory (scanner.bundled.cacheDir): %w", err)
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		options: o,
+		path:    path,
+		address: address,
+		// Loopback never goes through a proxy.
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second},
+		done:   make(chan struct{}),
+	}
+	w.stopping, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	started := make(chan error, 1)
+	go w.supervise(started)
+	if err := <-started; err != nil {
+		w.stop()
+		<-w.done
+		return nil, fmt.Errorf("starting the bundled scanner: %w; %s", err, advice)
+	}
+	return w, nil
+}
+
+// freeAddress picks a loopback port that nobody listens on. Restarts keep it,
+// so that the worker's URL holds for its life.
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("finding a free port for the bundled scanner: %w", err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		return "", fmt.Errorf("freeing the bundled scanner's port: %w", err)
+	}
+	return address, nil
+}
+
+// URL is the base URL of the worker's API. It stays the same over restarts.
+func (w *Worker) URL() string { return "http://" + w.address }
+
+// supervise runs the worker until it is told to stop, and reports on started
+// how the first attempt to start it went.
+func (w *Worker) supervise(started chan<- error) {
+	defer close(w.done)
+	// The kernel delivers the parent-death signal when the thread that started
+	// the child ends, so that thread is kept for as long as the child lives.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = w.options.RestartInitial, w.options.RestartMax
+	wait.Reset()
+	report := func(err error) {
+		if started != nil {
+			started <- err
+			started = nil
+		}
+	}
+	for {
+		began := time.Now()
+		err := w.run(report)
+		if started != nil {
+			report(err)
+			return
+		}
+		if w.stopping.Err() != nil {
+			return
+		}
+		w.note(err)
+		if time.Since(began) > settled {
+			wait.Reset()
+		}
+		pause := wait.NextBackOff()
+		w.options.Logger.Error("the bundled scanner ended and is started again", "error", err, "after", pause)
+		if !w.pause(pause) {
+			return
+		}
+	}
+}
+
+func (w *Worker) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-w.stopping.Done():
+		return false
+	}
+}
+
+// run starts the worker once and returns when it has ended.
+func (w *Worker) run(started func(error)) error {
+	// Not CommandContext: stopping is a signal first, see Close.
+	cmd := exec.Command(w.path, w.options.args(w.address)...) //nolint:noctx // a context would kill at once, without asking first
+	cmd.SysProcAttr = sysProcAttr()
+	lines := newLines(w.options.Logger)
+	cmd.Stdout, cmd.Stderr = lines, lines
+	// A grandchild that holds the output open must not hold up the restart.
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	w.options.Logger.Info("bundled scanner started", "path", w.path, "pid", cmd.Process.Pid, "url", w.URL())
+	w.began(cmd.Process)
+	started(nil)
+	err := cmd.Wait()
+	w.began(nil)
+	lines.flush()
+	if err == nil {
+		err = errors.New("it exited by itself")
+	}
+	return err
+}
+
+// began records the child and passes on what Close asked for before there was
+// one to ask.
+func (w *Worker) began(p *os.Process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.process = p
+	if p != nil && w.stopping.Err() != nil {
+		_ = terminate(p, w.kill)
+	}
+}
+
+func (w *Worker) signal(kill bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kill = kill
+	if w.process != nil {
+		_ = terminate(w.process, kill)
+	}
+}
+
+func (w *Worker) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = err
+}
+
+// Close asks the worker to end and kills it when it has not after StopTimeout
+// or at the end of ctx. It returns once the child is gone.
+func (w *Worker) Close(ctx context.Context) error {
+	w.stop()
+	w.signal(false)
+	t := time.NewTimer(w.options.StopTimeout)
+	defer t.Stop()
+	select {
+	case <-w.done:
+		return nil
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	w.signal(true)
+	<-w.done
+	return errors.New("the bundled scanner did not end in time and was killed")
+}
+
+// Ready asks the worker whether it can scan.
+func (w *Worker) Ready(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL()+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("asking the bundled scanner: %w", err)
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("the bundled scanner does not answer: %w", errors.Join(err, w.ended()))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	const most = 512
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, most))
+	return fmt.Errorf("the bundled scanner is not ready: status %d: %s", resp.StatusCode, said)
+}
+
+func (w *Worker) ended() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == nil {
+		return nil
+	}
+	return fmt.Errorf("it ended before: %w", w.last)
+}
+
+// WaitReady returns when the worker can scan, or with the reason why it cannot
+// yet when ReadyTimeout or ctx is over. The worker goes on starting then.
+func (w *Worker) WaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.options.ReadyTimeout)
+	defer cancel()
+	const between = 100 * time.Millisecond
+	tick := time.NewTicker(between)
+	defer tick.Stop()
+	var last error
+	for {
+		err := w.Ready(ctx)
+		if err == nil {
+			return nil
+		}
+		// What ctx broke off says nothing about the worker.
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return last
+		case <-w.done:
+			return errors.New("the bundled scanner was stopped")
+		}
+	}
+}
