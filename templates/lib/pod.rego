@@ -1,0 +1,96 @@
+# The Pod under review and the images it would run.
+package lib.pod
+
+import future.keywords
+
+# The Pod under review: undefined for every other kind (workloads are judged
+# through the Pods an ExpansionTemplate makes of them) and for deletions, which
+# run nothing.
+reviewed := input.review.object if {
+	object.get(input.review.kind, "group", "") == ""
+	input.review.kind.kind == "Pod"
+	object.get(input.review, "operation", "") != "DELETE"
+}
+
+# The namespace of the object or else of the request; "" when neither says.
+namespace := input.review.object.metadata.namespace if {
+	present(input.review.object.metadata.namespace)
+} else := input.review.namespace if {
+	present(input.review.namespace)
+} else := ""
+
+# Every image of the Pod, one entry a container or image volume:
+# {"field", "name", "image", "container"}.
+images := images_of(reviewed)
+
+# The images to judge. An update is judged by the images it changes: a Pod that
+# already runs must stay able to lose a finalizer or gain a label.
+judged := [entry |
+	some entry in images
+	not unchanged(entry)
+]
+
+unchanged(entry) if {
+	input.review.operation == "UPDATE"
+	present(entry.image)
+	some old in images_of(input.review.oldObject)
+	[old.field, old.name, old.image] == [entry.field, entry.name, entry.image]
+}
+
+images_of(pod) := array.concat(
+	[entry |
+		some field in ["initContainers", "containers", "ephemeralContainers"]
+		some container in pod.spec[field]
+		entry := {
+			"field": field,
+			"name": text(container, "name"),
+			"image": text(container, "image"),
+			"container": container,
+		}
+	],
+	[entry |
+		some volume in pod.spec.volumes
+		volume.image
+		entry := {
+			"field": "volumes",
+			"name": text(volume, "name"),
+			"image": text(volume.image, "reference"),
+			"container": volume_as_container(volume),
+		}
+	],
+)
+
+# An image volume in the shape that rules for containers read.
+volume_as_container(volume) := {
+	"name": text(volume, "name"),
+	"image": text(volume.image, "reference"),
+	"imagePullPolicy": text(volume.image, "pullPolicy"),
+	"volume": volume,
+}
+
+# What the Pod's author wrote before the mutator pinned the image: the mutator
+# keeps it in an annotation. It is the author's own word: good for messages and
+# for tightening a decision, never for loosening one.
+original(entry) := reference if {
+	reference := reviewed.metadata.annotations[concat("/", ["original-image.imagegate.dev", entry.name])]
+	present(reference)
+	reference != entry.image
+}
+
+# The originals of all entries that run one image.
+originals(image) := {reference |
+	some entry in judged
+	entry.image == image
+	reference := original(entry)
+}
+
+# A field as a string: "" when it is missing or no string, so that a malformed
+# container is judged instead of skipped.
+text(value, field) := value[field] if {
+	is_string(value[field])
+} else := ""
+
+present(value) if {
+	is_string(value)
+	value != ""
+}

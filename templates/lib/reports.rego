@@ -1,0 +1,92 @@
+# Scan reports from the external data provider.
+package lib.reports
+
+import data.lib.pod
+import data.lib.reference
+import future.keywords
+
+# The name of the Provider object to ask.
+provider := input.parameters.provider if {
+	pod.present(input.parameters.provider)
+} else := "imagegate-provider"
+
+# {image: ScanReport} for a set of images, from one call with every distinct
+# key. Each image gets a report: no answer is report_not_available, an error is
+# scan_failed.
+of(images, view) := {image: report |
+	keys := {image: key(image, view) | some image in images; reference.valid(image)}
+	answer := ask({k | some k in keys})
+	some image in images
+	report := report_of(image, object.get(keys, image, ""), answer)
+}
+
+# The key of an image: the reference as written, then what tells the provider
+# who pulls it and how much of the report to send.
+key(image, view) := image if {
+	count(context(view)) == 0
+} else := concat("?", [image, urlquery.encode_object(context(view))])
+
+context(view) := object.union(view_context(view), pod_context)
+
+view_context("summary") := {}
+
+view_context(view) := {"view": view} if view != "summary"
+
+# keyContext: none sends the bare reference, for providers that know nothing else.
+pod_context := {} if {
+	input.parameters.keyContext == "none"
+} else := {name: value |
+	some name, value in {
+		"namespace": pod.namespace,
+		"serviceAccount": service_account,
+		"pullSecret": [secret.name | some secret in pod.reviewed.spec.imagePullSecrets; pod.present(secret.name)],
+		"platform": platform,
+	}
+	count(value) > 0
+}
+
+service_account := pod.text(pod.reviewed.spec, "serviceAccountName")
+
+# The platform is known before scheduling only where the Pod names it.
+platform := concat("/", [os, arch]) if {
+	arch := pod.reviewed.spec.nodeSelector["kubernetes.io/arch"]
+	pod.present(arch)
+	os := object.get(pod.reviewed.spec.nodeSelector, "kubernetes.io/os", "linux")
+	pod.present(os)
+} else := ""
+
+# The provider's answer. With no key there is no call.
+ask(keys) := {"system_error": "", "errors": [], "responses": []} if {
+	count(keys) == 0
+} else := answer if {
+	answer := external_data({"provider": provider, "keys": [k | some k in keys]})
+} else := {"system_error": "the call could not be made"}
+
+# Answers are found by what they say, not by their key: a pending or failed
+# report comes under a key that Gatekeeper will not find again.
+report_of(image, "", _) := made(image, "scan_failed", "this is not a valid image reference")
+
+report_of(image, asked, answer) := report if {
+	asked != ""
+	report := answered(image, asked, answer)
+}
+
+answered(image, asked, answer) := made(image, "scan_failed", message) if {
+	object.get(answer, "system_error", "") != ""
+	message := sprintf("the scan provider '%v' could not be asked: %v", [provider, answer.system_error])
+} else := made(image, "scan_failed", message) if {
+	messages := sort([m | some [k, m] in answer.errors; k == asked])
+	message := sprintf("%v", [messages[0]])
+} else := reports[0] if {
+	# The least favourable first, should there be two.
+	reports := array.concat(
+		[r | some [_, r] in answer.responses; r.ImageAndTag == image; object.get(r, "Status", "") != "accepted"],
+		[r | some [_, r] in answer.responses; r.ImageAndTag == image; r.Status == "accepted"],
+	)
+	count(reports) > 0
+} else := made(image, "scan_failed", "the scan provider's answer is no scan report") if {
+	some [k, _] in answer.responses
+	k == asked
+} else := made(image, "report_not_available", "no report yet, the image is being scanned: try again shortly")
+
+made(image, status, message) := {"ImageAndTag": image, "Status": status, "Message": message}
