@@ -1,0 +1,144 @@
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/gatekeeper/v3/pkg/util"
+	authenticationv1 "k8s.io/api/authentication/v1"
+
+	"github.com/imagegate/imagegate/provider/review/fixture"
+	"github.com/imagegate/imagegate/provider/review/loopback"
+)
+
+// Live makes the handler of a provider that scans on the spot, and the
+// function that ends it.
+type Live func(context.Context) (http.Handler, func(), error)
+
+// Options is one run of the command, see Command for their meaning.
+type Options struct {
+	Templates, Constraints []string
+	Files                  []string
+	NamespaceObjects       []string
+	Inventory              []string
+	Namespace              string
+	User                   string
+	Groups                 []string
+	EnforcementPoint       string
+
+	// Reports is a reports file; Remote a running provider; Live is used when
+	// neither is given. Wait is for how long pending scans are waited for.
+	Reports string
+	Remote  loopback.Remote
+	Live    Live
+	Wait    time.Duration
+
+	Output  string
+	Explain bool
+
+	// Suite, when given, is run instead of judging Files.
+	Suite   string
+	Filter  string
+	Verbose bool
+
+	Stdin io.Reader
+}
+
+// defaultWait is enough for a large image.
+const defaultWait = 5 * time.Minute
+
+// The values of Options.Output.
+const (
+	outputText = "text"
+	outputJSON = "json"
+)
+
+// usageError is a mistake in the way the command was called.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func (o Options) check() error {
+	if o.Output != outputText && o.Output != outputJSON {
+		return usageError(fmt.Sprintf("--output: %q is not one of %s, %s", o.Output, outputText, outputJSON))
+	}
+	if o.Wait < 0 {
+		return usageError("--wait: a negative time")
+	}
+	if o.Suite != "" {
+		return o.checkSuite()
+	}
+	switch {
+	case len(o.Files) == 0:
+		return usageError("--file is missing: which objects are to be judged?")
+	case len(o.Templates) == 0:
+		return usageError("--templates is missing")
+	case len(o.Constraints) == 0:
+		return usageError("--constraints is missing")
+	case o.Filter != "" || o.Verbose:
+		return usageError("--run and --verbose go with --suite only")
+	case o.Reports != "" && o.Remote.URL != "":
+		return usageError("--reports and --provider-url exclude each other")
+	case o.Remote.URL == "" && (o.Remote.CAFile != "" || o.Remote.CertFile != "" || o.Remote.KeyFile != ""):
+		return usageError("--provider-ca, --provider-client-cert and --provider-client-key go with --provider-url only")
+	}
+	return checkPoint(o.EnforcementPoint)
+}
+
+func (o Options) checkSuite() error {
+	given := len(o.Files) + len(o.Templates) + len(o.Constraints) + len(o.NamespaceObjects) + len(o.Inventory)
+	if given > 0 || o.Reports != "" || o.Remote.URL != "" || o.Explain || o.Output != outputText {
+		return usageError("--suite names its own templates, constraints, objects and reports: only --run and --verbose go with it")
+	}
+	return nil
+}
+
+func checkPoint(point string) error {
+	points := []string{util.WebhookEnforcementPoint, util.AuditEnforcementPoint, util.GatorEnforcementPoint}
+	if point == "" || oneOf(point, points...) {
+		return nil
+	}
+	return usageError(fmt.Sprintf("--enforcement-point: %q is not one of %s", point, strings.Join(points, ", ")))
+}
+
+// data is where external_data is answered from, and for how long one call may
+// take.
+func (o Options) data(ctx context.Context) (handler http.Handler, timeout time.Duration, end func(), err error) {
+	end = func() {}
+	switch {
+	case o.Reports != "":
+		reports, err := fixture.Load(o.Reports)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		return reports.Handler(), defaultTimeout, end, nil
+	case o.Remote.URL != "":
+		handler, err = o.Remote.Handler()
+	case o.Live != nil:
+		handler, end, err = o.Live(ctx)
+	default:
+		err = errors.New("no reports to judge by: give --reports or --provider-url")
+	}
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	return loopback.Patient(handler, o.Wait), o.Wait + defaultTimeout, end, nil
+}
+
+func (o Options) defaults(c Cluster) Defaults {
+	d := Defaults{
+		Namespace: o.Namespace,
+		User:      authenticationv1.UserInfo{Username: o.User, Groups: o.Groups},
+	}
+	if d.Namespace == "" && len(o.NamespaceObjects) > 0 && len(c.namespaces) == 1 {
+		for name := range c.namespaces {
+			d.Namespace = name
+		}
+	}
+	return d
+}

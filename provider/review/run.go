@@ -1,0 +1,144 @@
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Exit codes of the command.
+const (
+	CodeAllowed = 0
+	CodeDenied  = 1
+	CodeError   = 2
+)
+
+// Run judges the objects or runs the suites that options name. Results go to
+// stdout, remarks on what was left out to stderr. The error is that of exit
+// code 2; a denial or a failed suite is exit code 1 and no error.
+func Run(ctx context.Context, options Options, stdout, stderr io.Writer) (exitCode int, err error) {
+	if options.Output == "" {
+		options.Output = outputText
+	}
+	if err := options.check(); err != nil {
+		return CodeError, err
+	}
+	if options.Suite != "" {
+		return runSuites(ctx, options, stdout)
+	}
+	results, err := judge(ctx, options, stderr)
+	if err != nil {
+		return CodeError, err
+	}
+	write := writeText
+	if options.Output == outputJSON {
+		write = writeJSON
+	}
+	if err := write(stdout, results); err != nil {
+		return CodeError, err
+	}
+	for _, r := range results {
+		if !r.Allowed {
+			return CodeDenied, nil
+		}
+	}
+	return CodeAllowed, nil
+}
+
+func judge(ctx context.Context, options Options, stderr io.Writer) (results []Result, err error) {
+	policies, err := LoadPolicies(options.Templates, options.Constraints)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := LoadCluster(options.NamespaceObjects, options.Inventory)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := options.objects(cluster)
+	if err != nil {
+		return nil, err
+	}
+	handler, timeout, end, err := options.data(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	engine, err := New(ctx, Config{
+		Policies:         policies,
+		Cluster:          cluster,
+		Data:             handler,
+		Timeout:          timeout,
+		EnforcementPoint: options.EnforcementPoint,
+		Explain:          options.Explain,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	for _, note := range policies.Notes() {
+		remark(stderr, "%s", note)
+	}
+	for _, o := range objects {
+		r, err := engine.Review(ctx, o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", o.source, err)
+		}
+		remarkOn(stderr, o, r)
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+func (o Options) objects(c Cluster) ([]Object, error) {
+	defaults := o.defaults(c)
+	var out []Object
+	for _, path := range o.Files {
+		objects, err := ReadObjects(path, o.Stdin, defaults)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, objects...)
+	}
+	return out, nil
+}
+
+// remarkOn says what the result alone would hide: that nothing looked at the
+// Pods of a workload, or that the provider failed.
+func remarkOn(stderr io.Writer, o Object, r Result) {
+	if !r.expanded && isWorkload(o) {
+		remark(stderr, "%s %s: no ExpansionTemplate among the files applies to it, so its Pods were not judged; Gatekeeper judges them when they are created", o.kind(), o.name())
+	}
+	for _, x := range r.exchanges {
+		if x.SystemError != "" {
+			remark(stderr, "%s %s: the provider could not answer: %s", o.kind(), o.name(), x.SystemError)
+		}
+	}
+}
+
+// isWorkload recognises a Pod template where Kubernetes' own kinds have it.
+func isWorkload(o Object) bool {
+	spec, ok := o.content.Object["spec"].(map[string]any)
+	if !ok {
+		return false
+	}
+	if job, ok := spec["jobTemplate"].(map[string]any); ok {
+		spec, _ = job["spec"].(map[string]any)
+	}
+	template, ok := spec["template"].(map[string]any)
+	if !ok {
+		return false
+	}
+	pod, ok := template["spec"].(map[string]any)
+	if !ok {
+		return false
+	}
+	_, ok = pod["containers"]
+	return ok
+}
+
+// remark writes a line beside the results. A closed stderr is no reason to
+// stop.
+func remark(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, "note: "+format+"\n", args...)
+}

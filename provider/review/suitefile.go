@@ -1,0 +1,162 @@
+package review
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/verify"
+	"sigs.k8s.io/yaml"
+)
+
+// suite is a gator Suite with what imagegate adds to its cases.
+type suite struct {
+	*verify.Suite
+	// reports[i][j] is the reports file of test i's case j, relative to the
+	// suite's directory; empty for none.
+	reports [][]string
+}
+
+// suiteCase is a case of a Suite as it may be written here. gator ignores
+// unknown fields; here one is refused, for a misspelled `reports` would run
+// the case with every scan pending.
+type suiteCase struct {
+	Name       string          `json:"name"`
+	Object     string          `json:"object"`
+	Inventory  []string        `json:"inventory"`
+	Assertions json.RawMessage `json:"assertions"`
+	Skip       bool            `json:"skip"`
+	// Reports names the reports file that answers the case's external data.
+	Reports string `json:"reports"`
+}
+
+// readSuites finds suites as `gator verify` does: in a file, in a directory, or
+// with /... behind it in all below it. Unlike gator it passes over YAML that is
+// no object, for a reports file is a list. Paths in the file system start at
+// its root.
+func readSuites(target string) (fs.FS, []suite, error) {
+	dir, recursive := strings.CutSuffix(target, "...")
+	dir = filepath.Clean(dir)
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("suites: %w", err)
+	}
+	files, err := suiteFiles(absolute, recursive)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading suites: %w", err)
+	}
+	root := os.DirFS("/")
+	var suites []suite
+	for _, file := range files {
+		s, err := readSuite(root, strings.TrimPrefix(file, "/"))
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading suites: %s: %w", shown(dir, absolute, file), err)
+		}
+		if s.Suite != nil {
+			s.InputPath = shown(dir, absolute, file)
+			suites = append(suites, s)
+		}
+	}
+	if len(suites) == 0 {
+		return nil, nil, noSuites(target, recursive)
+	}
+	return root, suites, nil
+}
+
+func suiteFiles(target string, recursive bool) ([]string, error) {
+	info, err := os.Stat(target)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.IsDir() && recursive:
+		return nil, fmt.Errorf("%s is not a directory", target)
+	case !info.IsDir():
+		return []string{target}, nil
+	}
+	files, err := manifestsBelow(target)
+	return slices.DeleteFunc(files, func(f string) bool {
+		return filepath.Ext(f) == ".json" || !recursive && filepath.Dir(f) != target
+	}), err
+}
+
+// readSuite reads a file; the Suite is nil when it holds something else.
+func readSuite(root fs.FS, file string) (suite, error) {
+	b, err := fs.ReadFile(root, file)
+	if err != nil || !bytes.Contains(b, []byte(verify.Group)) {
+		return suite{}, err
+	}
+	found, err := verify.ReadSuites(root, file, file, false)
+	if err != nil || len(found) == 0 {
+		return suite{}, err
+	}
+	reports, err := readReportsFields(b)
+	return suite{Suite: found[0], reports: reports}, err
+}
+
+// noSuites is an error here: gator passes when it finds nothing to run.
+func noSuites(target string, recursive bool) error {
+	if recursive {
+		return fmt.Errorf("no Suite below %s", target)
+	}
+	return fmt.Errorf("no Suite in %s; %s/... looks below it as well", target, strings.TrimRight(target, "/"))
+}
+
+// shown is the suite's path in the terms of the user's.
+func shown(dir, absolute, file string) string {
+	rel, err := filepath.Rel(absolute, file)
+	if err != nil {
+		return file
+	}
+	return filepath.Join(dir, rel)
+}
+
+func readReportsFields(b []byte) ([][]string, error) {
+	var content struct {
+		Tests []struct {
+			Name  string            `json:"name"`
+			Cases []json.RawMessage `json:"cases"`
+		} `json:"tests"`
+	}
+	if err := yaml.Unmarshal(b, &content); err != nil {
+		return nil, fmt.Errorf("reading the suite: %w", err)
+	}
+	out := make([][]string, len(content.Tests))
+	for i, t := range content.Tests {
+		for j, raw := range t.Cases {
+			if bytes.Equal(raw, []byte("null")) {
+				return nil, fmt.Errorf("test %q: case %d is empty", t.Name, j+1)
+			}
+			dec := json.NewDecoder(bytes.NewReader(raw))
+			dec.DisallowUnknownFields()
+			var c suiteCase
+			if err := dec.Decode(&c); err != nil {
+				return nil, fmt.Errorf("test %q: case %d: %w", t.Name, j+1, err)
+			}
+			if path.IsAbs(c.Reports) {
+				return nil, fmt.Errorf("test %q: case %q: field reports: give a path relative to the suite", t.Name, c.Name)
+			}
+			out[i] = append(out[i], c.Reports)
+		}
+	}
+	return out, nil
+}
+
+// reportsFile is the path of a case's reports file in the root file system.
+func (s suite) reportsFile(test, c int) (string, error) {
+	name := s.reports[test][c]
+	if name == "" {
+		return "", nil
+	}
+	file := path.Join(path.Dir(s.AbsolutePath), name)
+	if !fs.ValidPath(file) {
+		return "", errors.New("field reports: the path leaves the file system")
+	}
+	return file, nil
+}
