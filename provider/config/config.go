@@ -84,8 +84,9 @@ type Registry struct {
 	// Insecure lists the registries, as host:port, that are spoken to in plain
 	// HTTP. All others are HTTPS, loopback included.
 	Insecure []string `json:"insecure,omitempty"`
-	// CAFile is a PEM bundle trusted beside the system's for registries.
-	CAFile string `json:"caFile,omitempty"`
+	// CAFiles names for a registry, as host:port, a PEM bundle that is trusted
+	// for it beside the system's.
+	CAFiles map[string]string `json:"caFiles,omitempty"`
 	// TagTTL is how long a tag's digest is remembered.
 	TagTTL metav1.Duration `json:"tagTTL"`
 	// AccessTTL is how long a proof of pull access counts.

@@ -2,9 +2,11 @@ package config
 
 import (
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -66,12 +68,13 @@ func (t *TLS) validate(p *field.Path) (errs field.ErrorList) {
 
 func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, readable(p.Child("dockerConfig"), r.DockerConfig)...)
-	errs = append(errs, readable(p.Child("caFile"), r.CAFile)...)
+	for _, host := range slices.Sorted(maps.Keys(r.CAFiles)) {
+		errs = append(errs, registryHost(p.Child("caFiles").Key(host), host)...)
+		errs = append(errs, readable(p.Child("caFiles").Key(host), r.CAFiles[host])...)
+	}
 	errs = append(errs, readable(p.Child("pullSecrets", "kubeconfig"), r.PullSecrets.Kubeconfig)...)
 	for i, host := range r.Insecure {
-		if _, err := name.NewRegistry(host); err != nil || host == "" {
-			errs = append(errs, field.Invalid(p.Child("insecure").Index(i), host, "must be a registry's host:port without scheme or path"))
-		}
+		errs = append(errs, registryHost(p.Child("insecure").Index(i), host)...)
 	}
 	for i, platform := range r.Platforms {
 		if parsed, err := v1.ParsePlatform(platform); err != nil || parsed.OS == "" || parsed.Architecture == "" {
@@ -117,6 +120,13 @@ func (l *Log) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.NotSupported(p.Child("level"), l.Level, []string{"debug", "info", "warn", "error"}))
 	}
 	return append(errs, oneOf(p.Child("format"), l.Format, "json", "text")...)
+}
+
+func registryHost(p *field.Path, host string) field.ErrorList {
+	if _, err := name.NewRegistry(host); err == nil && host != "" {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p, host, "must be a registry's host:port without scheme or path")}
 }
 
 func positive[N int | int64](p *field.Path, n N) field.ErrorList {

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/scanner/bundled"
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/store"
+)
+
+// rememberedFailures bounds the digests whose failures are remembered; each
+// takes some hundred bytes.
+const rememberedFailures = 10000
+
+// parts is everything between the command line and the outside, without HTTP.
+type parts struct {
+	service *scan.Service
+	scanner *harbor.Client
+	worker  *bundled.Worker
+	metrics *prometheus.Registry
+	log     *slog.Logger
+}
+
+// logger returns the logger that the configuration asks for, on w.
+func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	}
+	return slog.New(slog.NewJSONHandler(w, o)), nil
+}
+
+// dataDir returns the folder for what the provider makes itself.
+func dataDir(c *config.Config) (string, error) {
+	if c.DataDir != "" {
+		return filepath.Abs(c.DataDir)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding a data folder (set dataDir): %w", err)
+	}
+	return filepath.Join(cache, "imagegate"), nil
+}
+
+// assemble starts the parts. They run until close.
+func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts, err error) {
+	p = &parts{metrics: prometheus.NewRegistry(), log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	resolver, err := registry.New(registryOptions(c))
+	if err != nil {
+		return p, fmt.Errorf("registry: %w", err)
+	}
+	if err := p.startScanner(ctx, c); err != nil {
+		return p, err
+	}
+	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
+	if err != nil {
+		return p, err
+	}
+	p.service, err = scan.New(scan.Options{
+		Registry:       resolver,
+		Scanner:        p.scanner,
+		Store:          memory,
+		Policy:         report.Policy{Threshold: c.Verdict.SeverityThreshold, OnlyFixed: c.Verdict.OnlyFixed},
+		Workers:        c.Scan.Workers,
+		Queue:          c.Scan.Queue,
+		Deadline:       c.Scan.Deadline.Duration,
+		Attempts:       c.Scan.Attempts,
+		RetryInitial:   c.Scan.Backoff.Initial.Duration,
+		RetryMax:       c.Scan.Backoff.Max.Duration,
+		TransientFor:   c.Scan.Negative.Transient.Duration,
+		FailureInitial: c.Scan.Negative.Initial.Duration,
+		FailureMax:     c.Scan.Negative.Max.Duration,
+		Failures:       rememberedFailures,
+		FindingsBytes:  c.Server.Limits.FullViewBytes,
+		Logger:         log,
+		Registerer:     p.metrics,
+	})
+	return p, err
+}
+
+func registryOptions(c *config.Config) registry.Options {
+	return registry.Options{
+		Platforms:    c.Registry.Platforms,
+		Insecure:     c.Registry.Insecure,
+		CAFiles:      c.Registry.CAFiles,
+		DockerConfig: c.Registry.DockerConfig,
+		PullSecrets: registry.PullSecrets{
+			Enabled:    c.Registry.PullSecrets.Enabled,
+			Kubeconfig: c.Registry.PullSecrets.Kubeconfig,
+		},
+		TagTTL:    c.Registry.TagTTL.Duration,
+		AccessTTL: c.Registry.AccessTTL.Duration,
+		Timeout:   c.Registry.Timeout.Duration,
+	}
+}
+
+// startScanner connects to the configured adapter, or starts the bundled
+// worker where none is configured.
+func (p *parts) startScanner(ctx context.Context, c *config.Config) error {
+	url := c.Scanner.Harbor.URL
+	if url == "" {
+		worker, err := startBundled(ctx, c, p.log)
+		if err != nil {
+			return err
+		}
+		p.worker, url = worker, worker.URL()
+	}
+	token, err := readToken(c.Scanner.Harbor.TokenFile)
+	if err != nil {
+		return err
+	}
+	p.scanner, err = harbor.New(harbor.Options{
+		URL:          url,
+		Token:        token,
+		CAFile:       c.Scanner.Harbor.CAFile,
+		PollInterval: c.Scanner.Harbor.PollInterval.Duration,
+	})
+	if err != nil {
+		return fmt.Errorf("scanner.harbor: %w", err)
+	}
+	return nil
+}
+
+func readToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("scanner.harbor.tokenFile: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bundled.Worker, error) {
+	cache := c.Scanner.Bundled.CacheDir
+	if cache == "" {
+		dir, err := dataDir(c)
+		if err != nil {
+			return nil, err
+		}
+		cache = filepath.Join(dir, "scanner")
+	}
+	worker, err := bundled.Start(ctx, bundled.Options{
+		Path:           c.Scanner.Bundled.Path,
+		CacheDir:       cache,
+		SampleDatabase: c.Scanner.Bundled.Database == config.DatabaseSample,
+		Insecure:       c.Registry.Insecure,
+		Logger:         log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scanner: no scanner.harbor.url is configured, and the bundled worker does not start: %w", err)
+	}
+	return worker, nil
+}
+
+// closeTimeout bounds the end of scans and of the worker.
+const closeTimeout = 10 * time.Second
+
+func (p *parts) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	var errs []error
+	if p.service != nil {
+		errs = append(errs, p.service.Close(ctx))
+	}
+	if p.worker != nil {
+		errs = append(errs, p.worker.Close(ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scan"
+)
+
+// The exit codes of provider scan.
+const (
+	scanRejected = 1
+	scanUndone   = 2
+)
+
+type scanFlags struct {
+	output   string
+	platform string
+}
+
+func scanCommand() *cobra.Command {
+	var f scanFlags
+	cmd := &cobra.Command{
+		Use:   "scan IMAGE",
+		Short: "Scan one image and print its report",
+		Long: `Scan one image as the provider would and print its report.
+
+Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
+		Example: "  provider scan nginx:1.27\n  provider scan -o json registry.example.com/team/app@sha256:...",
+		Args:    cobra.ExactArgs(1),
+	}
+	config.AddFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table or json (the full report)")
+	cmd.Flags().StringVar(&f.platform, "platform", "", "os/arch[/variant] to scan of an index")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if f.output != "table" && f.output != "json" {
+			return fmt.Errorf("--output %q is not table or json", f.output)
+		}
+		if _, err := name.ParseReference(args[0]); err != nil {
+			return err
+		}
+		if !cmd.Flags().Changed("log-level") {
+			// A person waits at a terminal: progress is printed, not logged.
+			if err := cmd.Flags().Set("log-level", "error"); err != nil {
+				return err
+			}
+		}
+		c, err := config.Load(cmd.Flags(), os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		return scanImage(cmd, &c, args[0], f)
+	}
+	return cmd
+}
+
+func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) (err error) {
+	ctx := cmd.Context()
+	log, err := logger(c.Log, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	show := newProgress(cmd.ErrOrStderr())
+	show.step("starting the scanner")
+	p, err := assemble(ctx, c, log)
+	if err != nil {
+		show.end()
+		return err
+	}
+	defer func() {
+		if closeErr := p.close(context.WithoutCancel(ctx)); closeErr != nil {
+			err = errors.Join(err, closeErr)
+		}
+	}()
+	show.step("scanning " + image)
+	ctx, cancel := context.WithTimeout(ctx, c.Registry.Timeout.Duration+c.Scan.Deadline.Duration)
+	defer cancel()
+	view := report.ViewFindings
+	if f.output == "json" {
+		view = report.ViewFull
+	}
+	r := p.service.Reports(ctx, []scan.Query{{Reference: image, Platform: f.platform, View: view}})[0]
+	show.end()
+	if err := printReport(cmd.OutOrStdout(), r, f.output); err != nil {
+		return err
+	}
+	switch r.Status {
+	case report.Accepted:
+		return nil
+	case report.Rejected:
+		return &ExitCode{Code: scanRejected}
+	default:
+		return &ExitCode{Code: scanUndone}
+	}
+}
+
+func printReport(w io.Writer, r report.ScanReport, output string) error {
+	if output == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	return printTable(w, r)
+}
+
+// printTable writes a head of facts and, for a finished scan, its findings.
+func printTable(w io.Writer, r report.ScanReport) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	head := func(name, value string) {
+		if value != "" {
+			_, _ = fmt.Fprintf(t, "%s\t%s\n", name, value) // Flush returns the error
+		}
+	}
+	head("Image:", r.ImageAndTag)
+	head("Digest:", r.Digest)
+	head("Status:", string(r.Status))
+	head("Reason:", r.Message)
+	head("Scanner:", r.Scanner)
+	head("Scanned:", stamp(r.ScannedAt))
+	head("Database:", stamp(r.DatabaseBuiltAt))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if len(r.Vulnerabilities) == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintln(t)
+	_, _ = fmt.Fprintln(t, "SEVERITY\tID\tPACKAGE\tINSTALLED\tFIXED")
+	for _, v := range r.Vulnerabilities {
+		fixed := v.Fixed
+		if fixed == "" {
+			fixed = "-"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.Severity, v.ID, v.Package, v.Installed, fixed)
+	}
+	return t.Flush()
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,201 @@
+package report_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+func vulnerability(id string, s report.Severity, fixed string) report.Vulnerability {
+	return report.Vulnerability{ID: id, Package: "pkg", Installed: "1.0", Fixed: fixed, Severity: s}
+}
+
+func scanOf(v ...report.Vulnerability) *report.Scan {
+	report.SortVulnerabilities(v)
+	return &report.Scan{Scanner: "Test 1", Vulnerabilities: v}
+}
+
+func TestJudge(t *testing.T) {
+	high, medium := vulnerability("CVE-H", report.SeverityHigh, "1.1"), vulnerability("CVE-M", report.SeverityMedium, "1.1")
+	unfixed := vulnerability("CVE-U", report.SeverityCritical, "")
+	atHigh, onlyFixed := report.Policy{Threshold: report.SeverityHigh}, report.Policy{Threshold: report.SeverityHigh, OnlyFixed: true}
+	for _, tc := range []struct {
+		name    string
+		policy  report.Policy
+		scan    *report.Scan
+		want    report.Status
+		message string
+	}{
+		{"clean", atHigh, scanOf(), report.Accepted, "no vulnerabilities found"},
+		{"below", atHigh, scanOf(medium), report.Accepted, "no finding of severity High or worse (1 below)"},
+		{"at", atHigh, scanOf(medium, high), report.Rejected, "CVE-H (High) in pkg 1.0, fixed in 1.1"},
+		{"above", atHigh, scanOf(unfixed, high), report.Rejected, "CVE-U (Critical) in pkg 1.0, no fix yet; and 1 more findings"},
+		{"unfixed ignored", onlyFixed, scanOf(unfixed), report.Accepted, "that have a fix"},
+		{"unfixed beside fixed", onlyFixed, scanOf(unfixed, high), report.Rejected, "CVE-H (High)"},
+		{"unknown counts at the lowest threshold", report.Policy{}, scanOf(vulnerability("X", report.SeverityUnknown, "")), report.Rejected, "X (Unknown)"},
+		{"scanner's policy accepts", atHigh, &report.Scan{Judgement: report.JudgementPass, Vulnerabilities: []report.Vulnerability{high}}, report.Accepted, "scanner's policy"},
+		{"scanner's policy rejects", atHigh, &report.Scan{Judgement: report.JudgementFail}, report.Rejected, "scanner's policy"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, message := tc.policy.Judge(tc.scan)
+			if got != tc.want || !strings.Contains(message, tc.message) {
+				t.Errorf("%s %q, want %s %q", got, message, tc.want, tc.message)
+			}
+		})
+	}
+}
+
+func TestSortPutsTheWorstFirst(t *testing.T) {
+	v := []report.Vulnerability{
+		vulnerability("B", report.SeverityLow, "1"),
+		vulnerability("D", report.SeverityCritical, ""),
+		vulnerability("C", report.SeverityCritical, "1"),
+		vulnerability("A", report.SeverityCritical, "1"),
+	}
+	report.SortVulnerabilities(v)
+	var got string
+	for _, x := range v {
+		got += x.ID
+	}
+	if got != "ACDB" {
+		t.Errorf("order %s, want ACDB", got)
+	}
+}
+
+func TestReportJSON(t *testing.T) {
+	scan := scanOf(vulnerability("CVE-1", report.SeverityHigh, "1.1"))
+	scan.ScannedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	scan.Inner = json.RawMessage(`{"detail":{"a":1}}`)
+	r, err := report.Render(report.ScanReport{ImageAndTag: "nginx:1", Status: report.Rejected, Digest: "sha256:x", Message: "m"}, scan, report.ViewFull, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"ImageAndTag":"nginx:1","Status":"rejected","Digest":"sha256:x","Message":"m",` +
+		`"Summary":{"Total":1,"Counts":{"Critical":0,"High":1,"Medium":0,"Low":0,"Negligible":0,"Unknown":0},` +
+		`"Fixable":{"Critical":0,"High":1,"Medium":0,"Low":0,"Negligible":0,"Unknown":0},` +
+		`"Worst":[{"ID":"CVE-1","Package":"pkg","Installed":"1.0","Fixed":"1.1","Severity":"High"}],"Omitted":0},` +
+		`"Scanner":"Test 1","ScannedAt":"2026-01-02T03:04:05Z",` +
+		`"Vulnerabilities":[{"ID":"CVE-1","Package":"pkg","Installed":"1.0","Fixed":"1.1","Severity":"High"}],` +
+		`"InnerReport":{"detail":{"a":1}}}`
+	if string(got) != want {
+		t.Errorf("report is\n%s\nwant\n%s", got, want)
+	}
+	var back report.ScanReport
+	if err := json.Unmarshal(got, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Summary.Counts.Of(report.SeverityHigh) != 1 {
+		t.Errorf("counts are lost on the way back: %+v", back.Summary)
+	}
+}
+
+// manyFindings is a scan with n findings whose strings are as long and as hard
+// to encode as an image's author could make them.
+func manyFindings(n int, s string) *report.Scan {
+	scan := &report.Scan{Scanner: s}
+	for i := range n {
+		scan.Vulnerabilities = append(scan.Vulnerabilities, report.Vulnerability{
+			ID: fmt.Sprintf("%d%s", i, s), Package: s, Installed: s, Fixed: s, Severity: report.SeverityCritical, Description: s,
+		})
+	}
+	return scan
+}
+
+func FuzzSummaryStaysSmall(f *testing.F) {
+	f.Add("<>&", 10)
+	f.Add("\x00\x1b[31m", 1000)
+	f.Add("漢", 300)
+	f.Add("\xff\xfe", 5)
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		if n < 0 || n > 1000 || len(s) > 100 {
+			t.Skip()
+		}
+		scan := manyFindings(n, strings.Repeat(s, 20))
+		status, message := report.Policy{Threshold: report.SeverityHigh}.Judge(scan)
+		r, err := report.Render(report.ScanReport{ImageAndTag: strings.Repeat("a", 700), Status: status, Message: message}, scan, report.ViewSummary, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) > report.MaxSummaryBytes {
+			t.Errorf("summary of %d findings takes %d bytes", n, len(b))
+		}
+		if n > 0 && (r.Summary.Total != n || r.Summary.Omitted+len(r.Summary.Worst) != n) {
+			t.Errorf("summary of %d findings counts %d, shows %d, omits %d", n, r.Summary.Total, len(r.Summary.Worst), r.Summary.Omitted)
+		}
+	})
+}
+
+func TestLargeReportsAreCutAndSaySo(t *testing.T) {
+	scan := manyFindings(1000, strings.Repeat("x", 200))
+	scan.Inner = json.RawMessage(`"` + strings.Repeat("y", 50_000) + `"`)
+	for _, tc := range []struct {
+		name         string
+		view         report.View
+		limit        int
+		findings     int // -1: fewer than all
+		inner, cut   bool
+		messageHolds string
+	}{
+		{name: "all fits", view: report.ViewFull, limit: 4 << 20, findings: 1000, inner: true},
+		{name: "findings only", view: report.ViewFindings, limit: 4 << 20, findings: 1000},
+		{name: "no room for the inner report", view: report.ViewFull, limit: 1_120_000, findings: 1000, cut: true, messageHolds: "left out"},
+		{name: "no room for all findings", view: report.ViewFull, limit: 100_000, findings: -1, cut: true, messageHolds: "of 1000 findings"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := report.Render(report.ScanReport{ImageAndTag: "a", Status: report.Rejected, Message: "m"}, scan, tc.view, tc.limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(r.Vulnerabilities); tc.findings >= 0 && n != tc.findings || tc.findings < 0 && (n == 0 || n >= 1000) {
+				t.Errorf("%d findings", n)
+			}
+			if (len(r.InnerReport) > 0) != tc.inner || r.Truncated != tc.cut {
+				t.Errorf("inner report of %d bytes, truncated %t", len(r.InnerReport), r.Truncated)
+			}
+			if !strings.Contains(r.Message, tc.messageHolds) {
+				t.Errorf("message %q lacks %q", r.Message, tc.messageHolds)
+			}
+			b, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b) > tc.limit {
+				t.Errorf("%d bytes, limit %d", len(b), tc.limit)
+			}
+		})
+	}
+}
+
+func TestSeverities(t *testing.T) {
+	for _, s := range report.Severities() {
+		got, err := report.ParseSeverity(strings.ToUpper(s.String()))
+		if err != nil || got != s {
+			t.Errorf("ParseSeverity(%s) = %v, %v", s, got, err)
+		}
+	}
+	if _, err := report.ParseSeverity("awful"); err == nil {
+		t.Error("an unknown severity parses")
+	}
+}
+
+func TestOnlyVerdictsAreFinal(t *testing.T) {
+	for s, want := range map[report.Status]bool{
+		report.Accepted: true, report.Rejected: true, report.ScanFailed: false, report.NotAvailable: false, "": false,
+	} {
+		if s.Final() != want {
+			t.Errorf("%q final: %t", s, !want)
+		}
+	}
+}

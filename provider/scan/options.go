@@ -1,0 +1,77 @@
+package scan
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Options configures a Service. All durations and counts must be positive.
+type Options struct {
+	Registry Registry
+	Scanner  Scanner
+	Store    Store
+	// Policy judges scans of scanners that have no policy of their own.
+	Policy report.Policy
+
+	// Workers bounds the scans under way at once, Queue those that wait for a
+	// worker.
+	Workers int
+	Queue   int
+	// Deadline bounds one scan, retries and the pauses between them included,
+	// from the moment a worker takes it up.
+	Deadline time.Duration
+	// Attempts bounds how often one scan is tried when it fails for a reason
+	// that may pass.
+	Attempts int
+	// RetryInitial and RetryMax bound the growing pause between attempts.
+	RetryInitial time.Duration
+	RetryMax     time.Duration
+
+	// TransientFor is how long a failure that may pass (a scanner or registry
+	// that is down) is answered from memory before the next ask tries again.
+	TransientFor time.Duration
+	// FailureInitial is the same for a failure of the image itself; it doubles
+	// with each one in a row, up to FailureMax, so that an image that breaks
+	// its scanner is not scanned for ever.
+	FailureInitial time.Duration
+	FailureMax     time.Duration
+	// Failures bounds how many failed digests are remembered.
+	Failures int
+
+	// FindingsBytes bounds a report in the findings and full views.
+	FindingsBytes int
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (o *Options) check() error {
+	var errs []error
+	for name, ok := range map[string]bool{
+		"Registry":      o.Registry != nil,
+		"Scanner":       o.Scanner != nil,
+		"Store":         o.Store != nil,
+		"Logger":        o.Logger != nil,
+		"Registerer":    o.Registerer != nil,
+		"Workers":       o.Workers > 0,
+		"Queue":         o.Queue > 0,
+		"Deadline":      o.Deadline > 0,
+		"Attempts":      o.Attempts > 0,
+		"Retry":         o.RetryInitial > 0 && o.RetryMax >= o.RetryInitial,
+		"Failure":       o.TransientFor > 0 && o.FailureInitial > 0 && o.FailureMax >= o.FailureInitial,
+		"Failures":      o.Failures > 0,
+		"FindingsBytes": o.FindingsBytes > 0,
+	} {
+		if !ok {
+			errs = append(errs, errors.New("scan option "+name+" is missing or out of range"))
+		}
+	}
+	return errors.Join(errs...)
+}

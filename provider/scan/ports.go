@@ -1,0 +1,39 @@
+// Package scan is the service at the heart of the provider: it answers what is
+// known about an image within the asker's time, and has images that nothing is
+// known about scanned, once each, whoever asks and whether or not the asker is
+// still there when the scan ends.
+//
+// It knows neither HTTP nor any scanner, registry or store: those are the
+// small interfaces of this file.
+package scan
+
+import (
+	"context"
+
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
+)
+
+// Registry says what a reference means and opens it for the scanner.
+type Registry interface {
+	// Resolve proves that access may pull the reference and returns what it
+	// means now. Errors are *report.Failure.
+	Resolve(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error)
+	// Authorization returns the Authorization header that opens the resolved
+	// repository, empty for anonymous access.
+	Authorization(ctx context.Context, res *registry.Resolved, access registry.Access) (string, error)
+}
+
+// Scanner scans one image manifest and returns when it is done. Errors are
+// *report.Failure.
+type Scanner interface {
+	Scan(ctx context.Context, image scanner.Image) (*report.Scan, error)
+}
+
+// Store remembers finished scans by manifest digest. Get returns nil without
+// an error for a digest it does not know.
+type Store interface {
+	Get(ctx context.Context, digest string) (*report.Scan, error)
+	Put(ctx context.Context, digest string, scan *report.Scan) error
+}

@@ -1,0 +1,212 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Query asks about one image reference.
+type Query struct {
+	// Reference as the Pod wrote it.
+	Reference string
+	// Platform is os/arch[/variant]; empty judges the configured platforms of
+	// an index and takes the worst.
+	Platform string
+	// View is how much of the report to return.
+	View report.View
+	// Access is whose credentials must open the image.
+	Access registry.Access
+}
+
+// Reports answers all queries, in order, by the time ctx ends at the latest.
+// Scans that are not finished by then go on, and their reports say
+// report_not_available. It never fails: what goes wrong with an image is its
+// report.
+func (s *Service) Reports(ctx context.Context, queries []Query) []report.ScanReport {
+	out := make([]report.ScanReport, len(queries))
+	var wg sync.WaitGroup
+	for i, q := range queries {
+		wg.Go(func() { out[i] = s.report(ctx, q) })
+	}
+	wg.Wait()
+	return out
+}
+
+// Digest returns the reference pinned to what it means now, in the spelling of
+// the query: repo:tag becomes repo@sha256:... A reference that names a digest
+// is returned as it is, after the same proof of access. Errors are
+// *report.Failure.
+func (s *Service) Digest(ctx context.Context, q Query) (string, error) {
+	res, err := s.resolve(ctx, q)
+	if err != nil {
+		return "", err
+	}
+	ref, err := name.ParseReference(q.Reference)
+	if err != nil {
+		return "", &report.Failure{Reason: report.ReasonUnsupported, Message: err.Error(), Err: err}
+	}
+	if _, pinned := ref.(name.Digest); pinned {
+		return q.Reference, nil
+	}
+	// The tag is cut off rather than the repository printed, which would
+	// spell out the default registry that the Pod's author left away.
+	repository := q.Reference
+	if tag := ":" + ref.Identifier(); strings.HasSuffix(repository, tag) {
+		repository = strings.TrimSuffix(repository, tag)
+	}
+	return repository + "@" + res.Digest, nil
+}
+
+// resolve asks the registry. A context that ends first is told apart from a
+// registry that fails: only the asker's time is over, and the resolver goes on.
+func (s *Service) resolve(ctx context.Context, q Query) (*registry.Resolved, error) {
+	res, err := s.o.Registry.Resolve(ctx, q.Reference, q.Platform, q.Access)
+	if err != nil && ctx.Err() != nil {
+		return nil, &report.Failure{
+			Reason:  report.ReasonTimeout,
+			Message: "the registry has not answered yet; try again shortly",
+			Err:     ctx.Err(),
+		}
+	}
+	return res, err
+}
+
+// report is one query's answer, counted and logged.
+func (s *Service) report(ctx context.Context, q Query) report.ScanReport {
+	began := s.o.Now()
+	a := s.answer(ctx, q)
+	r, err := report.Render(report.ScanReport{
+		ImageAndTag: q.Reference,
+		Status:      a.status,
+		Digest:      a.digest,
+		Message:     a.message,
+	}, a.scan, q.View, s.o.FindingsBytes)
+	if err != nil {
+		r = report.ScanReport{ImageAndTag: q.Reference, Digest: a.digest, Status: report.ScanFailed, Message: err.Error()}
+	}
+	s.metrics.reports.WithLabelValues(string(r.Status)).Inc()
+	s.o.Logger.InfoContext(ctx, "report",
+		"image", q.Reference, "namespace", q.Access.Namespace, "digest", r.Digest, "status", r.Status,
+		"cache", a.cache, "duration", s.o.Now().Sub(began), "message", r.Message)
+	return r
+}
+
+// answer is a report before it is cut to a view.
+type answer struct {
+	status  report.Status
+	digest  string
+	message string
+	scan    *report.Scan
+	// cache tells for the log where the answer came from.
+	cache string
+}
+
+func failedAnswer(digest string, f *report.Failure, until, now time.Time) answer {
+	msg := f.Message
+	if wait := until.Sub(now).Round(time.Second); wait > 0 {
+		msg += fmt.Sprintf("; the next attempt is made when asked in %s or later", wait)
+	}
+	return answer{status: report.ScanFailed, digest: digest, message: msg, cache: lookupFailed}
+}
+
+func (s *Service) answer(ctx context.Context, q Query) answer {
+	res, err := s.resolve(ctx, q)
+	if err != nil {
+		if ctx.Err() != nil {
+			return answer{status: report.NotAvailable, message: err.Error(), cache: lookupMiss}
+		}
+		return failedAnswer("", report.FailureOf(err), time.Time{}, s.o.Now())
+	}
+	// All manifests are started before any is waited for.
+	pending := make([]func() answer, len(res.Manifests))
+	for i, m := range res.Manifests {
+		pending[i] = s.begin(ctx, task{resolved: res, manifest: m, access: q.Access})
+	}
+	if len(pending) == 0 {
+		return failedAnswer(res.Digest, &report.Failure{
+			Reason: report.ReasonUnsupported, Message: "the image has no manifest that could be scanned",
+		}, time.Time{}, s.o.Now())
+	}
+	var worst answer
+	for i, wait := range pending {
+		a := wait()
+		if len(pending) > 1 {
+			a.message += " (platform " + res.Manifests[i].Platform + ")"
+		}
+		if i == 0 || badness(a.status) > badness(worst.status) {
+			worst = a
+		}
+	}
+	worst.digest = res.Digest
+	return worst
+}
+
+// badness orders the platforms of an index: a rejection stands whatever the
+// others say, a failure comes before a pending scan, since only the first needs
+// somebody to act, and an acceptance counts only when every platform has one.
+func badness(s report.Status) int {
+	switch s {
+	case report.Accepted:
+		return 0
+	case report.NotAvailable:
+		return 1
+	case report.ScanFailed:
+		return 2
+	default:
+		return 3
+	}
+}
+
+// begin looks a manifest up, starts its scan where nothing is known, and
+// returns a function that waits for the answer until ctx ends.
+func (s *Service) begin(ctx context.Context, t task) func() answer {
+	digest := t.manifest.Digest
+	at := func(a answer) func() answer { return func() answer { return a } }
+	stored, err := s.o.Store.Get(ctx, digest)
+	if err != nil {
+		return at(failedAnswer(digest, &report.Failure{
+			Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: err,
+		}, time.Time{}, s.o.Now()))
+	}
+	if stored != nil {
+		s.metrics.lookups.WithLabelValues(lookupHit).Inc()
+		return at(s.judged(digest, stored, lookupHit))
+	}
+	if f, until := s.failures.get(digest); f != nil {
+		s.metrics.lookups.WithLabelValues(lookupFailed).Inc()
+		return at(failedAnswer(digest, f, until, s.o.Now()))
+	}
+	s.metrics.lookups.WithLabelValues(lookupMiss).Inc()
+	j, err := s.start(t)
+	if err != nil {
+		return at(answer{status: report.NotAvailable, digest: digest, message: err.Error(), cache: lookupMiss})
+	}
+	return func() answer { return s.await(ctx, j) }
+}
+
+func (s *Service) await(ctx context.Context, j *job) answer {
+	digest := j.task.manifest.Digest
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		return answer{status: report.NotAvailable, digest: digest, message: j.progress(s.o.Now()), cache: lookupMiss}
+	}
+	if j.failed != nil {
+		_, until := s.failures.get(digest)
+		return failedAnswer(digest, j.failed, until, s.o.Now())
+	}
+	return s.judged(digest, j.scan, lookupMiss)
+}
+
+func (s *Service) judged(digest string, scan *report.Scan, cache string) answer {
+	status, message := s.o.Policy.Judge(scan)
+	return answer{status: status, digest: digest, message: message, scan: scan, cache: cache}
+}

@@ -1,0 +1,69 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Service answers queries about images. Use New.
+type Service struct {
+	o        Options
+	metrics  *metrics
+	failures *failures
+
+	// root outlives every request and ends with Close.
+	root context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	workers chan struct{}
+
+	mu   sync.Mutex
+	jobs map[string]*job // by manifest digest
+}
+
+// New returns a Service whose scans run until they end or Close is called.
+func New(o Options) (*Service, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("registering the scan metrics: %w", err)
+	}
+	s := &Service{
+		o:       o,
+		metrics: m,
+		workers: make(chan struct{}, o.Workers),
+		jobs:    map[string]*job{},
+	}
+	if s.failures, err = newFailures(&s.o); err != nil {
+		return nil, fmt.Errorf("making the memory of failures: %w", err)
+	}
+	s.root, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Close ends all scans and returns when they have ended, or with the error of
+// ctx when that comes first.
+func (s *Service) Close(ctx context.Context) error {
+	s.mu.Lock() // no job starts once the root context is done
+	s.stop()
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for running scans to end: %w", ctx.Err())
+	}
+}

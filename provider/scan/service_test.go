@@ -1,0 +1,376 @@
+package scan_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/store"
+)
+
+// The ports are played by functions here; the real ones are tested in their
+// own packages and together in the e2e module.
+
+type registryFunc func(ctx context.Context, reference string, access registry.Access) (*registry.Resolved, error)
+
+func (f registryFunc) Resolve(ctx context.Context, reference, _ string, access registry.Access) (*registry.Resolved, error) {
+	return f(ctx, reference, access)
+}
+
+func (registryFunc) Authorization(_ context.Context, _ *registry.Resolved, access registry.Access) (string, error) {
+	return "Basic " + access.Namespace, nil
+}
+
+type scannerFunc func(ctx context.Context, image scanner.Image) (*report.Scan, error)
+
+func (f scannerFunc) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
+	return f(ctx, image)
+}
+
+// oneManifest resolves every reference to a digest made of it.
+func oneManifest(_ context.Context, reference string, _ registry.Access) (*registry.Resolved, error) {
+	digest := "sha256:" + reference
+	return &registry.Resolved{Reference: reference, Digest: digest, Repository: reference, Manifests: []registry.Manifest{{Digest: digest}}}, nil
+}
+
+func clean() *report.Scan { return &report.Scan{Scanner: "test"} }
+
+func vulnerable() *report.Scan {
+	return &report.Scan{Scanner: "test", Vulnerabilities: []report.Vulnerability{
+		{ID: "CVE-1", Package: "p", Installed: "1", Fixed: "2", Severity: report.SeverityHigh},
+	}}
+}
+
+func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*scan.Options)) *scan.Service {
+	t.Helper()
+	memory, err := store.NewMemory(store.MemoryOptions{Reports: 1000, Bytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := scan.Options{
+		Registry: r, Scanner: s, Store: memory,
+		Policy:  report.Policy{Threshold: report.SeverityHigh},
+		Workers: 2, Queue: 10, Deadline: time.Minute, Attempts: 3,
+		RetryInitial: time.Second, RetryMax: 4 * time.Second,
+		TransientFor: 5 * time.Second, FailureInitial: 30 * time.Second, FailureMax: 5 * time.Minute,
+		Failures: 100, FindingsBytes: 1 << 20,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Registerer: prometheus.NewRegistry(),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	svc, err := scan.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svc
+}
+
+func closeService(t *testing.T, svc *scan.Service) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := svc.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// ask returns the report that is there after at most budget.
+func ask(t *testing.T, svc *scan.Service, image string, budget time.Duration) report.ScanReport {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), budget)
+	defer cancel()
+	return svc.Reports(ctx, []scan.Query{{Reference: image}})[0]
+}
+
+func TestVerdicts(t *testing.T) {
+	svc := newService(t, registryFunc(oneManifest), scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+		if i.Repository == "bad" {
+			return vulnerable(), nil
+		}
+		return clean(), nil
+	}))
+	defer closeService(t, svc)
+	good, bad := ask(t, svc, "good", time.Minute), ask(t, svc, "bad", time.Minute)
+	if good.Status != report.Accepted || good.Digest != "sha256:good" || good.ImageAndTag != "good" {
+		t.Errorf("clean image: %+v", good)
+	}
+	if bad.Status != report.Rejected || !strings.HasPrefix(bad.Message, "CVE-1 (High) in p 1, fixed in 2") {
+		t.Errorf("vulnerable image: %+v", bad)
+	}
+}
+
+func TestOneScanHoweverManyAskAndNoneOfThemStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scans atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(ctx context.Context, _ scanner.Image) (*report.Scan, error) {
+			scans.Add(1)
+			select {
+			case <-time.After(8 * time.Second):
+				return clean(), nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}))
+		defer closeService(t, svc)
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if r := ask(t, svc, "slow", 800*time.Millisecond); r.Status != report.NotAvailable {
+					t.Errorf("within the budget: %+v", r)
+				}
+			})
+		}
+		wg.Wait()
+		if r := ask(t, svc, "slow", 10*time.Second); r.Status != report.Accepted {
+			t.Errorf("after the scan: %+v", r)
+		}
+		if n := scans.Load(); n != 1 {
+			t.Errorf("%d scans, want 1", n)
+		}
+	})
+}
+
+func TestTransientFailureIsRetriedAndThenRememberedShortly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		var up atomic.Bool
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			calls.Add(1)
+			if up.Load() {
+				return clean(), nil
+			}
+			return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "the scanner is down"}
+		}))
+		defer closeService(t, svc)
+		first := ask(t, svc, "a", time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
+		second := ask(t, svc, "a", time.Millisecond)
+		if first.Status != report.NotAvailable || second.Status != report.NotAvailable || !strings.Contains(second.Message, "the scanner is down") {
+			t.Errorf("while it is tried again: %+v", second)
+		}
+		if r := ask(t, svc, "a", time.Minute); r.Status != report.ScanFailed || !strings.Contains(r.Message, "the scanner is down") {
+			t.Errorf("after the attempts: %+v", r)
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%d attempts, want 3", n)
+		}
+		up.Store(true)
+		if r := ask(t, svc, "a", time.Minute); r.Status != report.ScanFailed {
+			t.Errorf("within the memory of the failure: %+v", r)
+		}
+		time.Sleep(6 * time.Second)
+		if r := ask(t, svc, "a", time.Minute); r.Status != report.Accepted {
+			t.Errorf("after recovery: %+v", r)
+		}
+	})
+}
+
+func TestPoisonImageIsScannedEverMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			calls.Add(1)
+			return nil, &report.Failure{Reason: report.ReasonTooLarge, Message: "the image unpacks to over 4 GiB"}
+		}))
+		defer closeService(t, svc)
+		for range 3600 { // asked every second for an hour
+			if r := ask(t, svc, "bomb", time.Minute); r.Status != report.ScanFailed || !strings.Contains(r.Message, "over 4 GiB") {
+				t.Fatalf("%+v", r)
+			}
+			time.Sleep(time.Second)
+		}
+		// 30s, 1m, 2m, 4m, then every 5 minutes.
+		if n := calls.Load(); n < 12 || n > 16 {
+			t.Errorf("%d scans in an hour", n)
+		}
+	})
+}
+
+func TestScanThatOutlastsItsDeadlineFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(ctx context.Context, _ scanner.Image) (*report.Scan, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
+		defer closeService(t, svc)
+		r := ask(t, svc, "stuck", time.Hour)
+		if r.Status != report.ScanFailed || !strings.Contains(r.Message, "did not end within 1m0s") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestFullQueueIsPendingNotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, most atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(ctx context.Context, _ scanner.Image) (*report.Scan, error) {
+			if n := running.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer running.Add(-1)
+			select {
+			case <-time.After(10 * time.Second):
+			case <-ctx.Done():
+			}
+			return clean(), nil
+		}), func(o *scan.Options) { o.Workers, o.Queue = 2, 3 })
+		defer closeService(t, svc)
+		for _, image := range []string{"a", "b", "c", "d", "e"} {
+			ask(t, svc, image, time.Millisecond)
+		}
+		r := ask(t, svc, "f", time.Minute)
+		if r.Status != report.NotAvailable || !strings.Contains(r.Message, "too many scans") {
+			t.Errorf("beyond the queue: %+v", r)
+		}
+		time.Sleep(time.Minute)
+		if r := ask(t, svc, "f", time.Minute); r.Status != report.Accepted {
+			t.Errorf("after the queue has drained: %+v", r)
+		}
+		if n := most.Load(); n != 2 {
+			t.Errorf("%d scans ran at once, want 2", n)
+		}
+	})
+}
+
+func TestRegistryFailuresAndSlowRegistryAreToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := newService(t, registryFunc(func(ctx context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
+			if ref == "slow" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return nil, &report.Failure{Reason: report.ReasonUnauthorized, Message: "no pull access"}
+		}), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) { return clean(), nil }))
+		defer closeService(t, svc)
+		if r := ask(t, svc, "slow", time.Second); r.Status != report.NotAvailable {
+			t.Errorf("slow registry: %+v", r)
+		}
+		if r := ask(t, svc, "private", time.Second); r.Status != report.ScanFailed || r.Message != "no pull access" {
+			t.Errorf("private image: %+v", r)
+		}
+	})
+}
+
+func TestAStoredReportIsNotShownWithoutAccess(t *testing.T) {
+	svc := newService(t, registryFunc(func(ctx context.Context, ref string, a registry.Access) (*registry.Resolved, error) {
+		if a.Namespace != "team" {
+			return nil, &report.Failure{Reason: report.ReasonUnauthorized, Message: "no pull access"}
+		}
+		return oneManifest(ctx, ref, a)
+	}), scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+		if i.Authorization != "Basic team" {
+			return nil, errors.New("scanned with " + i.Authorization)
+		}
+		return clean(), nil
+	}))
+	defer closeService(t, svc)
+	queries := []scan.Query{{Reference: "a", Access: registry.Access{Namespace: "team"}}}
+	if r := svc.Reports(t.Context(), queries)[0]; r.Status != report.Accepted {
+		t.Fatalf("with access: %+v", r)
+	}
+	queries[0].Access.Namespace = "other"
+	if r := svc.Reports(t.Context(), queries)[0]; r.Status != report.ScanFailed || r.Digest != "" || r.Summary != nil {
+		t.Errorf("without access: %+v", r)
+	}
+}
+
+func TestIndexIsAsGoodAsItsWorstPlatform(t *testing.T) {
+	index := registryFunc(func(_ context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
+		res := &registry.Resolved{Digest: "sha256:index"}
+		for _, platform := range strings.Split(ref, ",") {
+			res.Manifests = append(res.Manifests, registry.Manifest{Digest: "sha256:" + platform, Platform: platform})
+		}
+		return res, nil
+	})
+	svc := newService(t, index, scannerFunc(func(ctx context.Context, i scanner.Image) (*report.Scan, error) {
+		switch i.Platform {
+		case "bad":
+			return vulnerable(), nil
+		case "broken":
+			return nil, &report.Failure{Reason: report.ReasonInternal, Message: "broken"}
+		case "slow":
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return clean(), nil
+	}))
+	defer closeService(t, svc)
+	for _, tc := range []struct {
+		platforms string
+		want      report.Status
+		message   string
+	}{
+		{"good,fine", report.Accepted, "platform"},
+		{"good,bad", report.Rejected, "(platform bad)"},
+		{"bad,broken", report.Rejected, "(platform bad)"},
+		{"slow,broken", report.ScanFailed, "(platform broken)"},
+		{"slow,good", report.NotAvailable, "(platform slow)"},
+		{"slow,bad", report.Rejected, "(platform bad)"},
+	} {
+		r := ask(t, svc, tc.platforms, 200*time.Millisecond)
+		if r.Status != tc.want || !strings.Contains(r.Message, tc.message) || r.Digest != "sha256:index" {
+			t.Errorf("%s: %s %q of %s, want %s", tc.platforms, r.Status, r.Message, r.Digest, tc.want)
+		}
+	}
+}
+
+func TestCloseEndsRunningScans(t *testing.T) {
+	started := make(chan struct{})
+	svc := newService(t, registryFunc(oneManifest), scannerFunc(func(ctx context.Context, _ scanner.Image) (*report.Scan, error) {
+		close(started)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}))
+	ask(t, svc, "a", time.Millisecond)
+	<-started
+	closeService(t, svc)
+	if r := ask(t, svc, "b", time.Second); r.Status != report.NotAvailable || !strings.Contains(r.Message, "shutting down") {
+		t.Errorf("after Close: %+v", r)
+	}
+}
+
+func TestDigestKeepsTheSpelling(t *testing.T) {
+	const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	svc := newService(t, registryFunc(func(context.Context, string, registry.Access) (*registry.Resolved, error) {
+		return &registry.Resolved{Digest: digest}, nil
+	}), scannerFunc(nil))
+	defer closeService(t, svc)
+	for ref, want := range map[string]string{
+		"nginx":                            "nginx@" + digest,
+		"nginx:latest":                     "nginx@" + digest,
+		"airadier/test:bad":                "airadier/test@" + digest,
+		"localhost:5000/a/b":               "localhost:5000/a/b@" + digest,
+		"localhost:5000/a/b:c":             "localhost:5000/a/b@" + digest,
+		"docker.io/library/nginx:1":        "docker.io/library/nginx@" + digest,
+		"nginx@" + digest:                  "nginx@" + digest,
+		"nginx:1@" + digest:                "nginx:1@" + digest,
+		"registry.example.com/latest":      "registry.example.com/latest@" + digest,
+		"registry.example.com:5000/latest": "registry.example.com:5000/latest@" + digest,
+	} {
+		got, err := svc.Digest(t.Context(), scan.Query{Reference: ref})
+		if err != nil || got != want {
+			t.Errorf("Digest(%s) = %s, %v, want %s", ref, got, err, want)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	_, err := scan.New(scan.Options{})
+	if err == nil || !strings.Contains(err.Error(), "Workers") || !strings.Contains(err.Error(), "Registry") {
+		t.Errorf("error %v does not name the missing options", err)
+	}
+}

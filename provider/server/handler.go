@@ -1,0 +1,239 @@
+// Package server is the provider's HTTP side: Gatekeeper's external data
+// protocol over TLS, and the endpoints that operate the process.
+//
+// The protocol ignores HTTP status codes and understands one kind of failure,
+// a systemError in a well-formed ProviderResponse. So every request to its
+// endpoints is answered 200 with such a response, whatever was wrong with it.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/wire"
+)
+
+// Service answers about images; *scan.Service is one.
+type Service interface {
+	// Reports answers all queries in order before ctx ends.
+	Reports(ctx context.Context, queries []scan.Query) []report.ScanReport
+	// Digest returns the reference pinned to the digest it means now.
+	Digest(ctx context.Context, q scan.Query) (string, error)
+}
+
+// Options configures a handler.
+type Options struct {
+	Service Service
+	// Budget is the time in which a request is answered that asks for no more.
+	Budget time.Duration
+	// MaxWait caps what a request may ask for with the wait parameter.
+	MaxWait time.Duration
+	// Concurrency bounds the requests under way; one more is refused at once,
+	// because Gatekeeper would rather hear no than wait out its webhook.
+	Concurrency int
+	Limits      wire.Limits
+	// RequireClientCert refuses the protocol to clients without a certificate
+	// that the TLS side has verified. Probes and metrics need none: the kubelet
+	// has no certificate to show.
+	RequireClientCert bool
+	// Ready says why the process should get no requests, or nil.
+	Ready  func(ctx context.Context) error
+	Logger *slog.Logger
+	// Verbose logs each request and answer whole.
+	Verbose bool
+	Metrics *prometheus.Registry
+}
+
+type handler struct {
+	o       Options
+	metrics *metrics
+	slots   chan struct{}
+}
+
+// NewHandler returns the routes: POST /scan-reports, POST /digests, and GET
+// /healthz, /readyz, /metrics.
+func NewHandler(o Options) (http.Handler, error) {
+	m, err := newMetrics(o.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registering the server metrics: %w", err)
+	}
+	h := &handler{o: o, metrics: m, slots: make(chan struct{}, o.Concurrency)}
+	r := chi.NewRouter()
+	r.Post("/scan-reports", h.protocol("scan-reports", h.scanReports))
+	r.Post("/digests", h.protocol("digests", h.digests))
+	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") })
+	r.Get("/readyz", h.readyz)
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	return r, nil
+}
+
+// keyed is one key of a request: what it asks, or why it cannot be understood.
+type keyed struct {
+	raw string
+	key wire.Key
+	err error
+}
+
+// protocol wraps an endpoint in everything the protocol asks of each.
+func (h *handler) protocol(endpoint string, answer func(context.Context, []keyed) []externaldata.Item) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		if h.o.RequireClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+			h.metrics.refused.Inc()
+			h.write(w, r, http.StatusForbidden, wire.SystemError("a client certificate that the provider's client CA signed is required"))
+			return
+		}
+		resp := h.respond(w, r, answer)
+		h.metrics.observe(endpoint, resp, time.Since(began))
+		if h.o.Verbose {
+			h.o.Logger.InfoContext(r.Context(), "answer", "endpoint", endpoint, "response", resp.Response)
+		}
+		h.write(w, r, http.StatusOK, resp)
+	}
+}
+
+func (h *handler) write(w http.ResponseWriter, r *http.Request, code int, resp *externaldata.ProviderResponse) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	if err := json.NewEncoder(w).Encode(resp); err != nil {
+		h.o.Logger.WarnContext(r.Context(), "writing an answer", "path", r.URL.Path, "error", err)
+	}
+}
+
+func (h *handler) respond(w http.ResponseWriter, r *http.Request, answer func(context.Context, []keyed) []externaldata.Item) (resp *externaldata.ProviderResponse) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.o.Logger.ErrorContext(r.Context(), "panic while answering", "panic", p, "stack", string(debug.Stack()))
+			resp = wire.SystemError("internal error of the provider; its log has the details")
+		}
+	}()
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		return wire.SystemError("the provider is answering too many requests already; try again shortly")
+	}
+	budget, err := h.budget(r)
+	if err != nil {
+		return wire.SystemError(err.Error())
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), budget)
+	defer cancel()
+	raw, err := wire.ReadRequest(http.MaxBytesReader(w, r.Body, h.o.Limits.BodyBytes), h.o.Limits)
+	if err != nil {
+		return wire.SystemError(err.Error())
+	}
+	if h.o.Verbose {
+		h.o.Logger.InfoContext(ctx, "request", "path", r.URL.Path, "keys", raw)
+	}
+	return wire.NewResponse(answer(ctx, h.parse(raw)))
+}
+
+// budget is the time this request may take. A caller that has longer than
+// Gatekeeper, the mutator, says so with ?wait=10s.
+func (h *handler) budget(r *http.Request) (time.Duration, error) {
+	s := r.URL.Query().Get("wait")
+	if s == "" {
+		return h.o.Budget, nil
+	}
+	wait, err := time.ParseDuration(s)
+	if err != nil || wait < 0 {
+		return 0, fmt.Errorf("parameter wait=%q is not a duration such as 10s", s)
+	}
+	return min(max(wait, h.o.Budget), h.o.MaxWait), nil
+}
+
+func (h *handler) parse(raw []string) []keyed {
+	keys := make([]keyed, len(raw))
+	for i, s := range raw {
+		keys[i].raw = s
+		if keys[i].err = h.o.Limits.CheckKey(s); keys[i].err == nil {
+			keys[i].key, keys[i].err = wire.ParseKey(s)
+		}
+	}
+	return keys
+}
+
+func query(k wire.Key) scan.Query {
+	return scan.Query{
+		Reference: k.Reference,
+		Platform:  k.Platform,
+		View:      k.View,
+		Access: registry.Access{
+			Namespace:      k.Namespace,
+			ServiceAccount: k.ServiceAccount,
+			PullSecrets:    k.PullSecrets,
+		},
+	}
+}
+
+func (h *handler) scanReports(ctx context.Context, keys []keyed) []externaldata.Item {
+	items := make([]externaldata.Item, len(keys))
+	var queries []scan.Query
+	var at []int
+	for i, k := range keys {
+		if k.err != nil {
+			items[i] = wire.ErrorItem(k.raw, k.err)
+			continue
+		}
+		queries, at = append(queries, query(k.key)), append(at, i)
+	}
+	for j, r := range h.o.Service.Reports(ctx, queries) {
+		items[at[j]] = wire.ReportItem(keys[at[j]].raw, r)
+	}
+	return items
+}
+
+func (h *handler) digests(ctx context.Context, keys []keyed) []externaldata.Item {
+	items := make([]externaldata.Item, len(keys))
+	var wg sync.WaitGroup
+	for i, k := range keys {
+		if k.err != nil {
+			items[i] = wire.ErrorItem(k.raw, k.err)
+			continue
+		}
+		wg.Go(func() {
+			pinned, err := h.o.Service.Digest(ctx, query(k.key))
+			if err != nil {
+				items[i] = wire.ErrorItem(k.raw, err)
+				return
+			}
+			items[i] = externaldata.Item{Key: k.raw, Value: pinned}
+		})
+	}
+	wg.Wait()
+	return items
+}
+
+func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := h.o.Ready(ctx); err != nil {
+		writeText(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeText(w, http.StatusOK, "ok")
+}
+
+// readyTimeout bounds the readiness checks, below the kubelet's usual patience.
+const readyTimeout = 2 * time.Second
+
+func writeText(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintln(w, text) // a client that is gone needs no answer
+}
