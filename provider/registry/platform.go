@@ -23,8 +23,14 @@ type offer struct {
 	descriptor ocispec.Descriptor
 }
 
+// bare reports whether the index does not say what the image is for.
+func (o offer) bare() bool {
+	p := o.descriptor.Platform
+	return p == nil || p.OS == "" && p.Architecture == ""
+}
+
 func (o offer) platform() string {
-	if o.descriptor.Platform == nil {
+	if o.bare() {
 		return ""
 	}
 	return platforms.Format(*o.descriptor.Platform)
@@ -127,7 +133,7 @@ func (w *walk) matching(list []wanted) []Manifest {
 		}
 	}
 	for _, o := range w.offers {
-		if o.descriptor.Platform == nil {
+		if o.bare() {
 			add(o)
 		}
 	}
@@ -139,7 +145,7 @@ func (w *walk) best(want wanted) (offer, bool) {
 	found := false
 	for _, o := range w.offers {
 		p := o.descriptor.Platform
-		if p == nil || !want.matcher.Match(*p) {
+		if o.bare() || !want.matcher.Match(*p) {
 			continue
 		}
 		if !found || want.matcher.Less(*p, *best.descriptor.Platform) {
