@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -32,11 +34,12 @@ func (l *lines) Write(p []byte) (int, error) {
 		if i < 0 && len(l.rest) < maxLine {
 			return len(p), nil
 		}
+		next := i + 1
 		if i < 0 || i > maxLine {
-			i = maxLine
+			i, next = maxLine, maxLine
 		}
 		l.log(l.rest[:i])
-		l.rest = l.rest[min(i+1, len(l.rest)):]
+		l.rest = l.rest[next:]
 	}
 }
 
@@ -73,8 +76,8 @@ func structured(fields map[string]any) (slog.Level, []slog.Attr) {
 	delete(fields, slog.MessageKey)
 	delete(fields, slog.TimeKey)
 	attrs := make([]slog.Attr, 0, len(fields)+1)
-	for k, v := range fields {
-		attrs = append(attrs, slog.Any(k, v))
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		attrs = append(attrs, slog.Any(k, fields[k]))
 	}
 	return level, attrs
 }
