@@ -30,6 +30,7 @@ const rememberedFailures = 10000
 // parts is everything between the command line and the outside, without HTTP.
 type parts struct {
 	service *scan.Service
+	images  *registry.Resolver
 	scanner *harbor.Client
 	worker  *bundled.Worker
 	metrics *prometheus.Registry
@@ -70,8 +71,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		}
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	resolver, err := registry.New(registryOptions(c))
-	if err != nil {
+	if p.images, err = registry.New(registryOptions(c)); err != nil {
 		return p, fmt.Errorf("registry: %w", err)
 	}
 	if err := p.startScanner(ctx, c); err != nil {
@@ -82,7 +82,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		return p, err
 	}
 	p.service, err = scan.New(scan.Options{
-		Registry:       resolver,
+		Registry:       p.images,
 		Scanner:        p.scanner,
 		Store:          memory,
 		Policy:         report.Policy{Threshold: c.Verdict.SeverityThreshold, OnlyFixed: c.Verdict.OnlyFixed},
@@ -191,6 +191,9 @@ func (p *parts) close(ctx context.Context) error {
 	}
 	if p.worker != nil {
 		errs = append(errs, p.worker.Close(ctx))
+	}
+	if p.images != nil {
+		p.images.Close()
 	}
 	return errors.Join(errs...)
 }

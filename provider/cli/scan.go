@@ -83,6 +83,13 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 			err = errors.Join(err, closeErr)
 		}
 	}()
+	if p.worker != nil {
+		// The first start downloads a vulnerability database.
+		if err := p.worker.WaitReady(ctx); err != nil {
+			show.end()
+			return fmt.Errorf("the bundled scan worker: %w", err)
+		}
+	}
 	show.step("scanning " + image)
 	ctx, cancel := context.WithTimeout(ctx, c.Registry.Timeout.Duration+c.Scan.Deadline.Duration)
 	defer cancel()

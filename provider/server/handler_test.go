@@ -1,0 +1,388 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/selfsigned"
+	"github.com/imagegate/imagegate/provider/server"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
+	"github.com/imagegate/imagegate/provider/wire"
+)
+
+// service answers each reference with the status that is its name.
+type service struct {
+	// budget gets the time each call had.
+	budget func(time.Duration)
+}
+
+func (s service) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
+	if deadline, ok := ctx.Deadline(); ok && s.budget != nil {
+		s.budget(time.Until(deadline))
+	}
+	out := make([]report.ScanReport, len(queries))
+	for i, q := range queries {
+		if q.Reference == "panic" {
+			panic("told to")
+		}
+		if q.Reference == "slow" {
+			<-ctx.Done()
+		}
+		out[i] = report.ScanReport{ImageAndTag: q.Reference, Status: report.Status(q.Reference), Message: q.Access.Namespace}
+	}
+	return out
+}
+
+func (service) Digest(_ context.Context, q scan.Query) (string, error) {
+	if q.Reference == "missing" {
+		return "", errors.New("there is no such image")
+	}
+	return q.Reference + "@sha256:0", nil
+}
+
+func handler(t testing.TB, change ...func(*server.Options)) http.Handler {
+	t.Helper()
+	o := server.Options{
+		Service: service{}, Budget: 50 * time.Millisecond, MaxWait: 300 * time.Millisecond, Concurrency: 2,
+		Limits:  wire.Limits{BodyBytes: 2000, Keys: 5, KeyBytes: 100},
+		Ready:   func(context.Context) error { return nil },
+		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Metrics: prometheus.NewRegistry(),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	h, err := server.NewHandler(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func body(keys ...string) string {
+	b, _ := json.Marshal(externaldata.NewProviderRequest(keys)) // strings always encode
+	return string(b)
+}
+
+func post(t *testing.T, h http.Handler, path, body string) externaldata.Response {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body)))
+	if rec.Code != http.StatusOK {
+		t.Fatalf("HTTP %d: %s", rec.Code, rec.Body)
+	}
+	return decode(t, rec.Body)
+}
+
+func decode(t *testing.T, r io.Reader) externaldata.Response {
+	t.Helper()
+	var resp externaldata.ProviderResponse
+	if err := json.NewDecoder(r).Decode(&resp); err != nil {
+		t.Fatal(err)
+	}
+	if resp.APIVersion != "externaldata.gatekeeper.sh/v1beta1" || resp.Kind != "ProviderResponse" || !resp.Response.Idempotent {
+		t.Errorf("not a ProviderResponse that mutation may use: %+v", resp)
+	}
+	return resp.Response
+}
+
+func TestScanReports(t *testing.T) {
+	resp := post(t, handler(t), "/scan-reports", body(
+		"accepted?namespace=dev", "report_not_available?namespace=dev", "BAD NAME", "rejected?nonsense=1", "rejected"))
+	got := map[string]string{}
+	for _, item := range resp.Items {
+		if item.Error != "" {
+			got[item.Key] = "error"
+			continue
+		}
+		value := item.Value.(map[string]any)
+		got[item.Key] = fmt.Sprint(value["ImageAndTag"], " ", value["Message"])
+	}
+	want := map[string]string{
+		"accepted?namespace=dev":              "accepted dev",
+		"report_not_available?namespace=dev#": "report_not_available dev",
+		"BAD NAME":                            "error",
+		"rejected?nonsense=1":                 "error",
+		"rejected":                            "rejected <nil>",
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("answers\n%v\nwant\n%v", got, want)
+	}
+}
+
+func TestDigests(t *testing.T) {
+	resp := post(t, handler(t), "/digests", body("nginx", "missing", ":"))
+	if len(resp.Items) != 3 || resp.Items[0].Value != "nginx@sha256:0" || resp.Items[0].Key != "nginx" {
+		t.Fatalf("%+v", resp.Items)
+	}
+	if resp.Items[1].Error != "there is no such image" || !strings.Contains(resp.Items[2].Error, "invalid image reference") {
+		t.Errorf("%+v", resp.Items)
+	}
+}
+
+func TestBadRequestsAreSystemErrors(t *testing.T) {
+	h := handler(t)
+	for name, tc := range map[string]struct{ path, body, want string }{
+		"no JSON":       {"/scan-reports", "}", "not a ProviderRequest"},
+		"large":         {"/scan-reports", body(strings.Repeat("x", 3000)), "limit of 2000 bytes"},
+		"too many keys": {"/digests", body("a", "b", "c", "d", "e", "f"), "over the limit of 5"},
+		"wait":          {"/scan-reports?wait=long", body("a"), `wait="long"`},
+		"negative wait": {"/scan-reports?wait=-1s", body("a"), `wait="-1s"`},
+		"panic":         {"/scan-reports", body("panic"), "internal error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if resp := post(t, h, tc.path, tc.body); !strings.Contains(resp.SystemError, tc.want) || len(resp.Items) != 0 {
+				t.Errorf("%+v lacks %q", resp, tc.want)
+			}
+		})
+	}
+}
+
+func TestLongKeyIsItsOwnError(t *testing.T) {
+	long := strings.Repeat("x", 101)
+	resp := post(t, handler(t), "/scan-reports", body(long, "accepted"))
+	if len(resp.Items) != 2 || !strings.Contains(resp.Items[0].Error, "limit of 100") || resp.Items[1].Value == nil {
+		t.Errorf("%+v", resp.Items)
+	}
+}
+
+func TestBudgetAndWait(t *testing.T) {
+	for path, want := range map[string]time.Duration{
+		"/scan-reports":            50 * time.Millisecond,
+		"/scan-reports?wait=200ms": 200 * time.Millisecond,
+		"/scan-reports?wait=0s":    50 * time.Millisecond,
+		"/scan-reports?wait=1h":    300 * time.Millisecond,
+	} {
+		var got time.Duration
+		h := handler(t, func(o *server.Options) { o.Service = service{budget: func(d time.Duration) { got = d }} })
+		post(t, h, path, body("accepted"))
+		if got <= 0 || got > want || got < want-40*time.Millisecond {
+			t.Errorf("%s had %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestOneRequestTooManyIsRefusedAtOnce(t *testing.T) {
+	h := handler(t, func(o *server.Options) { o.Concurrency = 1; o.Budget = 10 * time.Second })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	started := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/scan-reports", io.TeeReader(strings.NewReader(body("slow")), onWrite(started)))
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	<-started
+	if resp := post(t, h, "/scan-reports", body("accepted")); !strings.Contains(resp.SystemError, "too many requests") {
+		t.Errorf("%+v", resp)
+	}
+	cancel()
+	<-ended
+	if resp := post(t, h, "/scan-reports", body("accepted")); resp.SystemError != "" {
+		t.Errorf("the slot was not given back: %+v", resp)
+	}
+}
+
+// onWrite closes the channel at the first write.
+func onWrite(c chan struct{}) io.Writer { return &closer{c: c} }
+
+type closer struct{ c chan struct{} }
+
+func (c *closer) Write(p []byte) (int, error) {
+	if c.c != nil {
+		close(c.c)
+		c.c = nil
+	}
+	return len(p), nil
+}
+
+func TestOperations(t *testing.T) {
+	ready := errors.New("scanner: connection refused")
+	h := handler(t, func(o *server.Options) { o.Ready = func(context.Context) error { return ready } })
+	get := func(path string) (int, string) {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return rec.Code, rec.Body.String()
+	}
+	if code, _ := get("/healthz"); code != http.StatusOK {
+		t.Errorf("healthz: %d", code)
+	}
+	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "connection refused") {
+		t.Errorf("readyz: %d %s", code, text)
+	}
+	ready = nil
+	if code, _ := get("/readyz"); code != http.StatusOK {
+		t.Errorf("readyz: %d", code)
+	}
+	post(t, h, "/scan-reports", "}")
+	if _, text := get("/metrics"); !strings.Contains(text, `imagegate_requests_total{endpoint="scan-reports",result="system_error"} 1`) {
+		t.Errorf("metrics:\n%s", text)
+	}
+	if code, _ := get("/scan-reports"); code != http.StatusMethodNotAllowed {
+		t.Errorf("GET of a protocol endpoint: %d", code)
+	}
+}
+
+// serve runs h as the provider does and returns its address, the certificate
+// folder, and a function that stops it.
+func serve(t testing.TB, h http.Handler) (string, string, func() error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := selfsigned.Ensure(dir, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	files := tlsfiles.NewServer(tlsfiles.ServerFiles{
+		CertFile:     filepath.Join(dir, selfsigned.ServerCertFile),
+		KeyFile:      filepath.Join(dir, selfsigned.ServerKeyFile),
+		ClientCAFile: filepath.Join(dir, selfsigned.CAFile),
+	}, log)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l, files.Config(), h, time.Second, log) }()
+	return "https://" + l.Addr().String(), dir, func() error { cancel(); return <-served }
+}
+
+func client(t testing.TB, dir string, withCert bool) *http.Client {
+	t.Helper()
+	pool := x509.NewCertPool()
+	ca, err := os.ReadFile(filepath.Join(dir, selfsigned.CAFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.AppendCertsFromPEM(ca)
+	c := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}
+	if withCert {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, selfsigned.ClientCertFile), filepath.Join(dir, selfsigned.ClientKeyFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	transport := &http.Transport{TLSClientConfig: c}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func TestClientsNeedACertificateForTheProtocolOnly(t *testing.T) {
+	url, dir, stop := serve(t, handler(t, func(o *server.Options) { o.RequireClientCert = true }))
+	with, without := client(t, dir, true), client(t, dir, false)
+	status := func(c *http.Client, path string) (int, externaldata.Response) {
+		t.Helper()
+		resp, err := c.Post(url+path, "application/json", strings.NewReader(body("accepted")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode, decode(t, resp.Body)
+	}
+	if code, resp := status(with, "/scan-reports"); code != http.StatusOK || len(resp.Items) != 1 {
+		t.Errorf("with a certificate: %d %+v", code, resp)
+	}
+	if code, resp := status(without, "/scan-reports"); code != http.StatusForbidden || !strings.Contains(resp.SystemError, "client certificate") {
+		t.Errorf("without a certificate: %d %+v", code, resp)
+	}
+	resp, err := without.Get(url + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a probe without a certificate: %d", resp.StatusCode)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+func TestTLS12IsRefused(t *testing.T) {
+	url, dir, stop := serve(t, handler(t))
+	c := client(t, dir, true)
+	c.Transport.(*http.Transport).TLSClientConfig.MinVersion = tls.VersionTLS12
+	c.Transport.(*http.Transport).TLSClientConfig.MaxVersion = tls.VersionTLS12
+	if resp, err := c.Get(url + "/healthz"); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a TLS 1.2 client was served")
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+func TestShutdownLetsRunningRequestsFinish(t *testing.T) {
+	entered := make(chan struct{})
+	url, dir, stop := serve(t, handler(t, func(o *server.Options) {
+		o.Service = service{budget: func(time.Duration) { close(entered) }}
+		o.Budget = 200 * time.Millisecond
+	}))
+	type outcome struct {
+		resp externaldata.Response
+		err  error
+	}
+	answered := make(chan outcome, 1)
+	c := client(t, dir, true)
+	go func() {
+		resp, err := c.Post(url+"/scan-reports", "application/json", strings.NewReader(body("slow")))
+		if err != nil {
+			answered <- outcome{err: err}
+			return
+		}
+		defer resp.Body.Close()
+		var out externaldata.ProviderResponse
+		err = json.NewDecoder(resp.Body).Decode(&out)
+		answered <- outcome{out.Response, err}
+	}()
+	<-entered
+	if err := stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if o := <-answered; o.err != nil || len(o.resp.Items) != 1 {
+		t.Errorf("the running request got %+v", o)
+	}
+}
+
+func FuzzProtocol(f *testing.F) {
+	f.Add([]byte(body("nginx?namespace=a", "accepted")))
+	f.Add([]byte(`{"request":{"keys":[null]}}`))
+	f.Add([]byte{0xff})
+	h, err := server.NewHandler(server.Options{
+		Service: service{}, Budget: time.Second, MaxWait: time.Second, Concurrency: 8,
+		Limits: wire.Limits{BodyBytes: 2000, Keys: 5, KeyBytes: 100},
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/digests", bytes.NewReader(b)))
+		if resp := decode(t, rec.Body); len(resp.Items) > 5 {
+			t.Errorf("%q is answered with %d items", b, len(resp.Items))
+		}
+	})
+}
