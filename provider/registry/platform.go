@@ -76,7 +76,7 @@ func (w *walk) index(doc *document, depth int) error {
 	for _, child := range doc.children {
 		mt := types.MediaType(child.MediaType)
 		switch {
-		case isAttestation(child) || child.ArtifactType != "" && child.Platform == nil:
+		case isAttestation(child) || isArtifact(child):
 			continue
 		case mt.IsImage():
 			w.offers = append(w.offers, offer{child})
@@ -158,6 +158,12 @@ func (w *walk) best(want wanted) (offer, bool) {
 // isAttestation recognises what BuildKit puts into an index beside the images.
 func isAttestation(d ocispec.Descriptor) bool {
 	return d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
+}
+
+// isArtifact recognises signatures and the like by the type an index may give
+// beside the media type; some tools repeat the image configuration's there.
+func isArtifact(d ocispec.Descriptor) bool {
+	return d.ArtifactType != "" && !types.MediaType(d.ArtifactType).IsConfig()
 }
 
 func (t target) noPlatform(offers []offer) error {
