@@ -14,6 +14,7 @@ import (
 	gatekeeper "github.com/open-policy-agent/gatekeeper/v3/apis"
 	expansionapi "github.com/open-policy-agent/gatekeeper/v3/apis/expansion/unversioned"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/reader"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -131,6 +132,10 @@ func (p *Policies) note(format string, args ...any) {
 }
 
 func (p *Policies) addTemplate(d document) error {
+	if _, found, _ := unstructured.NestedFieldNoCopy(d.object.Object, "spec", "targets"); !found {
+		p.note("%s: %s is left out: it has no spec.targets", d.source, d.label())
+		return nil
+	}
 	for _, known := range p.templates {
 		if known.object.GetName() == d.object.GetName() {
 			return sameAs(known.document, d)
@@ -149,7 +154,7 @@ func (p *Policies) addTemplate(d document) error {
 			p.skipped = map[string]bool{}
 		}
 		p.skipped[parsed.Spec.CRD.Spec.Names.Kind] = true
-		p.note("%s: %s is left out: it has no Rego source", d.source, d.label())
+		p.note("%s: %s is left out with its constraints: it has no Rego source", d.source, d.label())
 		return nil
 	}
 	p.templates = append(p.templates, template{document: d, parsed: parsed})
@@ -157,8 +162,8 @@ func (p *Policies) addTemplate(d document) error {
 }
 
 // hasRego tells the templates that this engine runs from those that become a
-// ValidatingAdmissionPolicy. A template whose code names no engine at all is
-// kept, for the engine's error about it.
+// ValidatingAdmissionPolicy. A template without any code is kept, for the
+// engine's error about it.
 func hasRego(t *templates.ConstraintTemplate) bool {
 	engines := 0
 	for _, target := range t.Spec.Targets {
