@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/imagegate/imagegate/e2e/build"
+)
+
+// Programs that sample images hold, named for their folder in e2e/testdata.
+const (
+	// Fixed is a Go program without known advisories.
+	Fixed = "fixed"
+	// Vulnerable is a Go program built with golang.org/x/text v0.3.5.
+	Vulnerable = "vulnerable"
+)
+
+// Builder makes images of the sample programs.
+type Builder struct {
+	root string // of the repository
+	dir  string // for binaries
+}
+
+// NewBuilder returns a builder that compiles programs of the repository at
+// root into dir.
+func NewBuilder(root, dir string) *Builder { return &Builder{root: root, dir: dir} }
+
+// Image makes a Linux image of the program for an architecture. The label is
+// written into the image, so that two labels make two digests.
+func (b *Builder) Image(ctx context.Context, program, arch, label string) (v1.Image, error) {
+	binary := filepath.Join(b.dir, program+"-"+arch)
+	if _, err := os.Stat(binary); err != nil {
+		if err := build.Sample(ctx, b.root, program, arch, binary); err != nil {
+			return nil, err
+		}
+	}
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, fmt.Errorf("make image of %s: %w", program, err)
+	}
+	layer, err := pack(map[string][]byte{"greeter": data, "label": []byte(label)})
+	if err != nil {
+		return nil, fmt.Errorf("make image of %s: %w", program, err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, fmt.Errorf("make image of %s: %w", program, err)
+	}
+	file, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("make image of %s: %w", program, err)
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture = "linux", arch
+	file.Config.Entrypoint = []string{"/greeter"}
+	file.Created = v1.Time{Time: time.Unix(0, 0)}
+	return mutate.ConfigFile(img, file)
+}
+
+// Index makes a multi-architecture image, one sample program for each
+// architecture.
+func (b *Builder) Index(ctx context.Context, label string, programs map[string]string) (v1.ImageIndex, error) {
+	index := v1.ImageIndex(empty.Index)
+	for _, arch := range slices.Sorted(maps.Keys(programs)) {
+		img, err := b.Image(ctx, programs[arch], arch, label)
+		if err != nil {
+			return nil, err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add:        img,
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}},
+		})
+	}
+	return index, nil
+}
+
+// pack makes a layer of executable files. The same files make the same digest.
+func pack(files map[string][]byte) (v1.Layer, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		data := files[path]
+		header := &tar.Header{Name: path, Mode: 0o755, Size: int64(len(data)), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(data); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
+	})
+}
+
+// Push stores an image under repository:tag and returns the reference and its
+// digest. Pushing to a tag that exists moves it.
+func (r *Registry) Push(ctx context.Context, img v1.Image, repository, tag string) (Pushed, error) {
+	return r.push(ctx, img, repository, tag, func(ref name.Reference, opts ...remote.Option) error {
+		return remote.Write(ref, img, opts...)
+	})
+}
+
+// PushIndex is Push for a multi-architecture image.
+func (r *Registry) PushIndex(ctx context.Context, index v1.ImageIndex, repository, tag string) (Pushed, error) {
+	return r.push(ctx, index, repository, tag, func(ref name.Reference, opts ...remote.Option) error {
+		return remote.WriteIndex(ref, index, opts...)
+	})
+}
+
+// Pushed is an image that the registry holds.
+type Pushed struct {
+	Ref    string // host/repository:tag
+	Digest string // sha256:...
+	Pinned string // host/repository@sha256:...
+}
+
+func (r *Registry) push(
+	ctx context.Context, img interface{ Digest() (v1.Hash, error) }, repository, tag string,
+	write func(name.Reference, ...remote.Option) error,
+) (Pushed, error) {
+	repo := r.host + "/" + repository
+	ref, err := name.NewTag(repo+":"+tag, name.Insecure)
+	if err != nil {
+		return Pushed{}, fmt.Errorf("push %s: %w", repo, err)
+	}
+	if err := write(ref, remote.WithContext(ctx), remote.WithAuth(r.Auth())); err != nil {
+		return Pushed{}, fmt.Errorf("push %s: %w", ref, err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return Pushed{}, fmt.Errorf("push %s: %w", ref, err)
+	}
+	return Pushed{Ref: repo + ":" + tag, Digest: digest.String(), Pinned: repo + "@" + digest.String()}, nil
+}
+
+// SlowLayers delays each download of each of the image's layers. Manifests and
+// configuration stay quick, so only a scan notices.
+func (r *Registry) SlowLayers(img v1.Image, delay time.Duration) error {
+	layers, err := img.Layers()
+	if err != nil {
+		return fmt.Errorf("slow the image's layers: %w", err)
+	}
+	for _, l := range layers {
+		digest, err := l.Digest()
+		if err != nil {
+			return fmt.Errorf("slow the image's layers: %w", err)
+		}
+		r.SlowBlob(digest.String(), delay)
+	}
+	return nil
+}
