@@ -1,0 +1,255 @@
+package admit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/mutator/pin"
+	"github.com/imagegate/imagegate/provider/wire"
+)
+
+// Admitter decides admission requests. It is safe for concurrent use.
+type Admitter struct {
+	provider Provider
+	settings Settings
+	scans    *scans
+}
+
+// New returns an Admitter that asks provider.
+func New(provider Provider, settings Settings) *Admitter {
+	return &Admitter{provider: provider, settings: settings, scans: newScans(provider, settings)}
+}
+
+// Waiting returns how many requests wait for scans now.
+func (a *Admitter) Waiting() int { return a.scans.waiting() }
+
+// Close waits for questions to the provider that outlived their requests, until
+// ctx ends.
+func (a *Admitter) Close(ctx context.Context) error { return a.scans.close(ctx) }
+
+// Admit decides req. ctx carries the deadline of the request.
+func (a *Admitter) Admit(ctx context.Context, req *admissionv1.AdmissionRequest) *Decision {
+	location, ok := a.locate(req)
+	if !ok {
+		return ignored()
+	}
+	pod, old, err := read(req, location)
+	if err != nil {
+		d := ignored()
+		d.deny(Failed, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+			fmt.Sprintf("cannot pin images: the admission request's %v", err))
+		return d
+	}
+	d := ignored()
+	d.Images = len(pod.Images)
+	work := a.sort(req, pod, old)
+	unreachable := a.resolve(ctx, d, work)
+	a.respond(d, req, work, unreachable)
+	if d.Response.Allowed && !dryRun(req) {
+		a.scans.ask(ctx, d, work.scanKeys())
+	}
+	return d
+}
+
+func (a *Admitter) locate(req *admissionv1.AdmissionRequest) (pin.Location, bool) {
+	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
+		return pin.Location{}, false
+	}
+	l, ok := pin.Locate(req.Resource.Group, req.Resource.Resource, req.SubResource)
+	if !ok || (l.Kind != "Pod" && !slices.Contains(a.settings.Workloads, l.Kind)) {
+		return pin.Location{}, false
+	}
+	return l, true
+}
+
+func read(req *admissionv1.AdmissionRequest, l pin.Location) (pod, old *pin.Pod, err error) {
+	if len(req.Object.Raw) == 0 {
+		return nil, nil, errors.New("object is missing")
+	}
+	if pod, err = pin.Read(req.Object.Raw, l); err != nil {
+		return nil, nil, fmt.Errorf("object: %w", err)
+	}
+	if req.Operation == admissionv1.Update && len(req.OldObject.Raw) > 0 {
+		if old, err = pin.Read(req.OldObject.Raw, l); err != nil {
+			return nil, nil, fmt.Errorf("oldObject: %w", err)
+		}
+	}
+	return pod, old, nil
+}
+
+func dryRun(req *admissionv1.AdmissionRequest) bool { return req.DryRun != nil && *req.DryRun }
+
+// work is the images of one request and what becomes of them.
+type work struct {
+	pod *pin.Pod
+	// unpinned are the images to pin, invalid ones excluded; changed are all
+	// images that this request brings. Both are indices in pod.Images.
+	unpinned, changed []int
+	pinned            map[int]string
+	failed            map[int]error
+	key               wire.Key
+}
+
+// sort finds the images that this request brings and which of them need a
+// digest.
+func (a *Admitter) sort(req *admissionv1.AdmissionRequest, pod, old *pin.Pod) *work {
+	w := &work{pod: pod, pinned: map[int]string{}, failed: map[int]error{}, key: wire.Key{Namespace: req.Namespace}}
+	if req.Namespace != "" {
+		w.key.ServiceAccount, w.key.PullSecrets = pod.ServiceAccount, pod.PullSecrets
+	}
+	unchanged := pod.Unchanged(old)
+	for i, image := range pod.Images {
+		if unchanged[i] {
+			continue
+		}
+		w.changed = append(w.changed, i)
+		switch pinned, err := pin.Check(image.Reference); {
+		case err != nil:
+			w.failed[i] = err
+		case !pinned:
+			w.unpinned = append(w.unpinned, i)
+		}
+	}
+	return w
+}
+
+// keys returns one key for each distinct reference of the images, which
+// reference returns.
+func (w *work) keys(images []int, reference func(i int) string) []wire.Key {
+	var keys []wire.Key
+	seen := map[string]bool{}
+	for _, i := range images {
+		if r := reference(i); !seen[r] {
+			seen[r] = true
+			k := w.key
+			k.Reference = r
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// scanKeys are the images to scan, as validation will ask for them.
+func (w *work) scanKeys() []wire.Key {
+	var images []int
+	for _, i := range w.changed {
+		if w.failed[i] == nil {
+			images = append(images, i)
+		}
+	}
+	return w.keys(images, func(i int) string {
+		if p, ok := w.pinned[i]; ok {
+			return p
+		}
+		return w.pod.Images[i].Reference
+	})
+}
+
+// resolve pins what can be pinned. It reports whether the provider could not
+// be asked at all.
+func (a *Admitter) resolve(ctx context.Context, d *Decision, w *work) (unreachable bool) {
+	if len(w.unpinned) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.settings.ResolveTimeout)
+	defer cancel()
+	keys := w.keys(w.unpinned, func(i int) string { return w.pod.Images[i].Reference })
+	answers, err := a.provider.Digests(ctx, keys)
+	byReference := map[string]wire.Resolved{}
+	for n, k := range keys {
+		if err != nil {
+			byReference[k.Reference] = wire.Resolved{Err: err}
+		} else {
+			byReference[k.Reference] = answers[n]
+		}
+	}
+	for _, i := range w.unpinned {
+		image := w.pod.Images[i]
+		answer := byReference[image.Reference]
+		if answer.Err == nil {
+			answer.Pinned, answer.Err = pin.Pin(image.Reference, answer.Pinned, a.settings.KeepTag)
+		}
+		if answer.Err != nil {
+			w.failed[i] = answer.Err
+			continue
+		}
+		w.pinned[i] = answer.Pinned
+		d.Changes = append(d.Changes, Change{Image: image, Pinned: answer.Pinned})
+	}
+	return err != nil
+}
+
+// respond turns w into the response.
+func (a *Admitter) respond(d *Decision, req *admissionv1.AdmissionRequest, w *work, unreachable bool) {
+	for i, image := range w.pod.Images {
+		if err := w.failed[i]; err != nil {
+			d.Unresolved = append(d.Unresolved, oneLine(fmt.Sprintf("cannot pin image '%s' of %s: %v", image.Reference, image, err)))
+		}
+	}
+	keep := a.settings.onUnresolved(req.Namespace) == Keep
+	if len(d.Unresolved) > 0 && !keep {
+		code, reason := int32(http.StatusForbidden), metav1.StatusReasonForbidden
+		if unreachable {
+			code, reason = http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable
+		}
+		d.deny(Denied, code, reason, sentences(d.Unresolved))
+		return
+	}
+	patch, warnings, err := w.pod.Patch(w.pinned)
+	if err != nil {
+		d.deny(Failed, http.StatusInternalServerError, metav1.StatusReasonInternalError, err.Error())
+		return
+	}
+	d.Outcome = outcome(d)
+	if patch != nil {
+		d.Response.Patch = patch
+		d.Response.PatchType = new(admissionv1.PatchTypeJSONPatch)
+	}
+	for _, u := range d.Unresolved {
+		warnings = append(warnings, u+" (kept as it is)")
+	}
+	for _, warning := range warnings {
+		d.Response.Warnings = append(d.Response.Warnings, oneLine(warning))
+	}
+	d.Response.AuditAnnotations = audit(d)
+}
+
+func outcome(d *Decision) Outcome {
+	switch {
+	case len(d.Unresolved) > 0:
+		return Kept
+	case len(d.Changes) > 0:
+		return Pinned
+	}
+	return Unchanged
+}
+
+// audit annotates the API server's audit event, which prefixes each key with
+// the webhook's name.
+func audit(d *Decision) map[string]string {
+	annotations := map[string]string{}
+	if len(d.Changes) > 0 {
+		var b strings.Builder
+		for i, c := range d.Changes {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			fmt.Fprintf(&b, "%s: %s -> %s", c.Image, c.Image.Reference, c.Pinned)
+		}
+		annotations["pinned"] = b.String()
+	}
+	if len(d.Unresolved) > 0 {
+		annotations["kept"] = sentences(d.Unresolved)
+	}
+	if len(annotations) == 0 {
+		return nil
+	}
+	return annotations
+}

@@ -1,0 +1,50 @@
+package admit
+
+import (
+	"context"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/wire"
+)
+
+// Action is what to do with an image that cannot be pinned.
+type Action string
+
+// The actions.
+const (
+	// Reject denies the request.
+	Reject Action = "reject"
+	// Keep admits the reference as it is, with a warning: validation judges it.
+	Keep Action = "keep"
+)
+
+// Settings configure an Admitter.
+type Settings struct {
+	// KeepTag pins a:1 to a:1@sha256:... instead of a@sha256:...
+	KeepTag bool
+	// OnUnresolved applies where ByNamespace has no entry.
+	OnUnresolved Action
+	ByNamespace  map[string]Action
+	// Workloads are the kinds other than Pod whose templates are pinned.
+	Workloads []string
+	// ResolveTimeout bounds the question for digests.
+	ResolveTimeout time.Duration
+	// Wait is how long a request may wait for its scans; zero does not wait.
+	Wait time.Duration
+	// MaxWaiting is how many requests may wait at once.
+	MaxWaiting int
+}
+
+func (s *Settings) onUnresolved(namespace string) Action {
+	if a, ok := s.ByNamespace[namespace]; ok {
+		return a
+	}
+	return s.OnUnresolved
+}
+
+// Provider is the part of wire.Client that is used here.
+type Provider interface {
+	Digests(ctx context.Context, keys []wire.Key) ([]wire.Resolved, error)
+	Reports(ctx context.Context, keys []wire.Key, wait time.Duration) ([]report.ScanReport, error)
+}

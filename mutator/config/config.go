@@ -1,0 +1,145 @@
+// Package config is the mutator's configuration: defaults, one YAML file, the
+// environment and flags, checked as a whole at start so that a mistake is an
+// error that names its field.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/mutator/admit"
+)
+
+// Config is the whole file. Durations are written as Go writes them: 800ms,
+// 10s.
+type Config struct {
+	Server   Server   `json:"server"`
+	Provider Provider `json:"provider"`
+	Pin      Pin      `json:"pin"`
+	Wait     Wait     `json:"wait"`
+	Log      Log      `json:"log"`
+}
+
+// Server is the HTTPS side, which the API server calls.
+type Server struct {
+	// Listen is host:port.
+	Listen string `json:"listen"`
+	TLS    TLS    `json:"tls"`
+	// Concurrency bounds the admission requests under way at once.
+	Concurrency int64 `json:"concurrency"`
+	// BodyBytes bounds one request. The API server sends the object and, for an
+	// update, the old one, of up to 3 MiB each.
+	BodyBytes int64 `json:"bodyBytes"`
+}
+
+// TLS names the server's certificate. The files are read again when they
+// change and may be missing at start.
+type TLS struct {
+	CertFile string `json:"certFile"`
+	KeyFile  string `json:"keyFile"`
+	// ClientCAFile is the CA of the API server's client certificate, which an
+	// API server has only when its admission configuration says so. Empty asks
+	// for none.
+	ClientCAFile string `json:"clientCAFile,omitempty"`
+	// MinVersion is 1.2 or 1.3.
+	MinVersion string `json:"minVersion"`
+}
+
+// Provider is where digests and reports come from.
+type Provider struct {
+	// URL is https://host:port.
+	URL string `json:"url"`
+	// CAFile is the CA of the provider's certificate; empty is the system's.
+	CAFile string `json:"caFile,omitempty"`
+	// CertFile and KeyFile are the client certificate towards it.
+	CertFile string `json:"certFile,omitempty"`
+	KeyFile  string `json:"keyFile,omitempty"`
+	// ResolveTimeout bounds the question for the digests of one object.
+	ResolveTimeout metav1.Duration `json:"resolveTimeout"`
+}
+
+// Pin says what is pinned and how.
+type Pin struct {
+	// KeepTag pins a:1 to a:1@sha256:... instead of a@sha256:...
+	KeepTag bool `json:"keepTag"`
+	// Workloads are kinds beside Pod whose templates are pinned: Deployment,
+	// StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, ReplicationController,
+	// PodTemplate. Pinning templates fights with tools that apply them again.
+	Workloads []string `json:"workloads,omitempty"`
+	// OnUnresolved is reject or keep, what to do with an image that cannot be
+	// pinned; OnUnresolvedByNamespace overrides it by namespace.
+	OnUnresolved            admit.Action            `json:"onUnresolved"`
+	OnUnresolvedByNamespace map[string]admit.Action `json:"onUnresolvedByNamespace,omitempty"`
+}
+
+// Wait lets an admission wait for its scans.
+type Wait struct {
+	// Duration is how long, cut to the webhook's timeout; zero does not wait.
+	Duration metav1.Duration `json:"duration"`
+	// Max is how many admissions wait at once. Each holds a worker of the
+	// controller that created the Pod.
+	Max int `json:"max"`
+}
+
+// Log is what is written to standard error.
+type Log struct {
+	Level  string `json:"level"`
+	Format string `json:"format"`
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Server: Server{
+			Listen:      "127.0.0.1:8444",
+			TLS:         TLS{MinVersion: "1.3"},
+			Concurrency: 64,
+			BodyBytes:   8 << 20,
+		},
+		Provider: Provider{
+			URL:            "https://127.0.0.1:8443",
+			ResolveTimeout: metav1.Duration{Duration: 5 * time.Second},
+		},
+		Pin:  Pin{OnUnresolved: admit.Reject},
+		Wait: Wait{Duration: metav1.Duration{Duration: 10 * time.Second}, Max: 3},
+		Log:  Log{Level: "info", Format: "json"},
+	}
+}
+
+// Read returns the file at path over the defaults. A field that does not exist
+// is an error, since a misspelled setting would silently be the default.
+func Read(path string) (Config, error) {
+	c := Default()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("reading the configuration: %w", err)
+	}
+	j, err := yaml.YAMLToJSONStrict(b)
+	if err != nil {
+		return c, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	strict, err := json.UnmarshalStrict(j, &c)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		return c, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Settings returns what decisions depend on.
+func (c *Config) Settings() admit.Settings {
+	return admit.Settings{
+		KeepTag:        c.Pin.KeepTag,
+		OnUnresolved:   c.Pin.OnUnresolved,
+		ByNamespace:    c.Pin.OnUnresolvedByNamespace,
+		Workloads:      c.Pin.Workloads,
+		ResolveTimeout: c.Provider.ResolveTimeout.Duration,
+		Wait:           c.Wait.Duration.Duration,
+		MaxWaiting:     c.Wait.Max,
+	}
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/imagegate/imagegate/mutator/admit"
+)
+
+// EnvPrefix precedes a flag's name in the environment: --tls-cert is also
+// IMAGEGATE_MUTATOR_TLS_CERT.
+const EnvPrefix = "IMAGEGATE_MUTATOR_"
+
+const configFlag = "config"
+
+// AddFlags adds --config and the flags that override single fields of it.
+func AddFlags(fs *pflag.FlagSet) {
+	fs.String(configFlag, "", "configuration file (YAML)")
+	c := Default()
+	bind(fs, &c)
+}
+
+// Load returns the configuration: the defaults, over them the file that
+// --config names, over it the environment, over all the flags that were given.
+// The result is validated.
+func Load(flags *pflag.FlagSet, env func(string) (string, bool)) (Config, error) {
+	c := Default()
+	path, err := flags.GetString(configFlag)
+	if err != nil {
+		return c, err
+	}
+	if path == "" {
+		path, _ = env(envName(configFlag))
+	}
+	if path != "" {
+		if c, err = Read(path); err != nil {
+			return c, err
+		}
+	}
+	if err := override(&c, flags, env); err != nil {
+		return c, err
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("invalid configuration: %w", err)
+	}
+	return c, nil
+}
+
+// override writes environment variables and given flags into c, through a
+// second set of the same flags whose values are c's own fields.
+func override(c *Config, given *pflag.FlagSet, env func(string) (string, bool)) error {
+	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
+	bind(fields, c)
+	var errs []error
+	fields.VisitAll(func(f *pflag.Flag) {
+		if source := given.Lookup(f.Name); source != nil && source.Changed {
+			if err := assign(f.Value, source.Value); err != nil {
+				errs = append(errs, fmt.Errorf("--%s: %w", f.Name, err))
+			}
+		} else if v, ok := env(envName(f.Name)); ok {
+			if err := f.Value.Set(v); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", envName(f.Name), err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func assign(to, from pflag.Value) error {
+	list, isList := from.(pflag.SliceValue)
+	target, takesList := to.(pflag.SliceValue)
+	if isList && takesList {
+		return target.Replace(list.GetSlice())
+	}
+	return to.Set(from.String())
+}
+
+func envName(flag string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// bind declares each flag with its field in c as storage and the field's value
+// as default.
+func bind(fs *pflag.FlagSet, c *Config) {
+	str := func(p *string, name, usage string) { fs.StringVar(p, name, *p, usage) }
+	str(&c.Server.Listen, "listen", "host:port to serve HTTPS on")
+	str(&c.Server.TLS.CertFile, "tls-cert", "server certificate (PEM), required")
+	str(&c.Server.TLS.KeyFile, "tls-key", "private key of --tls-cert (PEM), required")
+	str(&c.Server.TLS.ClientCAFile, "client-ca", "CA bundle (PEM) of the API server's client certificate; empty asks for none")
+	str(&c.Server.TLS.MinVersion, "tls-min-version", "oldest TLS version to accept: 1.2 or 1.3")
+	fs.Int64Var(&c.Server.Concurrency, "max-concurrent", c.Server.Concurrency, "admission requests under way at once")
+	str(&c.Provider.URL, "provider-url", "URL of the provider")
+	str(&c.Provider.CAFile, "provider-ca", "CA bundle (PEM) of the provider's certificate (default: the system's)")
+	str(&c.Provider.CertFile, "provider-client-cert", "client certificate (PEM) towards the provider")
+	str(&c.Provider.KeyFile, "provider-client-key", "private key of --provider-client-cert (PEM)")
+	fs.DurationVar(&c.Provider.ResolveTimeout.Duration, "resolve-timeout", c.Provider.ResolveTimeout.Duration, "time to resolve the images of one object")
+	fs.DurationVar(&c.Wait.Duration.Duration, "wait", c.Wait.Duration.Duration, "time an admission may wait for its scans, cut to the webhook's timeout; 0 does not wait")
+	fs.IntVar(&c.Wait.Max, "max-waiting", c.Wait.Max, "admissions that may wait at once")
+	fs.BoolVar(&c.Pin.KeepTag, "keep-tag", c.Pin.KeepTag, "pin to repository:tag@digest instead of repository@digest")
+	fs.StringSliceVar(&c.Pin.Workloads, "workloads", c.Pin.Workloads, "kinds beside Pod whose templates are pinned, for example Deployment,CronJob")
+	str((*string)(&c.Pin.OnUnresolved), "on-unresolved", "what to do with an image that cannot be pinned: reject or keep")
+	fs.Var((*byNamespace)(&c.Pin.OnUnresolvedByNamespace), "on-unresolved-namespace", "--on-unresolved for one namespace (repeatable)")
+	str(&c.Log.Level, "log-level", "debug, info, warn or error")
+	str(&c.Log.Format, "log-format", "json or text")
+}
+
+// byNamespace is the flag value of namespace=action pairs. Flags replace what
+// the file says; the environment adds to it.
+type byNamespace map[string]admit.Action
+
+// String implements pflag.Value.
+func (b *byNamespace) String() string { return strings.Join(b.GetSlice(), ",") }
+
+// Type implements pflag.Value.
+func (b *byNamespace) Type() string { return "namespace=action" }
+
+// Set implements pflag.Value.
+func (b *byNamespace) Set(s string) error { return b.add(strings.Split(s, ",")) }
+
+// Append implements pflag.SliceValue.
+func (b *byNamespace) Append(s string) error { return b.add([]string{s}) }
+
+// Replace implements pflag.SliceValue.
+func (b *byNamespace) Replace(pairs []string) error {
+	*b = nil
+	return b.add(pairs)
+}
+
+// GetSlice implements pflag.SliceValue.
+func (b *byNamespace) GetSlice() []string {
+	var pairs []string
+	for _, namespace := range slices.Sorted(maps.Keys(*b)) {
+		pairs = append(pairs, namespace+"="+string((*b)[namespace]))
+	}
+	return pairs
+}
+
+func (b *byNamespace) add(pairs []string) error {
+	for _, pair := range pairs {
+		namespace, action, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("%q is not namespace=action", pair)
+		}
+		if *b == nil {
+			*b = byNamespace{}
+		}
+		(*b)[namespace] = admit.Action(action)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/imagegate/imagegate/mutator/admit"
+	"github.com/imagegate/imagegate/mutator/pin"
+)
+
+// webhookLimit is the longest timeout that the API server gives a webhook.
+const webhookLimit = 30 * time.Second
+
+// Validate reports every mistake at once, each with its field's path.
+func (c *Config) Validate() error {
+	var errs field.ErrorList
+	errs = append(errs, c.Server.validate(field.NewPath("server"))...)
+	errs = append(errs, c.Provider.validate(field.NewPath("provider"))...)
+	errs = append(errs, c.Pin.validate(field.NewPath("pin"))...)
+	errs = append(errs, c.Wait.validate(field.NewPath("wait"))...)
+	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
+	return errs.ToAggregate()
+}
+
+func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
+	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+		errs = append(errs, field.Invalid(p.Child("listen"), s.Listen, "must be host:port: "+err.Error()))
+	}
+	if s.TLS.CertFile == "" {
+		errs = append(errs, field.Required(p.Child("tls", "certFile"), "the API server calls webhooks over TLS only"))
+	}
+	if s.TLS.KeyFile == "" {
+		errs = append(errs, field.Required(p.Child("tls", "keyFile"), "the API server calls webhooks over TLS only"))
+	}
+	if _, ok := s.TLS.minVersion(); !ok {
+		errs = append(errs, field.NotSupported(p.Child("tls", "minVersion"), s.TLS.MinVersion, []string{"1.2", "1.3"}))
+	}
+	if s.Concurrency < 1 {
+		errs = append(errs, field.Invalid(p.Child("concurrency"), s.Concurrency, "must be greater than zero"))
+	}
+	if s.BodyBytes < 1 {
+		errs = append(errs, field.Invalid(p.Child("bodyBytes"), s.BodyBytes, "must be greater than zero"))
+	}
+	return errs
+}
+
+// MinTLS returns MinVersion as crypto/tls has it.
+func (t *TLS) MinTLS() uint16 {
+	v, _ := t.minVersion()
+	return v
+}
+
+func (t *TLS) minVersion() (uint16, bool) {
+	switch t.MinVersion {
+	case "1.2":
+		return tls.VersionTLS12, true
+	case "1.3":
+		return tls.VersionTLS13, true
+	}
+	return tls.VersionTLS13, false
+}
+
+func (v *Provider) validate(p *field.Path) (errs field.ErrorList) {
+	u, err := url.Parse(v.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
+		errs = append(errs, field.Invalid(p.Child("url"), v.URL, "must be https://host:port"))
+	}
+	if (v.CertFile == "") != (v.KeyFile == "") {
+		errs = append(errs, field.Required(p, "certFile and keyFile must be set together"))
+	}
+	if d := v.ResolveTimeout.Duration; d <= 0 || d > webhookLimit {
+		errs = append(errs, field.Invalid(p.Child("resolveTimeout"), d.String(), "must be longer than zero and at most "+webhookLimit.String()))
+	}
+	return errs
+}
+
+func (v *Pin) validate(p *field.Path) (errs field.ErrorList) {
+	for i, kind := range v.Workloads {
+		if !slices.Contains(pin.Workloads(), kind) {
+			errs = append(errs, field.NotSupported(p.Child("workloads").Index(i), kind, pin.Workloads()))
+		}
+	}
+	errs = append(errs, action(p.Child("onUnresolved"), v.OnUnresolved)...)
+	byNamespace := p.Child("onUnresolvedByNamespace")
+	for _, namespace := range slices.Sorted(maps.Keys(v.OnUnresolvedByNamespace)) {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			errs = append(errs, field.Invalid(byNamespace, namespace, "must be the name of a namespace"))
+		}
+		errs = append(errs, action(byNamespace.Key(namespace), v.OnUnresolvedByNamespace[namespace])...)
+	}
+	return errs
+}
+
+func action(p *field.Path, a admit.Action) field.ErrorList {
+	if a == admit.Reject || a == admit.Keep {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(p, a, []admit.Action{admit.Reject, admit.Keep})}
+}
+
+func (w *Wait) validate(p *field.Path) (errs field.ErrorList) {
+	if d := w.Duration.Duration; d < 0 || d > webhookLimit {
+		errs = append(errs, field.Invalid(p.Child("duration"), d.String(), "must be between zero and "+webhookLimit.String()))
+	}
+	if w.Max < 1 {
+		errs = append(errs, field.Invalid(p.Child("max"), w.Max, "must be greater than zero; to wait never, set duration to zero"))
+	}
+	return errs
+}
+
+func (l *Log) validate(p *field.Path) (errs field.ErrorList) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		errs = append(errs, field.NotSupported(p.Child("level"), l.Level, []string{"debug", "info", "warn", "error"}))
+	}
+	if l.Format != "json" && l.Format != "text" {
+		errs = append(errs, field.NotSupported(p.Child("format"), l.Format, []string{"json", "text"}))
+	}
+	return errs
+}

@@ -1,0 +1,51 @@
+// Command mutator is the mutating webhook of imagegate: it pins the images of
+// Pods to digests before Gatekeeper validates them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/imagegate/imagegate/mutator/config"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.LookupEnv, os.Stderr))
+}
+
+// run returns the exit status: 2 for a wrong command line or configuration, 1
+// for a failure afterwards.
+func run(args []string, env func(string) (string, bool), stderr io.Writer) int {
+	flags := pflag.NewFlagSet("mutator", pflag.ContinueOnError)
+	flags.SetOutput(stderr)
+	config.AddFlags(flags)
+	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
+		return 0
+	} else if err != nil {
+		_, _ = fmt.Fprintln(stderr, "mutator:", err)
+		return 2
+	}
+	if flags.NArg() > 0 {
+		_, _ = fmt.Fprintf(stderr, "mutator: unexpected argument %q\n", flags.Arg(0))
+		return 2
+	}
+	c, err := config.Load(flags, env)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "mutator:", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, &c, newLogger(&c.Log, stderr)); err != nil {
+		_, _ = fmt.Fprintln(stderr, "mutator:", err)
+		return 1
+	}
+	return 0
+}

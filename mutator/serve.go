@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/imagegate/imagegate/mutator/admit"
+	"github.com/imagegate/imagegate/mutator/config"
+	"github.com/imagegate/imagegate/mutator/webhook"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
+	"github.com/imagegate/imagegate/provider/wire"
+)
+
+// serve runs the mutator until ctx ends.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Server.Listen)
+	if err != nil {
+		return fmt.Errorf("server.listen: %w", err)
+	}
+	serverTLS := tlsfiles.NewServer(tlsfiles.ServerFiles{
+		CertFile:     c.Server.TLS.CertFile,
+		KeyFile:      c.Server.TLS.KeyFile,
+		ClientCAFile: c.Server.TLS.ClientCAFile,
+		MinVersion:   c.Server.TLS.MinTLS(),
+	}, log)
+	clientTLS := tlsfiles.NewClient(tlsfiles.ClientFiles{
+		CAFile:   c.Provider.CAFile,
+		CertFile: c.Provider.CertFile,
+		KeyFile:  c.Provider.KeyFile,
+	}, log)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(serverTLS, clientTLS,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	admitter := admit.New(&wire.Client{BaseURL: c.Provider.URL, HTTPClient: providerClient(c, clientTLS)}, c.Settings())
+	server := webhook.NewServer(admitter, webhook.Options{
+		TLS:               serverTLS.Config(),
+		RequireClientCert: c.Server.TLS.ClientCAFile != "",
+		Ready:             func() error { return errors.Join(serverTLS.Ready(), clientTLS.Ready()) },
+		Waiting:           admitter.Waiting,
+		Concurrency:       c.Server.Concurrency,
+		BodyBytes:         c.Server.BodyBytes,
+		Registry:          registry,
+		Log:               log,
+	})
+	log.InfoContext(ctx, "mutator starts", "listen", listener.Addr().String(), "provider", c.Provider.URL,
+		"wait", c.Wait.Duration.Duration, "onUnresolved", c.Pin.OnUnresolved, "keepTag", c.Pin.KeepTag, "workloads", c.Pin.Workloads)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serverTLS.Start(ctx) })
+	group.Go(func() error { return clientTLS.Start(ctx) })
+	group.Go(func() error { return server.Serve(ctx, listener) })
+	err = group.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, admitter.Close(closing))
+}
+
+// providerClient has no timeout of its own: every question has a deadline.
+func providerClient(c *config.Config, tls *tlsfiles.Client) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialTLSContext:      tls.DialTLS,
+			MaxIdleConnsPerHost: int(c.Server.Concurrency),
+			IdleConnTimeout:     90 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		// The protocol has no redirects, and one must not carry the question
+		// to another host.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func newLogger(c *config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	// Validated with the configuration.
+	_ = level.UnmarshalText([]byte(c.Level))
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}

@@ -1,0 +1,111 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
+)
+
+// shutdownTimeout is how long requests under way may take once the server is
+// to stop: as long as the API server waits for any of them.
+const shutdownTimeout = maxTimeout
+
+// Options configure a Server.
+type Options struct {
+	// TLS comes from tlsfiles.
+	TLS *tls.Config
+	// RequireClientCert refuses /mutate without a verified client certificate.
+	// Health and metrics stay open: a kubelet has none.
+	RequireClientCert bool
+	// Ready says whether the server can serve.
+	Ready func() error
+	// Waiting returns how many requests wait for scans.
+	Waiting func() int
+	// Concurrency bounds the requests under way, BodyBytes one request's body.
+	Concurrency int64
+	BodyBytes   int64
+	Registry    *prometheus.Registry
+	Log         *slog.Logger
+}
+
+// Server is the mutator's HTTPS server.
+type Server struct {
+	http *http.Server
+}
+
+// NewServer returns a server that lets admitter decide.
+func NewServer(admitter Admitter, o Options) *Server {
+	return &Server{http: &http.Server{
+		Handler:           newMux(admitter, o),
+		TLSConfig:         o.TLS,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      maxTimeout + 10*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}}
+}
+
+func newMux(admitter Admitter, o Options) http.Handler {
+	var mutate http.Handler = &handler{
+		admitter:  admitter,
+		bodyBytes: o.BodyBytes,
+		slots:     semaphore.NewWeighted(o.Concurrency),
+		metrics:   newMetrics(o.Registry, o.Waiting),
+		log:       o.Log,
+	}
+	if o.RequireClientCert {
+		mutate = verified(mutate)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /mutate", mutate)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := o.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	return mux
+}
+
+// verified lets requests with a verified client certificate through.
+func verified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+			http.Error(w, "a client certificate is required", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Serve answers requests on l until ctx ends, then lets those under way finish.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.ServeTLS(l, "", "") }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		return fmt.Errorf("shutting down: %w", errors.Join(err, s.http.Close()))
+	}
+	return nil
+}
