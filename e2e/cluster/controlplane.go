@@ -2,9 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -43,7 +40,7 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 		return err
 	}
 	c.etcd = client
-	return c.wait(ctx, p, healthy(client+"/health"))
+	return c.wait(ctx, p, process.Healthy(client+"/health"))
 }
 
 func (c *Cluster) startAPIServer(ctx context.Context) error {
@@ -147,37 +144,13 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.wait(ctx, p, healthy(loopback("https", port[0])+"/healthz"))
+	return c.wait(ctx, p, process.Healthy(loopback("https", port[0])+"/healthz"))
 }
 
 func (c *Cluster) wait(ctx context.Context, p *process.Process, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return p.Ready(ctx, check)
-}
-
-// healthy returns a check that a GET of url answers 200.
-func healthy(url string) func(context.Context) error {
-	client := &http.Client{
-		Timeout: 5 * time.Second,
-		// Liveness only: nothing that is read here is trusted.
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}, //nolint:gosec
-	}
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("GET %s: %s", url, resp.Status)
-		}
-		return nil
-	}
 }
 
 func loopback(scheme string, port int) string {

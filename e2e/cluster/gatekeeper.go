@@ -7,9 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/e2e/process"
 )
@@ -92,7 +91,7 @@ func (c *Cluster) startGatekeeper(ctx context.Context) error {
 		if d.serves {
 			webhook = loopback("https", ports[0])
 		}
-		ready = append(ready, func() error { return c.wait(ctx, p, healthy(loopback("http", ports[1])+"/readyz")) })
+		ready = append(ready, func() error { return c.wait(ctx, p, process.Healthy(loopback("http", ports[1])+"/readyz")) })
 	}
 	for _, r := range ready {
 		if err := r(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,9 +23,9 @@ var (
 	Expanders = schema.GroupVersionResource{Group: "expansion.gatekeeper.sh", Version: "v1beta1", Resource: "expansiontemplate"}
 )
 
-// Constraints is the resource of the constraints of a kind, in lower case.
-func Constraints(resource string) schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: "constraints.gatekeeper.sh", Version: "v1beta1", Resource: resource}
+// ConstraintsOf is the resource of the constraints of that kind.
+func ConstraintsOf(kind string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "constraints.gatekeeper.sh", Version: "v1beta1", Resource: strings.ToLower(kind)}
 }
 
 // WaitTaken waits until every Gatekeeper process has taken up the present
