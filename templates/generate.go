@@ -63,3 +63,20 @@ func withCode(crd []byte, version ast.RegoVersion, rego string, libs []string) (
 	}
 	return out, nil
 }
+
+// GenerateAll builds every generated file, by its path in this folder.
+func GenerateAll() (map[string][]byte, error) {
+	policies, err := Policies()
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte, len(policies)+1)
+	for _, policy := range policies {
+		text, err := Generate(policy)
+		if err != nil {
+			return nil, err
+		}
+		files[policy+"/template.yaml"] = text
+	}
+	return files, nil
+}

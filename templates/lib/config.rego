@@ -109,7 +109,7 @@ mistakes contains invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), sho
 	some place in places
 	some key, _ in place.known.policies
 	some i, rule in place.keys[key]
-	not pod.present(rule.prefix)
+	pod.text(rule, "prefix") == ""
 }
 
 mistakes contains invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), shown(rule, "action"), concat(", ", allowed)) if {

@@ -34,12 +34,10 @@ others(image) := union({reference.other_spellings(image)} | {spellings |
 
 # The first matching rule for each of the spellings.
 matches(spellings, policy) := [match |
-	strings.any_prefix_match(cast_array(spellings), [rule.prefix | some rule in policy.rules])
+	strings.any_prefix_match(spellings, [rule.prefix | some rule in policy.rules])
 	some spelling in spellings
 	match := first(spelling, policy.rules)
 ]
-
-cast_array(collection) := [element | some element in collection]
 
 first(spelling, rules) := {
 	"index": indices[0],

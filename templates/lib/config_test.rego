@@ -1,0 +1,90 @@
+package lib.config_test
+
+import data.lib.config
+import future.keywords
+
+errors(parameters) := found if {
+	found := config.errors with input as {"review": {"namespace": "shop", "object": {}}, "parameters": parameters}
+}
+
+# Wrong parameters with the one sentence that each must cause.
+wrong := [
+	[{"scanRules": {"defaultPolicy": "acept"}}, "invalid value for scanRules.defaultPolicy - 'acept', expected accept, reject, scan-result"],
+	[{"scanRules": {"defaultPolicy": "scan"}}, "invalid value for scanRules.defaultPolicy - 'scan', expected accept, reject, scan-result"],
+	[{"scanRules": {"reportPending": "scan-result"}}, "invalid value for scanRules.reportPending - 'scan-result', expected accept, reject"],
+	[{"scanRules": {"scanFailed": 1}}, "invalid value for scanRules.scanFailed - '1', expected accept, reject"],
+	[{"scanRules": {"defaultPolicy": ""}}, "invalid value for scanRules.defaultPolicy - '', expected accept, reject, scan-result"],
+	[{"scanRules": {"defaultPolicy": false}}, "invalid value for scanRules.defaultPolicy - 'false', expected accept, reject, scan-result"],
+	[{"scanRules": {"byNamespace": {"shop": {"scanFailed": "x"}}}}, "invalid value for scanRules.byNamespace.shop.scanFailed - 'x', expected accept, reject"],
+	[{"preScanPolicies": {"defaultPolicy": "scan-result"}}, "invalid value for preScanPolicies.defaultPolicy - 'scan-result', expected accept, reject, scan"],
+	[{"scanPolicies": {"defaultPolicy": "scan"}}, "invalid value for scanPolicies.defaultPolicy - 'scan', expected accept, reject, scan-result"],
+	[{"scanPolicies": {"reportPending": "x"}}, "invalid value for scanPolicies.reportPending - 'x', expected accept, reject"],
+	[{"scanPolicies": {"byNamespace": {"shop": {"defaultPolicy": "x"}}}}, "invalid value for scanPolicies.byNamespace.shop.defaultPolicy - 'x', expected accept, reject, scan-result"],
+	[{"scanRules": {"alwasyAccept": []}}, "unknown key scanRules.alwasyAccept"],
+	[{"scanRules": {"customPolicies": []}}, "unknown key scanRules.customPolicies"],
+	[{"scanPolicies": {"alwaysAccept": []}}, "unknown key scanPolicies.alwaysAccept"],
+	[{"preScanPolicies": {"reportPending": "reject"}}, "unknown key preScanPolicies.reportPending"],
+	[{"scanPolicies": {"byNamespace": {"shop": {"byNamespace": {}}}}}, "unknown key scanPolicies.byNamespace.shop.byNamespace"],
+	[{"scanRules": {"alwaysReject": "a/"}}, "scanRules.alwaysReject must be a list"],
+	[{"preScanPolicies": {"customPolicies": "a/"}}, "preScanPolicies.customPolicies must be a list"],
+	[{"scanRules": {"alwaysReject": [""]}}, "invalid value for scanRules.alwaysReject - '', expected an image prefix"],
+	[{"scanRules": {"byNamespace": {"shop": {"alwaysAccept": ["a/", null]}}}}, "invalid value for scanRules.byNamespace.shop.alwaysAccept - 'null', expected an image prefix"],
+	[{"scanPolicies": {"customPolicies": [{"action": "accept"}]}}, "invalid value for scanPolicies.customPolicies[0].prefix - '<empty>', expected an image prefix"],
+	[{"scanPolicies": {"customPolicies": [{"prefix": "", "action": "accept"}]}}, "invalid value for scanPolicies.customPolicies[0].prefix - '', expected an image prefix"],
+	[{"scanPolicies": {"customPolicies": [{"prefix": "a/"}]}}, "invalid value for scanPolicies.customPolicies[0].action - '<empty>', expected accept, reject, scan-result"],
+	[{"scanPolicies": {"customPolicies": [{"prefix": "a/", "action": "accept"}, {"prefix": "a/", "action": "scan"}]}}, "invalid value for scanPolicies.customPolicies[1].action - 'scan', expected accept, reject, scan-result"],
+	[{"preScanPolicies": {"customPolicies": [{"prefix": "a/", "action": "scan-result"}]}}, "invalid value for preScanPolicies.customPolicies[0].action - 'scan-result', expected accept, reject, scan"],
+	[{"scanRules": "accept"}, "scanRules must be an object"],
+	[{"scanRules": false}, "scanRules must be an object"],
+	[{"scanPolicies": {"byNamespace": []}}, "scanPolicies.byNamespace must be an object"],
+	[{"scanPolicies": {"byNamespace": {"shop": "accept"}}}, "scanPolicies.byNamespace.shop must be an object"],
+	[{"scanRules": {"autoGenerate": false}}, "scanRules.autoGenerate is false, which leaves no rules: make a template of your own rules instead"],
+	[{"scanRules": {}, "scanPolicies": {}}, "give scanRules or preScanPolicies and scanPolicies, not both"],
+	[{"scanRules": {}, "preScanPolicies": {}}, "give scanRules or preScanPolicies and scanPolicies, not both"],
+	[{"view": "everything"}, "invalid value for view - 'everything', expected summary, findings, full"],
+	[{"keyContext": true}, "invalid value for keyContext - 'true', expected pod, none"],
+	[{"provider": ""}, "invalid value for provider - '', expected the name of a Provider"],
+]
+
+test_wrong_values_are_named if {
+	every pair in wrong {
+		expected := {concat("", ["Configuration error: ", pair[1]])}
+		print(pair[1], errors(pair[0]))
+		errors(pair[0]) == expected
+	}
+}
+
+test_entries_that_are_no_objects if {
+	errors({"scanPolicies": {"customPolicies": ["a/"]}}) == {
+		"Configuration error: invalid value for scanPolicies.customPolicies[0].prefix - '<empty>', expected an image prefix",
+		"Configuration error: invalid value for scanPolicies.customPolicies[0].action - '<empty>', expected accept, reject, scan-result",
+	}
+}
+
+right := [
+	{},
+	{"scanRules": null, "scanPolicies": null},
+	{"scanRules": {
+		"autoGenerate": true,
+		"defaultPolicy": "scan-result",
+		"reportPending": "accept",
+		"scanFailed": "reject",
+		"alwaysAccept": ["a/"],
+		"alwaysReject": [],
+		"alwaysScanResult": null,
+		"byNamespace": {"shop": {"defaultPolicy": "accept", "alwaysReject": []}},
+	}},
+	{"preScanPolicies": {"defaultPolicy": "scan", "customPolicies": [{"prefix": "a/", "action": "scan"}], "byNamespace": {"shop": null}}},
+	{"scanPolicies": {"defaultPolicy": "accept", "byNamespace": {"shop": {"customPolicies": []}}}},
+	{"view": "full", "keyContext": "none", "provider": "p"},
+]
+
+test_right_values_are_let_through if {
+	every parameters in right {
+		errors(parameters) == set()
+	}
+}
+
+test_a_mistake_in_one_namespace_does_not_stop_another if {
+	errors({"scanRules": {"byNamespace": {"other": {"defaultPolicy": "x"}}}}) == set()
+}

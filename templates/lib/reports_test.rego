@@ -1,0 +1,119 @@
+package lib.reports_test
+
+import data.lib.fixtures_test as fixtures
+import data.lib.reports
+import future.keywords
+
+spec := {
+	"serviceAccountName": "runner",
+	"imagePullSecrets": [{"name": "b"}, {"name": "a"}, {}, {"name": ""}],
+	"nodeSelector": {"kubernetes.io/arch": "arm64"},
+	"containers": [{"name": "c", "image": "a/b:1"}],
+}
+
+asked(pod_spec, parameters, view) := key if {
+	key := reports.key("a/b:1", view) with input as {"review": fixtures.review(fixtures.pod_with(pod_spec)), "parameters": parameters}
+}
+
+test_key_tells_who_pulls if {
+	asked(spec, {}, "summary") == "a/b:1?namespace=shop&platform=linux%2Farm64&pullSecret=b&pullSecret=a&serviceAccount=runner"
+}
+
+test_key_of_another_system if {
+	windows := {"nodeSelector": {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "windows"}}
+	asked(windows, {}, "summary") == "a/b:1?namespace=shop&platform=windows%2Famd64"
+	no_arch := {"nodeSelector": {"kubernetes.io/os": "windows"}}
+	asked(no_arch, {}, "summary") == "a/b:1?namespace=shop"
+}
+
+test_key_with_a_view if {
+	asked({}, {}, "full") == "a/b:1?namespace=shop&view=full"
+	asked(spec, {"keyContext": "none"}, "findings") == "a/b:1?view=findings"
+}
+
+test_bare_key if asked(spec, {"keyContext": "none"}, "summary") == "a/b:1"
+
+test_key_context_cannot_be_injected if {
+	evil := {"serviceAccountName": "x&namespace=other"}
+	asked(evil, {"keyContext": "pod"}, "summary") == "a/b:1?namespace=shop&serviceAccount=x%26namespace%3Dother"
+}
+
+bare := {"review": {"object": {}}, "parameters": {"keyContext": "none"}}
+
+status(image, answer) := report.Status if {
+	report := reports.of({image}, "summary")[image] with input as bare with external_data as answer
+	report.ImageAndTag == image
+}
+
+message(image, answer) := text if {
+	text := reports.of({image}, "summary")[image].Message with input as bare with external_data as answer
+}
+
+test_statuses_come_through if {
+	every word, expected in fixtures.statuses {
+		found := reports.of({word}, "summary")[word] with input as bare with external_data as fixtures.provider
+		found.Status == expected
+	}
+}
+
+test_no_answer_is_pending if {
+	status("a", {"system_error": "", "errors": [], "responses": []}) == "report_not_available"
+	status("a", {"system_error": "", "errors": null, "responses": null}) == "report_not_available"
+	status("a", {"system_error": "", "errors": [["b", "x"]], "responses": [["b", {"ImageAndTag": "b", "Status": "accepted"}]]}) == "report_not_available"
+}
+
+test_a_system_error_fails_every_image if {
+	answer := {"system_error": "down", "errors": null, "responses": null}
+	status("a", answer) == "scan_failed"
+	message("a", answer) == "the scan provider 'imagegate-provider' could not be asked: down"
+	status("a", {"system_error": "down", "errors": [], "responses": [["a", {"ImageAndTag": "a", "Status": "accepted"}]]}) == "scan_failed"
+}
+
+test_an_error_fails_its_image if {
+	answer := {"system_error": "", "errors": [["a", "refused"], ["b", "other"]], "responses": []}
+	status("a", answer) == "scan_failed"
+	message("a", answer) == "refused"
+	status("a", object.union(answer, {"responses": [["a", {"ImageAndTag": "a", "Status": "accepted"}]]})) == "scan_failed"
+}
+
+test_a_failed_call_fails if {
+	found := reports.of({"a"}, "summary") with input as bare with external_data as refusing
+	found.a.Status == "scan_failed"
+}
+
+refusing(request) := request.no_such_field
+
+test_an_answer_that_is_no_report_fails if {
+	every value in ["accepted", null, {"Status": "accepted"}, {"ImageAndTag": "b", "Status": "accepted"}, []] {
+		status("a", {"system_error": "", "errors": [], "responses": [["a", value]]}) == "scan_failed"
+	}
+}
+
+test_the_least_favourable_of_two_reports if {
+	accepted := ["a", {"ImageAndTag": "a", "Status": "accepted"}]
+	rejected := ["a#", {"ImageAndTag": "a", "Status": "rejected"}]
+	nameless := ["a#", {"ImageAndTag": "a"}]
+	every answers in [[accepted, rejected], [rejected, accepted]] {
+		status("a", {"system_error": "", "errors": [], "responses": answers}) == "rejected"
+	}
+	found := reports.of({"a"}, "summary") with input as bare with external_data as {"system_error": "", "errors": [], "responses": [accepted, nameless]}
+	not found.a.Status
+}
+
+test_an_invalid_reference_is_not_sent if {
+	found := reports.of({"a?view=full", ""}, "summary") with input as bare with external_data as fixtures.never
+	every _, report in found {
+		report.Status == "scan_failed"
+		report.Message == "this is not a valid image reference"
+	}
+	count(found) == 2
+}
+
+test_one_call_with_the_provider_of_the_parameters if {
+	answer := {"system_error": "", "errors": [], "responses": []}
+	found := reports.of({"a"}, "summary") with input as {"review": {"object": {}}, "parameters": {"provider": "other"}} with external_data as by_name
+	found.a.Message == "the scan provider 'other' could not be asked: other"
+	answer.system_error == ""
+}
+
+by_name(request) := {"system_error": request.provider, "errors": [], "responses": []}
