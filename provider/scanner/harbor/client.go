@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // Options configures a Client. Only URL is required.
@@ -51,7 +49,7 @@ type Client struct {
 	base    string
 	http    *http.Client
 
-	flights singleflight.Group
+	// mu guards what the adapter said about itself, and when.
 	mu      sync.Mutex
 	known   *metadata
 	knownAt time.Time

@@ -87,19 +87,9 @@ func (c *Client) metadata(ctx context.Context) (*metadata, error) {
 	if known != nil && time.Since(at) < metadataTTL {
 		return known, nil
 	}
-	ch := c.flights.DoChan("metadata", func() (any, error) {
-		return c.probe(context.WithoutCancel(ctx))
-	})
-	select {
-	case got := <-ch:
-		if got.Err != nil {
-			return nil, got.Err
-		}
-		m, _ := got.Val.(*metadata)
-		return m, nil
-	case <-ctx.Done():
-		return nil, ended(ctx)
-	}
+	// Scans that start at the same time may ask twice; each within its own
+	// context, which sharing one question would give up.
+	return c.probe(ctx)
 }
 
 func (c *Client) probe(ctx context.Context) (*metadata, error) {

@@ -1,0 +1,293 @@
+package harbor_test
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/scanner/scannertest"
+)
+
+func wantFailure(t *testing.T, err error, reason report.Reason, words string) *report.Failure {
+	t.Helper()
+	f, ok := errors.AsType[*report.Failure](err)
+	if !ok {
+		t.Fatalf("error is %T %v, want a *report.Failure", err, err)
+	}
+	if f.Reason != reason || !strings.Contains(f.Message, words) {
+		t.Errorf("failure is %s %q (%v), want %s with %q", f.Reason, f.Message, f.Err, reason, words)
+	}
+	return f
+}
+
+func TestRequest(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	if _, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0)); err != nil {
+		t.Fatal(err)
+	}
+	image := scannertest.Image(0)
+	want := map[string]any{
+		"registry": map[string]any{"url": image.Registry, "authorization": image.Authorization},
+		"artifact": map[string]any{"repository": image.Repository, "digest": image.Digest, "tag": image.Tag, "mime_type": image.MediaType},
+	}
+	if !reflect.DeepEqual(a.posted[0], want) {
+		t.Errorf("request is %v, want %v", a.posted[0], want)
+	}
+}
+
+func TestVersion12CapabilitiesAreNamed(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	a.meta["capabilities"] = []map[string]any{
+		{"type": "sbom", "consumes_mime_types": []string{mimeManifest}, "produces_mime_types": []string{"application/vnd.security.sbom.report+json; version=1.0"}},
+		{"type": "vulnerability", "consumes_mime_types": []string{mimeManifest}, "produces_mime_types": []string{mimeReport}},
+	}
+	if _, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0)); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{map[string]any{"type": "vulnerability", "produces_mime_types": []any{mimeReport}}}
+	if !reflect.DeepEqual(a.posted[0]["enabled_capabilities"], want) {
+		t.Errorf("enabled_capabilities is %v", a.posted[0]["enabled_capabilities"])
+	}
+}
+
+func TestReport(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	image := scannertest.Image(0)
+	a.script.Body = fmt.Appendf(nil, `{
+		"generated_at": "2026-11-23T12:00:00.5Z",
+		"database_built_at": "2026-11-20T00:00:00Z",
+		"artifact": {"digest": %q},
+		"scanner": {"name": "Grype", "vendor": "Anchore", "version": "0.120.1"},
+		"severity": "Critical",
+		"vulnerabilities": [
+			{"id": "CVE-1", "package": "a", "version": "1", "severity": "None"},
+			{"id": "CVE-2", "package": "b", "version": "1", "severity": "Important", "vendor_attributes": {"CVSS": {"nvd": {"V3Score": 7}}}},
+			{"id": "GHSA-3", "package": "c", "version": "1", "fix_version": "2", "severity": "critical",
+			 "description": "bad", "links": ["https://example.org/3"],
+			 "vendor_attributes": {"aliases": ["CVE-3"], "published": "2026-01-02"}},
+			{"id": "CVE-4", "package": "d", "version": "1", "severity": "Catastrophic"}
+		]}`, image.Digest)
+	got, err := client(t, a.URL).Scan(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []report.Vulnerability{
+		{ID: "GHSA-3", Aliases: []string{"CVE-3"}, Package: "c", Installed: "1", Fixed: "2", Severity: report.SeverityCritical,
+			Published: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Description: "bad", Links: []string{"https://example.org/3"}},
+		{ID: "CVE-2", Package: "b", Installed: "1", Severity: report.SeverityHigh},
+		{ID: "CVE-1", Package: "a", Installed: "1", Severity: report.SeverityUnknown},
+		{ID: "CVE-4", Package: "d", Installed: "1", Severity: report.SeverityUnknown},
+	}
+	if !reflect.DeepEqual(got.Vulnerabilities, want) {
+		t.Errorf("findings are %+v, want %+v", got.Vulnerabilities, want)
+	}
+	if got.Scanner != "Grype 0.120.1" || !got.ScannedAt.Equal(time.Date(2026, 11, 23, 12, 0, 0, 5e8, time.UTC)) {
+		t.Errorf("scanner %q at %s", got.Scanner, got.ScannedAt)
+	}
+	if !got.DatabaseBuiltAt.Equal(time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("database of %s", got.DatabaseBuiltAt)
+	}
+	if strings.ContainsAny(string(got.Inner), "\n\t") || !json.Valid(got.Inner) {
+		t.Errorf("the inner report is not compact: %s", got.Inner)
+	}
+}
+
+func TestDatabaseTimeFromMetadata(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	c := client(t, a.URL)
+	got, err := c.Scan(t.Context(), scannertest.Image(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	if !got.DatabaseBuiltAt.Equal(at) {
+		t.Errorf("database of %s", got.DatabaseBuiltAt)
+	}
+	gen, err := c.Generation(t.Context())
+	if err != nil || gen.Scanner != "Example 1.2.3" || !gen.DatabaseBuiltAt.Equal(at) {
+		t.Errorf("generation is %+v, %v", gen, err)
+	}
+}
+
+func TestReportsThatDoNotCount(t *testing.T) {
+	for name, body := range map[string]string{
+		"of another image": `{"scanner":{"name":"x"},"artifact":{"digest":"sha256:other"}}`,
+		"contradiction":    `{"scanner":{"name":"x"},"severity":"High"}`,
+		"no scanner":       `{"generated_at":"2026-11-23T12:00:00Z","vulnerabilities":[]}`,
+		"wrong time":       `{"scanner":{"name":"x"},"generated_at":"yesterday"}`,
+		"wrong list":       `{"scanner":{"name":"x"},"vulnerabilities":{}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAdapter(t, scannertest.Script{Body: []byte(body)})
+			scan, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
+			wantFailure(t, err, report.ReasonInternal, "not a vulnerability report")
+			if scan != nil {
+				t.Error("there is a report")
+			}
+		})
+	}
+	t.Run("media type", func(t *testing.T) {
+		for _, mediaType := range []string{"text/html", "", "application/vnd.security.sbom.report+json; version=1.0"} {
+			a := newAdapter(t, scannertest.Script{})
+			a.override = at("/report", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = []string{mediaType}
+				fmt.Fprint(w, `{"scanner":{"name":"x"}}`)
+			})
+			_, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
+			wantFailure(t, err, report.ReasonInternal, "media type")
+		}
+	})
+	t.Run("too large", func(t *testing.T) {
+		a := newAdapter(t, scannertest.Script{Findings: scannertest.Findings()})
+		c := client(t, a.URL, func(o *harbor.Options) { o.MaxReportBytes = 100 })
+		_, err := c.Scan(t.Context(), scannertest.Image(0))
+		wantFailure(t, err, report.ReasonTooLarge, "100 bytes")
+	})
+}
+
+func TestErrorsOfTheScan(t *testing.T) {
+	for _, tc := range []struct {
+		status int
+		body   string
+		reason report.Reason
+		words  string
+	}{
+		{500, `{"error":{"message":"the registry refused","code":"unauthorized"}}`, report.ReasonUnauthorized, "the registry refused"},
+		{500, `{"error":{"message":"no such image","code":"not_found"}}`, report.ReasonNotFound, "no such image"},
+		{500, `{"error":{"message":"a chart","code":"unsupported"}}`, report.ReasonUnsupported, "a chart"},
+		{500, `{"error":{"message":"3 GiB","code":"too_large"}}`, report.ReasonTooLarge, "3 GiB"},
+		{500, `{"error":{"message":"10m","code":"timeout"}}`, report.ReasonTimeout, "10m"},
+		{500, `{"error":{"message":"too old","code":"database"}}`, report.ReasonDatabase, "too old"},
+		{503, `{"error":{"message":"loading","code":"database"}}`, report.ReasonDatabase, "loading"},
+		{500, `{"error":{"message":"oops","code":"internal"}}`, report.ReasonInternal, "oops"},
+		{500, `{"error":{"message":"trivy exploded"}}`, report.ReasonInternal, "trivy exploded"},
+		{500, `{"error":{"code":"too_large"}}`, report.ReasonTooLarge, "too large"},
+		{500, `<html>`, report.ReasonInternal, "status 500"},
+		{500, `{"error":{"message":"pulling with Basic c2VjcmV0OnNlY3JldA== failed"}}`, report.ReasonInternal, "pulling with [redacted] failed"},
+		{500, `{"error":{"message":"bad token c2VjcmV0OnNlY3JldA=="}}`, report.ReasonInternal, "bad token [redacted]"},
+		{429, `{}`, report.ReasonUnavailable, "busy"},
+		{301, ``, report.ReasonInternal, "status 301"},
+	} {
+		a := newAdapter(t, scannertest.Script{})
+		a.override = at("/report", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tc.status)
+			fmt.Fprint(w, tc.body)
+		})
+		_, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
+		wantFailure(t, err, tc.reason, tc.words)
+	}
+}
+
+func TestForgottenScansAreStartedAgain(t *testing.T) {
+	for _, tc := range []struct {
+		forget int
+		ok     bool
+	}{{1, true}, {2, true}, {3, false}} {
+		a := newAdapter(t, scannertest.Script{})
+		forgotten := 0
+		a.override = func(w http.ResponseWriter, req *http.Request) bool {
+			if !strings.HasSuffix(req.URL.Path, "/report") || forgotten >= tc.forget {
+				return false
+			}
+			forgotten++
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		_, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
+		if tc.ok && err != nil {
+			t.Errorf("forgotten %d times: %v", tc.forget, err)
+		}
+		if !tc.ok {
+			wantFailure(t, err, report.ReasonUnavailable, "lost the scan")
+		}
+	}
+}
+
+func TestARestartingAdapterIsWaitedFor(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	dropped := false
+	a.override = func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.HasSuffix(req.URL.Path, "/report") && !dropped {
+			dropped = true
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+	if _, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	image := scannertest.Image(0)
+	image.MediaType = "application/vnd.example"
+	_, err := client(t, a.URL).Scan(t.Context(), image)
+	wantFailure(t, err, report.ReasonUnsupported, "application/vnd.example")
+
+	a.meta["capabilities"] = []map[string]any{{"consumes_mime_types": []string{mimeManifest}, "produces_mime_types": []string{"application/x-raw"}}}
+	c := client(t, a.URL)
+	_, err = c.Scan(t.Context(), scannertest.Image(0))
+	wantFailure(t, err, report.ReasonInternal, "does not produce vulnerability reports")
+	wantFailure(t, c.Ready(t.Context()), report.ReasonInternal, "does not produce vulnerability reports")
+}
+
+func TestReady(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	c := client(t, a.URL)
+	if err := c.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.override = at("/metadata", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })
+	wantFailure(t, c.Ready(t.Context()), report.ReasonInternal, "scanner.harbor.url")
+	a.override = at("/metadata", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	wantFailure(t, c.Ready(t.Context()), report.ReasonInternal, "scanner.harbor.url")
+	a.Server.Close()
+	wantFailure(t, c.Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
+}
+
+func TestTokenAndTLS(t *testing.T) {
+	var seen []string
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		seen = append(seen, req.Header.Get("Authorization"))
+		_ = json.NewEncoder(w).Encode(metadata())
+	}))
+	t.Cleanup(srv.Close)
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{"", "abc", "Basic dTpw", "Bearer xyz"} {
+		c := client(t, srv.URL, func(o *harbor.Options) { o.CAFile, o.Token = ca, token })
+		if err := c.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"", "Bearer abc", "Basic dTpw", "Bearer xyz"}; !reflect.DeepEqual(seen, want) {
+		t.Errorf("authorizations are %q, want %q", seen, want)
+	}
+	wantFailure(t, client(t, srv.URL).Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, url := range []string{"", "127.0.0.1:8081", "ftp://a", "http://user:hunter2@a", "http://a?b=c"} {
+		_, err := harbor.New(harbor.Options{URL: url})
+		if err == nil || !strings.Contains(err.Error(), "URL") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: error is %v", url, err)
+		}
+	}
+	if _, err := harbor.New(harbor.Options{URL: "http://a", CAFile: "/does/not/exist"}); err == nil || !strings.Contains(err.Error(), "CAFile") {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -1,0 +1,206 @@
+package harbor_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/scanner/scannertest"
+)
+
+const (
+	mimeReport   = "application/vnd.security.vulnerability.report; version=1.1"
+	mimeRequest  = "application/vnd.scanner.adapter.scan.request+json; version=1.1"
+	mimeManifest = "application/vnd.oci.image.manifest.v1+json"
+)
+
+// adapter serves the wire format of the Harbor Pluggable Scanner API as
+// scripted. It is no scanner: the end-to-end tests run the real worker.
+type adapter struct {
+	*httptest.Server
+	t      *testing.T
+	script scannertest.Script
+	// override answers instead when it is set and returns true.
+	override func(w http.ResponseWriter, req *http.Request) bool
+	meta     map[string]any
+	stop     chan struct{}
+
+	mu     sync.Mutex
+	scans  map[string]string
+	polls  map[string]int
+	posted []map[string]any
+}
+
+func metadata() map[string]any {
+	return map[string]any{
+		"scanner": map[string]string{"name": "Example", "vendor": "imagegate", "version": "1.2.3"},
+		"capabilities": []map[string]any{{
+			"consumes_mime_types": []string{mimeManifest, "application/vnd.docker.distribution.manifest.v2+json"},
+			"produces_mime_types": []string{"application/vnd.security.vulnerability.report;version=1.1"},
+		}},
+		"properties": map[string]string{"harbor.scanner-adapter/vulnerability-database-updated-at": "2026-11-01T00:00:00Z"},
+	}
+}
+
+func newAdapter(t *testing.T, s scannertest.Script) *adapter {
+	t.Helper()
+	a := &adapter{t: t, script: s, meta: metadata(), stop: make(chan struct{}), scans: map[string]string{}, polls: map[string]int{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/metadata", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.scanner.adapter.metadata+json; version=1.0")
+		_ = json.NewEncoder(w).Encode(a.meta)
+	})
+	mux.HandleFunc("POST /api/v1/scan", a.scan)
+	mux.HandleFunc("GET /api/v1/scan/{id}/report", a.report)
+	a.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if s.Silent {
+			_, _ = io.Copy(io.Discard, req.Body)
+			select {
+			case <-req.Context().Done():
+			case <-a.stop:
+			}
+			return
+		}
+		if a.override != nil && a.override(w, req) {
+			return
+		}
+		mux.ServeHTTP(w, req)
+	}))
+	a.Config.ErrorLog = log.New(io.Discard, "", 0)
+	a.Start()
+	t.Cleanup(func() {
+		close(a.stop)
+		a.Close()
+	})
+	return a
+}
+
+func (a *adapter) scan(w http.ResponseWriter, req *http.Request) {
+	if a.script.Status != 0 {
+		for k, v := range a.script.Header {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(a.script.Status)
+		return
+	}
+	var body struct {
+		Artifact struct {
+			Digest string `json:"digest"`
+		} `json:"artifact"`
+	}
+	raw, _ := io.ReadAll(req.Body)
+	var posted map[string]any
+	if req.Header.Get("Content-Type") != mimeRequest || json.Unmarshal(raw, &body) != nil || json.Unmarshal(raw, &posted) != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id := fmt.Sprintf("scan/%d", len(a.posted))
+	a.posted = append(a.posted, posted)
+	a.scans[id] = body.Artifact.Digest
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(map[string]string{"id": id})
+}
+
+func (a *adapter) report(w http.ResponseWriter, req *http.Request) {
+	id := req.PathValue("id")
+	a.mu.Lock()
+	digest, known := a.scans[id]
+	a.polls[id]++
+	pending := a.script.Hang || a.polls[id] <= a.script.Pending
+	a.mu.Unlock()
+	switch {
+	case !known:
+		w.WriteHeader(http.StatusNotFound)
+	case pending:
+		// As Trivy's adapter does it.
+		w.Header().Set("Location", req.URL.Path)
+		w.WriteHeader(http.StatusFound)
+	case req.Header.Get("Accept") != mimeReport:
+		w.WriteHeader(http.StatusUnsupportedMediaType)
+	default:
+		a.answer(w, digest)
+	}
+}
+
+func (a *adapter) answer(w http.ResponseWriter, digest string) {
+	w.Header().Set("Content-Type", mimeReport)
+	b := a.body(digest)
+	if a.script.Body != nil {
+		b = a.script.Body
+	}
+	if a.script.Truncate {
+		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+		b = b[:len(b)/2]
+	}
+	_, _ = w.Write(b)
+}
+
+// body leaves out what is empty, as Trivy's adapter does for a clean image.
+func (a *adapter) body(digest string) []byte {
+	r := map[string]any{
+		"generated_at": time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+		"artifact":     map[string]string{"digest": digest},
+		"scanner":      map[string]string{"name": "Example", "version": "1.2.3"},
+	}
+	var items []map[string]any
+	for _, v := range a.script.Findings {
+		items = append(items, map[string]any{
+			"id": v.ID, "package": v.Package, "version": v.Installed, "fix_version": v.Fixed, "severity": v.Severity.String(),
+		})
+	}
+	if items != nil {
+		r["vulnerabilities"], r["severity"] = items, "High"
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return b
+}
+
+func client(t *testing.T, url string, change ...func(*harbor.Options)) *harbor.Client {
+	t.Helper()
+	o := harbor.Options{URL: url, PollInterval: 10 * time.Millisecond}
+	for _, f := range change {
+		f(&o)
+	}
+	c, err := harbor.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestConformance(t *testing.T) {
+	scannertest.Run(t, scannertest.Harness{
+		Package: "github.com/imagegate/imagegate/provider/scanner/harbor",
+		Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
+			a := newAdapter(t, s)
+			if s.Down {
+				a.Server.Close()
+			}
+			return client(t, a.URL)
+		},
+	})
+}
+
+func at(path string, h http.HandlerFunc) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, req *http.Request) bool {
+		if !strings.HasSuffix(req.URL.Path, path) {
+			return false
+		}
+		h(w, req)
+		return true
+	}
+}
