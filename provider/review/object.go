@@ -1,6 +1,7 @@
 package review
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -78,8 +79,8 @@ func objectOf(d document, defaults Defaults) (Object, error) {
 // creation of an object, without the defaults it would fill into the object.
 func fromManifest(d document, defaults Defaults) (Object, error) {
 	u := d.object.DeepCopy()
-	if u.GetName() == "" && u.GetGenerateName() == "" {
-		return Object{}, fmt.Errorf("%s: field metadata.name is missing", u.GetKind())
+	if err := checkMetadata(u); err != nil {
+		return Object{}, fmt.Errorf("%s: %w", u.GetKind(), err)
 	}
 	place(u, defaults.Namespace)
 	raw, err := u.MarshalJSON()
@@ -104,6 +105,20 @@ func fromManifest(d document, defaults Defaults) (Object, error) {
 		DryRun:          &dryRun,
 		Options:         runtime.RawExtension{Raw: []byte(`{"apiVersion":"meta.k8s.io/v1","kind":"CreateOptions"}`)},
 	}}, nil
+}
+
+// checkMetadata catches what would read as absent further on: YAML takes the
+// bare words n, no and 1 for something else than a string.
+func checkMetadata(u *unstructured.Unstructured) error {
+	for _, field := range []string{"name", "generateName", "namespace"} {
+		if _, _, err := unstructured.NestedString(u.Object, "metadata", field); err != nil {
+			return fmt.Errorf("field metadata.%s is not a string", field)
+		}
+	}
+	if u.GetName() == "" && u.GetGenerateName() == "" {
+		return errors.New("field metadata.name is missing")
+	}
+	return nil
 }
 
 // place gives an object its namespace, as a request to a namespace's URL does.

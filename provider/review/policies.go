@@ -33,8 +33,11 @@ type Policies struct {
 	constraints []document
 	expansions  []expansionTemplate
 	providers   []*unversioned.Provider
-	skipped     map[string]bool
-	notes       []string
+	// sketches are ConstraintTemplates without targets, from which generators
+	// make whole ones; skipped are the kinds of templates for other engines.
+	sketches []document
+	skipped  map[string]bool
+	notes    []string
 }
 
 type template struct {
@@ -99,7 +102,16 @@ func (p *Policies) Add(source string, manifests []byte) error {
 }
 
 // Notes tells what was found among the files but plays no part in a review.
-func (p *Policies) Notes() []string { return p.notes }
+func (p *Policies) Notes() []string {
+	notes := slices.Clone(p.notes)
+	for _, d := range p.sketches {
+		whole := slices.ContainsFunc(p.templates, func(t template) bool { return t.object.GetName() == d.object.GetName() })
+		if !whole {
+			notes = append(notes, fmt.Sprintf("%s: %s is left out: it has no spec.targets", d.source, d.label()))
+		}
+	}
+	return notes
+}
 
 func (p *Policies) add(docs []document) error {
 	for _, d := range docs {
@@ -133,7 +145,7 @@ func (p *Policies) note(format string, args ...any) {
 
 func (p *Policies) addTemplate(d document) error {
 	if _, found, _ := unstructured.NestedFieldNoCopy(d.object.Object, "spec", "targets"); !found {
-		p.note("%s: %s is left out: it has no spec.targets", d.source, d.label())
+		p.sketches = append(p.sketches, d)
 		return nil
 	}
 	for _, known := range p.templates {

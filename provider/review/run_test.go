@@ -187,6 +187,7 @@ func TestMistakesAreErrors(t *testing.T) {
 		"no kind":                 {object("apiVersion: v1"), []string{"field kind is missing"}},
 		"no apiVersion":           {object("kind: Pod"), []string{"field apiVersion is missing"}},
 		"no name":                 {object("apiVersion: v1\nkind: Pod"), []string{"Pod: field metadata.name is missing"}},
+		"name no string":          {object("apiVersion: v1\nkind: Pod\nmetadata: {name: n}"), []string{"Pod: field metadata.name is not a string"}},
 		"duplicate keys":          {object("apiVersion: v1\nkind: Pod\nkind: Node"), []string{"o.yaml: document 1", "already set"}},
 		"review, no request":      {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview"), []string{"AdmissionReview: field request is missing"}},
 		"review, unknown":         {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {operations: CREATE}"), []string{`unknown field "request.operations"`}},
