@@ -1,0 +1,222 @@
+package bundled
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests run this test binary again in place of the worker, in one of these
+// modes. The end-to-end tests run the real worker.
+const (
+	modeVar   = "IMAGEGATE_TEST_WORKER"
+	markerVar = "IMAGEGATE_TEST_MARKER"
+)
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(modeVar); mode != "" {
+		standIn(mode)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func standIn(mode string) {
+	fs := flag.NewFlagSet("scanner", flag.ExitOnError)
+	listen := fs.String("listen", "", "")
+	fs.String("cache-dir", "", "")
+	fs.String("insecure-registries", "", "")
+	fs.Bool("db-sample", false, "")
+	_ = fs.Parse(os.Args[2:])
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Fprintln(os.Stderr, `{"time":"2026-01-01T00:00:00Z","level":"WARN","msg":"hello","database":"sample"}`)
+	fmt.Fprintln(os.Stderr, strings.Join(os.Args[1:], " "))
+	marker := os.Getenv(markerVar)
+	_, err := os.Stat(marker)
+	first := err != nil
+	if marker != "" && first {
+		_ = os.WriteFile(marker, nil, 0o600)
+	}
+	if mode == "dies once" && first {
+		os.Exit(3)
+	}
+	status := http.StatusOK
+	if mode == "not ready" {
+		status = http.StatusServiceUnavailable
+	}
+	http.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, "loading the database")
+	})
+	srv := &http.Server{Addr: *listen, ReadHeaderTimeout: time.Second}
+	go func() {
+		if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			os.Exit(4)
+		}
+	}()
+	for range stop {
+		if mode != "stubborn" {
+			_ = srv.Close()
+			return
+		}
+	}
+}
+
+// logs collects what is logged.
+type logs struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(p)
+}
+
+func (l *logs) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.String()
+}
+
+func start(t *testing.T, mode string, o Options) (*Worker, *logs) {
+	t.Helper()
+	t.Setenv(modeVar, mode)
+	out := &logs{}
+	o.Path, o.CacheDir = os.Args[0], filepath.Join(t.TempDir(), "cache")
+	o.RestartInitial = 10 * time.Millisecond
+	o.Logger = slog.New(slog.NewJSONHandler(out, nil))
+	w, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close(context.Background()) })
+	return w, out
+}
+
+func TestWorker(t *testing.T) {
+	w, out := start(t, "works", Options{SampleDatabase: true, Insecure: []string{"127.0.0.1:5000"}})
+	if err := w.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := w.Ready(t.Context()); err == nil {
+		t.Error("the worker still answers")
+	}
+	for _, want := range []string{
+		`"level":"WARN","msg":"hello","database":"sample","from":"scanner"`,
+		"serve --listen " + strings.TrimPrefix(w.URL(), "http://") + " --cache-dir " + w.options.CacheDir,
+		"--db-sample --insecure-registries 127.0.0.1:5000",
+	} {
+		if !strings.Contains(out.text(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, out.text())
+		}
+	}
+}
+
+func TestWorkerIsStartedAgain(t *testing.T) {
+	t.Setenv(markerVar, filepath.Join(t.TempDir(), "started"))
+	w, out := start(t, "dies once", Options{})
+	if err := w.WaitReady(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, out.text())
+	}
+	if !strings.Contains(out.text(), "exit status 3") {
+		t.Errorf("the log does not say how it died:\n%s", out.text())
+	}
+	w.mu.Lock()
+	pid := w.process.Pid
+	w.mu.Unlock()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(20 * time.Second)
+	for !strings.Contains(out.text(), "signal: killed") {
+		if time.Now().After(end) {
+			t.Fatalf("its death is not noticed:\n%s", out.text())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := w.WaitReady(t.Context()); err != nil {
+		t.Errorf("after being killed: %v", err)
+	}
+}
+
+func TestNotReadySaysWhy(t *testing.T) {
+	w, _ := start(t, "not ready", Options{ReadyTimeout: 2 * time.Second})
+	err := w.WaitReady(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "loading the database") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestStubbornWorkerIsKilled(t *testing.T) {
+	w, _ := start(t, "stubborn", Options{StopTimeout: 50 * time.Millisecond})
+	if err := w.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("error is %v", err)
+	}
+	if err := w.Ready(t.Context()); err == nil {
+		t.Error("the worker still answers")
+	}
+}
+
+func TestMissingBinary(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, path := range []string{"", "/does/not/exist"} {
+		_, err := Start(t.Context(), Options{Path: path, CacheDir: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "make build") || !strings.Contains(err.Error(), "scanner.harbor.url") {
+			t.Errorf("%q: error is %v", path, err)
+		}
+	}
+}
+
+func TestBinaryThatCannotRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scanner")
+	if err := os.WriteFile(path, []byte("not a program"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), Options{Path: path, CacheDir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "starting the bundled scanner") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestLines(t *testing.T) {
+	out := &logs{}
+	l := newLines(slog.New(slog.NewJSONHandler(out, nil)))
+	long := strings.Repeat("x", maxLine+10)
+	for _, s := range []string{"one\ntw", "o\n\n", long + "\n", `{"msg":1}` + "\nlast"} {
+		if n, err := l.Write([]byte(s)); n != len(s) || err != nil {
+			t.Fatalf("wrote %d, %v", n, err)
+		}
+	}
+	l.flush()
+	var got []string
+	for line := range strings.Lines(out.text()) {
+		_, rest, _ := strings.Cut(line, `"msg":"`)
+		msg, _, _ := strings.Cut(rest, `","from"`)
+		got = append(got, msg)
+	}
+	want := []string{"one", "two", long[:maxLine], long[maxLine:], `{\"msg\":1}`, "last"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d lines, want %d: %.200q", len(got), len(want), got)
+	}
+}
