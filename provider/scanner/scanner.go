@@ -4,6 +4,8 @@
 // backend it talks to.
 package scanner
 
+import "time"
+
 // Image is one image manifest to scan. An index is never handed to a scanner:
 // backends disagree about which of its platforms they would pick.
 type Image struct {
@@ -24,4 +26,14 @@ type Image struct {
 	// the registry ("Basic ...", "Bearer ..."), or empty for anonymous access.
 	// It is a secret: it is never logged and never stored.
 	Authorization string
+}
+
+// Generation says what a scan started now would be based on. When it is not
+// what a remembered scan was based on, that scan is worth making again.
+type Generation struct {
+	// Scanner is its name and version: "Trivy v0.63.0". It equals
+	// report.Scan.Scanner of the scans it makes.
+	Scanner string
+	// DatabaseBuiltAt is zero when the scanner does not tell.
+	DatabaseBuiltAt time.Time
 }

@@ -65,12 +65,19 @@ func with(sentence, said string) string {
 	return sentence + ": " + said
 }
 
-// reasonOf reads the bundled worker's error codes.
+// reasonOf reads the bundled worker's error codes, which are the reasons and a
+// few that say more exactly what went wrong.
 func reasonOf(code string) (report.Reason, bool) {
 	switch r := report.Reason(code); r {
 	case report.ReasonUnauthorized, report.ReasonNotFound, report.ReasonUnsupported, report.ReasonTooLarge,
 		report.ReasonTimeout, report.ReasonUnavailable, report.ReasonDatabase, report.ReasonInternal:
 		return r, true
+	}
+	switch code {
+	case "invalid": // the image contradicts itself
+		return report.ReasonUnsupported, true
+	case "registry", "busy", "stopped":
+		return report.ReasonUnavailable, true
 	}
 	return "", false
 }
