@@ -96,9 +96,14 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		FailureInitial: c.Scan.Negative.Initial.Duration,
 		FailureMax:     c.Scan.Negative.Max.Duration,
 		Failures:       rememberedFailures,
-		FindingsBytes:  c.Server.Limits.FullViewBytes,
-		Logger:         log,
-		Registerer:     p.metrics,
+		RefreshAfter:   c.Scan.Refresh.After.Duration,
+		MaxAge:         c.Scan.MaxAge.Duration,
+
+		RefreshesPerMinute: c.Scan.Refresh.PerMinute,
+		Refreshers:         c.Scan.Refresh.Concurrency,
+		FindingsBytes:      c.Server.Limits.FullViewBytes,
+		Logger:             log,
+		Registerer:         p.metrics,
 	})
 	return p, err
 }

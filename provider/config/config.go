@@ -116,6 +116,19 @@ type Scan struct {
 	Attempts int             `json:"attempts"`
 	Backoff  Backoff         `json:"backoff"`
 	Negative Negative        `json:"negative"`
+	Refresh  Refresh         `json:"refresh"`
+	// MaxAge is the age from which a report no longer counts; zero: never.
+	MaxAge metav1.Duration `json:"maxAge"`
+}
+
+// Refresh is how reports are kept current.
+type Refresh struct {
+	// After is the age from which a report is made again in the background
+	// while it is still served; zero: only when the scanner has new data.
+	After metav1.Duration `json:"after"`
+	// PerMinute and Concurrency bound the scans made again.
+	PerMinute   int `json:"perMinute"`
+	Concurrency int `json:"concurrency"`
 }
 
 // Backoff is the pause between attempts of one scan.
@@ -219,6 +232,8 @@ func Default() Config {
 			Attempts: 3,
 			Backoff:  Backoff{Initial: d(500 * time.Millisecond), Max: d(10 * time.Second)},
 			Negative: Negative{Transient: d(5 * time.Second), Initial: d(30 * time.Second), Max: d(30 * time.Minute)},
+			Refresh:  Refresh{After: d(24 * time.Hour), PerMinute: 20, Concurrency: 1},
+			MaxAge:   d(7 * 24 * time.Hour),
 		},
 		Scanner: Scanner{
 			Harbor:  Harbor{PollInterval: d(500 * time.Millisecond)},

@@ -93,6 +93,8 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"platform", `registry: {platforms: [linux]}`, "registry.platforms[0]"},
 		{"no platform", `registry: {platforms: []}`, "registry.platforms"},
 		{"backoff", "scan: {backoff: {initial: 2s, max: 1s}}", "scan.backoff.max"},
+		{"refresh after the end", "scan: {refresh: {after: 8h}, maxAge: 8h}", "scan.refresh.after"},
+		{"no refresh rate", "scan: {refresh: {perMinute: 0}}", "scan.refresh.perMinute"},
 		{"negative workers", "scan: {workers: -1}", "scan.workers"},
 		{"scanner URL", "scanner: {harbor: {url: 127.0.0.1:8081}}", "scanner.harbor.url"},
 		{"database", "scanner: {bundled: {database: none}}", "scanner.bundled.database"},

@@ -94,9 +94,27 @@ func (s *Scan) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, positive(p.Child("queue"), s.Queue)...)
 	errs = append(errs, positive(p.Child("attempts"), s.Attempts)...)
 	errs = append(errs, longer(p.Child("deadline"), s.Deadline)...)
+	errs = append(errs, positive(p.Child("refresh", "perMinute"), s.Refresh.PerMinute)...)
+	errs = append(errs, positive(p.Child("refresh", "concurrency"), s.Refresh.Concurrency)...)
+	errs = append(errs, s.ages(p)...)
 	errs = append(errs, ordered(p.Child("backoff"), s.Backoff.Initial, s.Backoff.Max)...)
 	errs = append(errs, longer(p.Child("negative", "transient"), s.Negative.Transient)...)
 	return append(errs, ordered(p.Child("negative"), s.Negative.Initial, s.Negative.Max)...)
+}
+
+// ages checks the two ages at which a report is made again and stops counting.
+func (s *Scan) ages(p *field.Path) (errs field.ErrorList) {
+	after, most := s.Refresh.After.Duration, s.MaxAge.Duration
+	if after < 0 {
+		errs = append(errs, field.Invalid(p.Child("refresh", "after"), after.String(), "must not be negative"))
+	}
+	if most < 0 {
+		errs = append(errs, field.Invalid(p.Child("maxAge"), most.String(), "must not be negative"))
+	}
+	if most > 0 && after >= most {
+		errs = append(errs, field.Invalid(p.Child("refresh", "after"), after.String(), "must be shorter than maxAge, "+most.String()))
+	}
+	return errs
 }
 
 func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {

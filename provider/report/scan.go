@@ -43,8 +43,11 @@ const (
 type Scan struct {
 	// Scanner names who scanned, with its version: "Grype 0.120.1".
 	Scanner string
-	// ScannedAt is when the scan ended.
+	// ScannedAt is when the scanner says that the scan ended.
 	ScannedAt time.Time
+	// ReceivedAt is when the provider got it, by its own clock: a scanner may
+	// hand out a report it made long ago.
+	ReceivedAt time.Time `json:",omitzero"`
 	// DatabaseBuiltAt is the age of the vulnerability data, zero when unknown.
 	DatabaseBuiltAt time.Time `json:",omitzero"`
 	// Judgement is the scanner's own verdict, if it makes one.

@@ -96,7 +96,7 @@ func (s *Service) run(j *job) {
 	s.metrics.running.Inc()
 	defer s.metrics.running.Dec()
 	// The scan may have been stored between the asker's look-up and start.
-	if stored, err := s.o.Store.Get(s.root, digest); err == nil && stored != nil {
+	if stored, err := s.o.Store.Get(s.root, digest); err == nil && stored != nil && s.freshness(stored) == fresh {
 		j.scan = stored
 		return
 	}
@@ -188,6 +188,7 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 // memory alone it would be gone with the next ask and be made again for ever.
 func (s *Service) keep(digest string, scan *report.Scan) *report.Failure {
 	report.SortVulnerabilities(scan.Vulnerabilities)
+	scan.ReceivedAt = s.o.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.root), storeTimeout)
 	defer cancel()
 	if err := s.o.Store.Put(ctx, digest, scan); err != nil {

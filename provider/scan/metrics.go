@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // metrics has closed label sets only: statuses, failure reasons and cache
@@ -18,6 +19,10 @@ type metrics struct {
 	duration prometheus.Histogram
 	running  prometheus.Gauge
 	queued   prometheus.Gauge
+
+	ages      prometheus.Histogram
+	refreshes prometheus.Counter
+	databases *prometheus.GaugeVec
 }
 
 const (
@@ -53,12 +58,42 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "imagegate_scans_queued", Help: "Scans that wait for a worker.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.reports, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued} {
+	const hour = 3600
+	m.ages = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "imagegate_report_age_seconds", Help: "Age of the scan behind a report that was answered from the store.",
+		Buckets: []float64{60, 600, hour, 6 * hour, 12 * hour, 24 * hour, 48 * hour, 7 * 24 * hour, 30 * 24 * hour},
+	})
+	m.refreshes = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "imagegate_scan_refreshes_total", Help: "Scans begun in the background to renew a stale one.",
+	})
+	m.databases = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "imagegate_scanner_database_built_timestamp_seconds",
+		Help: "When the vulnerability database of each configured scanner was built; absent where the scanner does not tell.",
+	}, []string{"scanner"})
+	for _, c := range []prometheus.Collector{
+		m.reports, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued, m.ages, m.refreshes, m.databases,
+	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) hit(age time.Duration) {
+	m.lookups.WithLabelValues(lookupHit).Inc()
+	m.ages.Observe(age.Seconds())
+}
+
+// generations replaces the databases' ages: the label is a configured scanner
+// with its version, of which there are few, and an old version must go.
+func (m *metrics) generations(known []scanner.Generation) {
+	m.databases.Reset()
+	for _, g := range known {
+		if !g.DatabaseBuiltAt.IsZero() {
+			m.databases.WithLabelValues(g.Scanner).Set(float64(g.DatabaseBuiltAt.Unix()))
+		}
+	}
 }
 
 func (m *metrics) scanned(took time.Duration, failure *report.Failure) {

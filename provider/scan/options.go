@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // Options configures a Service. All durations and counts must be positive.
@@ -43,6 +45,20 @@ type Options struct {
 	// Failures bounds how many failed digests are remembered.
 	Failures int
 
+	// RefreshAfter is the age from which a scan is made again in the background
+	// while it is still served; zero: only when its scanner has new data.
+	RefreshAfter time.Duration
+	// MaxAge is the age from which a scan no longer counts; zero: never.
+	MaxAge time.Duration
+	// RefreshesPerMinute and Refreshers bound the scans made again: how many are
+	// begun, and how many run at once.
+	RefreshesPerMinute int
+	Refreshers         int
+	// Generations says what the scanners are based on now, asked every
+	// GenerationEvery; nil when they cannot tell.
+	Generations     func(ctx context.Context) ([]scanner.Generation, error)
+	GenerationEvery time.Duration
+
 	// FindingsBytes bounds a report in the findings and full views.
 	FindingsBytes int
 
@@ -67,6 +83,9 @@ func (o *Options) check() error {
 		"Retry":         o.RetryInitial > 0 && o.RetryMax >= o.RetryInitial,
 		"Failure":       o.TransientFor > 0 && o.FailureInitial > 0 && o.FailureMax >= o.FailureInitial,
 		"Failures":      o.Failures > 0,
+		"Ages":          o.RefreshAfter >= 0 && o.MaxAge >= 0 && (o.MaxAge == 0 || o.RefreshAfter < o.MaxAge),
+		"Refreshes":     o.RefreshesPerMinute > 0 && o.Refreshers > 0,
+		"Generations":   o.Generations == nil || o.GenerationEvery > 0,
 		"FindingsBytes": o.FindingsBytes > 0,
 	} {
 		if !ok {

@@ -176,9 +176,17 @@ func (s *Service) begin(ctx context.Context, t task) func() answer {
 			Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: err,
 		}, time.Time{}, s.o.Now()))
 	}
+	var note string
 	if stored != nil {
-		s.metrics.lookups.WithLabelValues(lookupHit).Inc()
-		return at(s.judged(digest, stored, lookupHit))
+		age := s.freshness(stored)
+		if age != expired {
+			s.metrics.hit(s.age(stored))
+			if age == stale {
+				s.refresh(t)
+			}
+			return at(s.judged(digest, stored, lookupHit))
+		}
+		note = s.expiredNote(stored)
 	}
 	if f, until := s.failures.get(digest); f != nil {
 		s.metrics.lookups.WithLabelValues(lookupFailed).Inc()
@@ -187,17 +195,19 @@ func (s *Service) begin(ctx context.Context, t task) func() answer {
 	s.metrics.lookups.WithLabelValues(lookupMiss).Inc()
 	j, err := s.start(t)
 	if err != nil {
-		return at(answer{status: report.NotAvailable, digest: digest, message: err.Error(), cache: lookupMiss})
+		return at(answer{status: report.NotAvailable, digest: digest, message: note + err.Error(), cache: lookupMiss})
 	}
-	return func() answer { return s.await(ctx, j) }
+	return func() answer { return s.await(ctx, j, note) }
 }
 
-func (s *Service) await(ctx context.Context, j *job) answer {
+// await waits for the job until ctx ends; note precedes what is said of a scan
+// that is not finished by then.
+func (s *Service) await(ctx context.Context, j *job, note string) answer {
 	digest := j.task.manifest.Digest
 	select {
 	case <-j.done:
 	case <-ctx.Done():
-		return answer{status: report.NotAvailable, digest: digest, message: j.progress(s.o.Now()), cache: lookupMiss}
+		return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(s.o.Now()), cache: lookupMiss}
 	}
 	if j.failed != nil {
 		_, until := s.failures.get(digest)

@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // Service answers queries about images. Use New.
@@ -19,6 +24,10 @@ type Service struct {
 	wg   sync.WaitGroup
 
 	workers chan struct{}
+
+	refreshers  chan struct{}
+	refreshRate *rate.Limiter
+	generations atomic.Pointer[[]scanner.Generation]
 
 	mu   sync.Mutex
 	jobs map[string]*job // by manifest digest
@@ -41,11 +50,17 @@ func New(o Options) (*Service, error) {
 		metrics: m,
 		workers: make(chan struct{}, o.Workers),
 		jobs:    map[string]*job{},
+
+		refreshers:  make(chan struct{}, o.Refreshers),
+		refreshRate: rate.NewLimiter(rate.Limit(float64(o.RefreshesPerMinute)/60), o.RefreshesPerMinute),
 	}
 	if s.failures, err = newFailures(&s.o); err != nil {
 		return nil, fmt.Errorf("making the memory of failures: %w", err)
 	}
 	s.root, s.stop = context.WithCancel(context.Background())
+	if o.Generations != nil {
+		s.wg.Go(s.followGenerations)
+	}
 	return s, nil
 }
 

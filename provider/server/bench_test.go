@@ -149,6 +149,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 		Workers: 1, Queue: 1, Deadline: time.Minute, Attempts: 1,
 		RetryInitial: time.Second, RetryMax: time.Second,
 		TransientFor: time.Second, FailureInitial: time.Second, FailureMax: time.Second,
+		RefreshesPerMinute: 1, Refreshers: 1,
 		Failures: 10, FindingsBytes: 1 << 20, Logger: log, Registerer: metrics,
 	})
 	if err != nil {
