@@ -70,9 +70,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 func providerClient(c *config.Config, tls *tlsfiles.Client) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DialTLSContext:      tls.DialTLS,
-			MaxIdleConnsPerHost: int(c.Server.Concurrency),
-			IdleConnTimeout:     90 * time.Second,
+			DialTLSContext:         tls.DialTLS,
+			MaxIdleConnsPerHost:    int(c.Server.Concurrency),
+			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
 		// The protocol has no redirects, and one must not carry the question

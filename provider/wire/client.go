@@ -151,6 +151,9 @@ func (c *Client) request(ctx context.Context, path string, wait time.Duration, k
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// Not sent. It tells net/http that a question lost with a kept-alive
+	// connection, as when the provider restarted, may go out on a new one.
+	req.Header["Idempotency-Key"] = nil
 	return req, nil
 }
 
