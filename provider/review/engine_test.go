@@ -1,6 +1,8 @@
 package review
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -283,6 +285,17 @@ func TestEnginesSideBySide(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+func TestACancelledReviewIsNoJudgement(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	e := newEngine(t, Config{Policies: policies(t, "kind: TestStatus\nmetadata: {name: c}"), Data: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})})
+	if r, err := e.Review(ctx, pod(t, "x", "a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %+v, %v", r, err)
+	}
 }
 
 func BenchmarkReviewPod(b *testing.B) {

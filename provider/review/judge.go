@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -105,7 +106,9 @@ func (e *Engine) evaluate(ctx context.Context, subjects []subject, ns *corev1.Na
 	all := types.NewResponses()
 	for _, s := range subjects {
 		responses, err := e.evaluator.Review(ctx, s.review, opts...)
-		if err != nil {
+		// To a template the end of ctx looks like a provider that failed, and
+		// so would the judgement.
+		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return nil, fmt.Errorf("evaluating the constraints: %w", err)
 		}
 		if s.template == "" {

@@ -24,15 +24,15 @@ type suite struct {
 	reports [][]string
 }
 
-// suiteCase is a case of a Suite as it may be written here. gator ignores
+// suiteCase has the fields of a case, gator's for gator to read. gator ignores
 // unknown fields; here one is refused, for a misspelled `reports` would run
 // the case with every scan pending.
 type suiteCase struct {
-	Name       string          `json:"name"`
-	Object     string          `json:"object"`
-	Inventory  []string        `json:"inventory"`
+	Name       json.RawMessage `json:"name"`
+	Object     json.RawMessage `json:"object"`
+	Inventory  json.RawMessage `json:"inventory"`
 	Assertions json.RawMessage `json:"assertions"`
-	Skip       bool            `json:"skip"`
+	Skip       json.RawMessage `json:"skip"`
 	// Reports names the reports file that answers the case's external data.
 	Reports string `json:"reports"`
 }
@@ -120,7 +120,7 @@ func shown(dir, absolute, file string) string {
 func readReportsFields(b []byte) ([][]string, error) {
 	var content struct {
 		Tests []struct {
-			Name  string            `json:"name"`
+			Name  any               `json:"name"`
 			Cases []json.RawMessage `json:"cases"`
 		} `json:"tests"`
 	}
@@ -131,16 +131,16 @@ func readReportsFields(b []byte) ([][]string, error) {
 	for i, t := range content.Tests {
 		for j, raw := range t.Cases {
 			if bytes.Equal(raw, []byte("null")) {
-				return nil, fmt.Errorf("test %q: case %d is empty", t.Name, j+1)
+				return nil, fmt.Errorf("test %v: case %d is empty", t.Name, j+1)
 			}
 			dec := json.NewDecoder(bytes.NewReader(raw))
 			dec.DisallowUnknownFields()
 			var c suiteCase
 			if err := dec.Decode(&c); err != nil {
-				return nil, fmt.Errorf("test %q: case %d: %w", t.Name, j+1, err)
+				return nil, fmt.Errorf("test %v: case %d: %w", t.Name, j+1, err)
 			}
 			if path.IsAbs(c.Reports) {
-				return nil, fmt.Errorf("test %q: case %q: field reports: give a path relative to the suite", t.Name, c.Name)
+				return nil, fmt.Errorf("test %v: case %d: field reports: give a path relative to the suite", t.Name, j+1)
 			}
 			out[i] = append(out[i], c.Reports)
 		}

@@ -1,0 +1,113 @@
+package review
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/imagegate/imagegate/provider/review/loopback"
+)
+
+// Rules in the style of the ancestor's documentation, as a policy author would
+// paste them into the Rego Playground beside the explained input.
+const denyRules = `
+package imagegate
+
+allow_image { input.ScanReport.Status == "accepted" }
+
+allow_image { input.AdmissionRequest.object.metadata.namespace == "dev" }
+
+deny_image[msg] {
+  not allow_image
+  msg := sprintf("%s: %s by %s", [input.ContainerObject.name, input.ScanReport.Status, input.AdmissionRequest.userInfo.username])
+}
+
+deny_image["no pull policy"] { not input.ContainerObject.imagePullPolicy }
+
+deny_image["no host network"] { input.PodObject.spec.hostNetwork }
+
+deny_image["the scanner says no"] { input.ScanReport.InnerReport.status == "fail" }
+`
+
+func TestExplainedInputFeedsTheRules(t *testing.T) {
+	p := policies(t, "kind: TestStatus\nmetadata: {name: c}\nspec: {parameters: {view: full}}", "kind: TestStatus\nmetadata: {name: summary}")
+	e := newEngine(t, Config{Policies: p, Explain: true, Data: data(t, `
+- {ImageAndTag: 'bad:1', Status: rejected, InnerReport: {status: fail}}
+- {ImageAndTag: 'good:1', Status: accepted}`)})
+	o := object(t, `{operation: CREATE, userInfo: {username: ann}, object: {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop}, spec: {
+		hostNetwork: true,
+		containers: [{name: a, image: "bad:1"}, {name: b, image: "good:1", imagePullPolicy: Always}]}}}`, Defaults{})
+	r, err := e.Review(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Explained) != 2 {
+		t.Fatalf("%d explanations", len(r.Explained))
+	}
+	for i, want := range []string{"a: rejected by ann|no host network|no pull policy|the scanner says no", "no host network"} {
+		if got := denied(t, r.Explained[i].Input); got != want {
+			t.Errorf("container %s: %s, want %s", r.Explained[i].Container, got, want)
+		}
+	}
+}
+
+func denied(t *testing.T, input json.RawMessage) string {
+	t.Helper()
+	var in map[string]any
+	if err := json.Unmarshal(input, &in); err != nil {
+		t.Fatal(err)
+	}
+	results, err := rego.New(rego.Query("data.imagegate.deny_image"), rego.Module("rules.rego", denyRules),
+		rego.SetRegoVersion(ast.RegoV0), rego.Input(in)).Eval(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, m := range results[0].Expressions[0].Value.([]any) {
+		messages = append(messages, m.(string))
+	}
+	slices.Sort(messages)
+	return strings.Join(messages, "|")
+}
+
+func TestExplanationsOfAWorkload(t *testing.T) {
+	e := newEngine(t, Config{Policies: policies(t, "kind: TestStatus\nmetadata: {name: c}"), Explain: true})
+	r, err := e.Review(t.Context(), object(t, "{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly}, spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: a}]}}}}}}", Defaults{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Explained) != 1 || r.Explained[0].Pod != "nightly-job-pod" || r.Explained[0].Container != "containers/c" {
+		t.Errorf("got %+v", r.Explained)
+	}
+	if !strings.Contains(string(r.Explained[0].Input), `"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":"nightly-job"`) {
+		t.Errorf("got %s", r.Explained[0].Input)
+	}
+}
+
+func TestReportsThatAreNot(t *testing.T) {
+	reports := reportsByImage([]loopback.Exchange{
+		{Path: reportsPath, Keys: []string{"error", "silence", "twice?view=full"}, Items: []externaldata.Item{
+			{Key: "error", Error: "bad key"},
+			{Key: "twice?view=full", Value: map[string]any{"ImageAndTag": "twice", "Status": "accepted", "InnerReport": 1}},
+		}},
+		{Path: reportsPath, Keys: []string{"twice"}, Items: []externaldata.Item{{Key: "twice", Value: map[string]any{"ImageAndTag": "twice", "Status": "accepted"}}}},
+		{Path: reportsPath, Keys: []string{"down"}, SystemError: "no answer"},
+		{Path: digestsPath, Keys: []string{"digest"}},
+	})
+	got, err := json.Marshal(reports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"down":{"ImageAndTag":"down","Status":"scan_failed","Message":"no answer"},` +
+		`"error":{"ImageAndTag":"error","Status":"scan_failed","Message":"bad key"},` +
+		`"silence":{"ImageAndTag":"silence","Status":"report_not_available"},` +
+		`"twice":{"ImageAndTag":"twice","InnerReport":1,"Status":"accepted"}}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
