@@ -43,7 +43,12 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String()) // JSON would count nanoseconds
+		}
+		return a
+	}}
 	if c.Format == "text" {
 		return slog.New(slog.NewTextHandler(w, o)), nil
 	}
