@@ -204,9 +204,8 @@ func TestProofExpires(t *testing.T) {
 // TestTokenServer goes through the token protocol of most public registries,
 // with a password and with an identity token.
 func TestTokenServer(t *testing.T) {
-	var exchanged int
-	reg, digest := newRegistry(t, false), ""
-	digest = reg.push("team/app:1")
+	reg := newRegistry(t, false)
+	digest := reg.push("team/app:1")
 	inner := reg.Config.Handler
 	reg.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/token" {
@@ -216,7 +215,6 @@ func TestTokenServer(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
-			exchanged++
 			fmt.Fprint(w, `{"token":"pass-on"}`)
 			return
 		}

@@ -32,7 +32,7 @@ import (
 // can ask for a password, break, and count.
 type testRegistry struct {
 	*httptest.Server
-	t    *testing.T
+	t    testing.TB
 	user string
 	pass string
 
@@ -41,7 +41,7 @@ type testRegistry struct {
 	seen  []string
 }
 
-func newRegistry(t *testing.T, tls bool) *testRegistry {
+func newRegistry(t testing.TB, tls bool) *testRegistry {
 	t.Helper()
 	r := &testRegistry{t: t}
 	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
@@ -178,7 +178,7 @@ func (r *testRegistry) writeIndex(ref string, idx v1.ImageIndex) string {
 	return d.String()
 }
 
-func resolver(t *testing.T, o Options) *Resolver {
+func resolver(t testing.TB, o Options) *Resolver {
 	t.Helper()
 	r, err := New(o)
 	if err != nil {
