@@ -1,0 +1,171 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/e2e/registry"
+)
+
+// slowScan is how long the registry holds back the layer of a slow image.
+const slowScan = 8 * time.Second
+
+func deployment(ns, image string) string {
+	return fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {namespace: %s, name: app}
+spec:
+  selector: {matchLabels: {app: app}}
+  template:
+    metadata: {labels: {app: app}}
+    spec:
+      containers:
+      - {name: app, image: %q}
+`, ns, image)
+}
+
+// slowImage pushes a clean image that takes 8 s to scan.
+func slowImage(t *testing.T) registry.Pushed {
+	t.Helper()
+	img := image(t, registry.Fixed)
+	if err := shared.registry.SlowLayers(img, slowScan); err != nil {
+		t.Fatal(err)
+	}
+	return push(t, img, "v1")
+}
+
+// available waits until the Deployment has its Pod and returns how long that
+// took.
+func available(t *testing.T, ns string, within time.Duration) time.Duration {
+	t.Helper()
+	return eventually(t, within, func() error {
+		d := getDeployment(t, ns)
+		if d.Status.AvailableReplicas != 1 {
+			return fmt.Errorf("the Deployment is not available: %+v", d.Status.Conditions)
+		}
+		return nil
+	})
+}
+
+func getDeployment(t *testing.T, ns string) *appsv1.Deployment {
+	t.Helper()
+	d, err := shared.cluster.Client.AppsV1().Deployments(ns).Get(t.Context(), "app", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// failedCreates returns the messages of the ReplicaSet controller's denials.
+func failedCreates(t *testing.T, ns string) []string {
+	t.Helper()
+	events, err := shared.cluster.Client.CoreV1().Events(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=FailedCreate"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, e := range events.Items {
+		messages = append(messages, e.Message)
+	}
+	return messages
+}
+
+func TestDeploymentWithSlowScanIsAdmittedOnTheFirstTry(t *testing.T) {
+	ns := namespace(t, denyPolicy)
+	img := slowImage(t)
+	create(t, deployment(ns, img.Ref)).admitted(t)
+	took := available(t, ns, patience)
+	if denials := failedCreates(t, ns); len(denials) > 0 {
+		t.Errorf("the controller was denied first: %s", denials[0])
+	}
+	scan, err := shared.system.ScanTime(img.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scan < slowScan {
+		t.Fatalf("the scan took %v only: the test shows nothing", scan)
+	}
+	t.Logf("a Deployment, the mutator waiting: created to available %.2f s, the scan itself %.2f s, over %.2f s",
+		took.Seconds(), scan.Seconds(), (took - scan).Seconds())
+	p := onlyPod(t, ns)
+	pinned(t, p, "app", p.Spec.Containers[0].Image, img)
+}
+
+func onlyPod(t *testing.T, ns string) *corev1.Pod {
+	t.Helper()
+	pods, err := shared.cluster.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pods.Items) != 1 {
+		t.Fatalf("%d Pods, want 1", len(pods.Items))
+	}
+	return &pods.Items[0]
+}
+
+func TestDeploymentWithSlowScanIsRetriedWhenNobodyWaits(t *testing.T) {
+	restartMutator(t, "--wait=0s")
+	ns := namespace(t, denyPolicy)
+	img := slowImage(t)
+	began := time.Now()
+	create(t, deployment(ns, img.Ref)).admitted(t)
+	took := available(t, ns, slowScan+40*time.Second)
+
+	scan, err := shared.system.ScanTime(img.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scan < slowScan {
+		t.Fatalf("the scan took %v only: the test shows nothing", scan)
+	}
+	denials := failedCreates(t, ns)
+	if len(denials) == 0 || !strings.Contains(denials[0], "scan report is pending") {
+		t.Errorf("the controller should have been denied as pending, events: %q", denials)
+	}
+	after := took - scan
+	t.Logf("a Deployment, nobody waiting: created to available %.1f s, the scan itself %.1f s, so %.1f s after the report (from the start %.1f s)",
+		took.Seconds(), scan.Seconds(), after.Seconds(), time.Since(began).Seconds())
+	if after > 30*time.Second {
+		t.Errorf("admitted %v after the report, want 30 s at most", after)
+	}
+}
+
+// restartMutator runs the mutator with other arguments for one test.
+func restartMutator(t *testing.T, args ...string) {
+	t.Helper()
+	// The test's own context has ended when this cleans up.
+	ctx := context.WithoutCancel(t.Context())
+	restart := func(args ...string) {
+		shared.system.Mutator.Stop()
+		if err := shared.system.Mutator.Start(ctx, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart(args...)
+	t.Cleanup(func() { restart() })
+}
+
+// The expansion template judges workloads when they are created, which tells a
+// user at once what the ReplicaSet controller would only say in an event.
+func TestDeploymentIsJudgedAtCreation(t *testing.T) {
+	applyExpansion(t)
+	ns := namespace(t, expandedPolicy)
+	clean, vulnerable := sample(t, registry.Fixed), push(t, image(t, registry.Vulnerable), "vulnerable")
+	// Workload templates are not pinned and nobody waits for their scans: have
+	// both images scanned by Pods first.
+	create(t, pod(ns, "clean", clean.Ref)).admitted(t)
+	create(t, pod(ns, "vulnerable", vulnerable.Ref)).denied(t, advisory...)
+
+	want := append([]string{"[" + constraintOf(expandedPolicy) + "]", "[Implied by ", "Image '" + vulnerable.Ref + "' REJECTED."}, advisory...)
+	create(t, deployment(ns, vulnerable.Ref)).denied(t, want...)
+	create(t, deployment(ns, clean.Ref)).admitted(t)
+	available(t, ns, patience)
+}
