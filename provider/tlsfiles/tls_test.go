@@ -3,17 +3,10 @@ package tlsfiles_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -27,69 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/imagegate/imagegate/provider/tlsfiles"
+	"github.com/imagegate/imagegate/provider/tlsfiles/tlstest"
 )
-
-// ca signs certificates for 127.0.0.1.
-type ca struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
-
-func serial(t *testing.T) *big.Int {
-	t.Helper()
-	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func newCA(t *testing.T, name string) *ca {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &ca{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-}
-
-func (a *ca) issue(t *testing.T, name string) (certPEM, keyPEM []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(30 * time.Minute),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k})
-}
 
 // dir writes files by atomic rename.
 type dir string
@@ -107,9 +39,9 @@ func (d dir) put(t *testing.T, name string, content []byte) {
 	}
 }
 
-func (d dir) putPair(t *testing.T, a *ca, name string) {
+func (d dir) putPair(t *testing.T, a *tlstest.CA, name string) {
 	t.Helper()
-	cert, key := a.issue(t, name)
+	cert, key := a.Issue(t, name)
 	d.put(t, "tls.crt", cert)
 	d.put(t, "tls.key", key)
 }
@@ -215,11 +147,11 @@ func clientFiles(d dir) tlsfiles.ClientFiles {
 }
 
 // pair lays out a server's and a client's directory that trust each other.
-func pair(t *testing.T) (authority *ca, server, client dir) {
+func pair(t *testing.T) (authority *tlstest.CA, server, client dir) {
 	t.Helper()
-	authority, server, client = newCA(t, "first CA"), dir(t.TempDir()), dir(t.TempDir())
+	authority, server, client = tlstest.NewCA(t, "first CA"), dir(t.TempDir()), dir(t.TempDir())
 	for d, name := range map[dir]string{server: "server 1", client: "client 1"} {
-		d.put(t, "ca.crt", authority.pem)
+		d.put(t, "ca.crt", authority.PEM)
 		d.putPair(t, authority, name)
 	}
 	return authority, server, client
@@ -242,8 +174,8 @@ func TestMutualTLS(t *testing.T) {
 		t.Error("a client without a certificate was served")
 	}
 	stranger := dir(t.TempDir())
-	stranger.put(t, "ca.crt", newCA(t, "other CA").pem)
-	stranger.putPair(t, newCA(t, "other CA"), "stranger")
+	stranger.put(t, "ca.crt", tlstest.NewCA(t, "other CA").PEM)
+	stranger.putPair(t, tlstest.NewCA(t, "other CA"), "stranger")
 	if _, _, err := get(t, tlsfiles.NewClient(clientFiles(stranger), nil), url); err == nil {
 		t.Error("a client with another CA accepted the server")
 	}
@@ -297,8 +229,8 @@ func TestRotationByRename(t *testing.T) {
 	})
 
 	// A new CA on both sides, bundles first, as a careful rotation does it.
-	second := newCA(t, "second CA")
-	both := append(bytes.Clone(first.pem), second.pem...)
+	second := tlstest.NewCA(t, "second CA")
+	both := append(bytes.Clone(first.PEM), second.PEM...)
 	sd.put(t, "ca.crt", both)
 	cd.put(t, "ca.crt", both)
 	sd.putPair(t, second, "server 3")
@@ -309,7 +241,7 @@ func TestRotationByRename(t *testing.T) {
 	})
 
 	// The old CA leaves: its clients must no longer be served.
-	sd.put(t, "ca.crt", second.pem)
+	sd.put(t, "ca.crt", second.PEM)
 	old := dir(t.TempDir())
 	old.put(t, "ca.crt", both)
 	old.putPair(t, first, "old client")
@@ -326,8 +258,8 @@ func TestRotationByRename(t *testing.T) {
 func TestRotationBySymlinkSwap(t *testing.T) {
 	authority, _, cd := pair(t)
 	version := func(name string) map[string][]byte {
-		cert, key := authority.issue(t, name)
-		return map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": authority.pem}
+		cert, key := authority.Issue(t, name)
+		return map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": authority.PEM}
 	}
 	sd := dir(t.TempDir())
 	sd.project(t, "..v1", version("server 1"))
@@ -351,7 +283,7 @@ func TestBrokenFilesKeepTheOldOnes(t *testing.T) {
 	start(t, s.Start)
 	url := serve(t, s)
 
-	_, otherKey := authority.issue(t, "other")
+	_, otherKey := authority.Issue(t, "other")
 	sd.put(t, "tls.key", otherKey)
 	sd.put(t, "ca.crt", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	eventually(t, "both errors logged", func() bool {
@@ -379,7 +311,7 @@ imagegate_tls_reload_failing{part="certificate",side="server"} 1
 		t.Errorf("the same error is logged %d times", n)
 	}
 
-	sd.put(t, "ca.crt", authority.pem)
+	sd.put(t, "ca.crt", authority.PEM)
 	sd.putPair(t, authority, "server 2")
 	eventually(t, "the repaired certificate in use", func() bool {
 		server, _, err := get(t, c, url)
@@ -407,7 +339,7 @@ func TestFilesMayComeLater(t *testing.T) {
 	if _, _, err := get(t, c, url); err == nil {
 		t.Error("served without the CA that clients must verify against")
 	}
-	sd.put(t, "ca.crt", authority.pem)
+	sd.put(t, "ca.crt", authority.PEM)
 	eventually(t, "ready", func() bool { return s.Ready() == nil })
 	if _, _, err := get(t, c, url); err != nil {
 		t.Errorf("once the files are there: %v", err)
