@@ -224,3 +224,23 @@ func mustQuery(t testing.TB, key string) url.Values {
 	}
 	return values
 }
+
+// templateLibs are the libraries that a generated template carries.
+func templateLibs(t testing.TB, text []byte) []string {
+	t.Helper()
+	var template struct {
+		Spec struct {
+			Targets []struct {
+				Code []struct {
+					Source struct {
+						Libs []string `json:"libs"`
+					} `json:"source"`
+				} `json:"code"`
+			} `json:"targets"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	return template.Spec.Targets[0].Code[0].Source.Libs
+}

@@ -25,6 +25,9 @@ var sources embed.FS
 // libPrefix is the package path that Gatekeeper allows for libraries.
 var libPrefix = ast.MustParseRef("data.lib")
 
+// ownRulesName is the library that a user's rules become: no source of ours.
+const ownRulesName = "rules"
+
 // Policies returns the names of the policies, which are their folders' names.
 func Policies() ([]string, error) {
 	found, err := fs.Glob(sources, "*/crd.yaml")
@@ -56,7 +59,7 @@ func libraries(modules ...*ast.Module) ([]string, error) {
 		modules = modules[1:]
 		for _, imported := range module.Imports {
 			name, ok := libraryName(imported)
-			if !ok || texts[name] != "" {
+			if !ok || texts[name] != "" || name == ownRulesName {
 				continue
 			}
 			text, parsed, err := library(name)

@@ -204,6 +204,12 @@ test_a_configuration_error_denies if {
 	unasked([], {"scanRules": {"defaultPolicy": "acept"}}) == set()
 }
 
+test_no_generated_rules_is_a_mistake if {
+	off := {"scanRules": {"autoGenerate": false, "defaultPolicy": "accept"}}
+	unasked(["good"], off) == {"Configuration error: scanRules.autoGenerate is false, which leaves no rules: make a template of your own rules instead"}
+	unasked([], off) == set()
+}
+
 test_what_helps_the_reader_comes_last if {
 	pinned := object.union(fixtures.pod(["bad@sha256:abc"]), {"metadata": {"annotations": {"original-image.imagegate.dev/c0": "bad:1"}}})
 	helped := {"review": fixtures.review(pinned), "parameters": {"help": "Ask #security for an exception."}}

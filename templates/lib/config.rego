@@ -55,10 +55,6 @@ mistakes contains "give scanRules or preScanPolicies and scanPolicies, not both"
 	scanrules.value(input.parameters, [successor])
 }
 
-mistakes contains "scanRules.autoGenerate is false, which leaves no rules: make a template of your own rules instead" if {
-	scanrules.value(input.parameters, ["scanRules", "autoGenerate"]) == false
-}
-
 mistakes contains sprintf("%s must be an object", [place.name]) if {
 	some place in places
 	not is_object(place.keys)

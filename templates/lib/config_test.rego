@@ -38,7 +38,6 @@ wrong := [
 	[{"scanRules": false}, "scanRules must be an object"],
 	[{"scanPolicies": {"byNamespace": []}}, "scanPolicies.byNamespace must be an object"],
 	[{"scanPolicies": {"byNamespace": {"shop": "accept"}}}, "scanPolicies.byNamespace.shop must be an object"],
-	[{"scanRules": {"autoGenerate": false}}, "scanRules.autoGenerate is false, which leaves no rules: make a template of your own rules instead"],
 	[{"scanRules": {}, "scanPolicies": {}}, "give scanRules or preScanPolicies and scanPolicies, not both"],
 	[{"scanRules": {}, "preScanPolicies": {}}, "give scanRules or preScanPolicies and scanPolicies, not both"],
 	[{"view": "everything"}, "invalid value for view - 'everything', expected summary, findings, full"],

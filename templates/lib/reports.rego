@@ -20,6 +20,14 @@ of(images, view) := {image: report |
 	report := report_of(image, object.get(keys, image, ""), answer)
 }
 
+# How much of the reports to ask for, where the parameters do not say it.
+view(usual) := input.parameters.view if {
+	pod.present(input.parameters.view)
+} else := usual
+
+# The status that a report claims, whatever it is.
+status(report) := object.get(report, "Status", "<empty>")
+
 # The key of an image: the reference as written, then what tells the provider
 # who pulls it and how much of the report to send.
 key(image, view) := image if {

@@ -11,34 +11,42 @@ import future.keywords
 
 images := {entry.image | some entry in pod.judged}
 
-# A policy that cannot be read denies every Pod that has something to judge.
-denials contains {"msg": msg, "details": {"phase": "configuration"}} if {
+# The article's switch for rules of one's own instead of these.
+switched_off if scanrules.value(input.parameters, ["scanRules", "autoGenerate"]) == false
+
+# What is denied before anything is scanned. A policy that cannot be read denies
+# every Pod that has something to judge.
+before contains {"msg": msg, "details": {"phase": "configuration"}} if {
 	count(images) > 0
 	some msg in config.errors
 }
 
-# Before the scan: one rejected image rejects the Pod, and nothing is scanned.
-denials contains {"msg": msg, "details": {"phase": "pre-scan", "image": image, "containers": containers(image)}} if {
+# One rejected image rejects the Pod.
+before contains {"msg": msg, "details": {"phase": "pre-scan", "image": image, "containers": containers(image)}} if {
 	some image in pre_scan_rejected
 	msg := messages.rejection(image, pre_scan_decisions[image].scope, "", [])
 }
 
-# With the reports at hand: every image must pass.
-denials contains {"msg": msg, "details": {"phase": "scan", "image": image, "containers": containers(image), "status": status_of(reports_of[image])}} if {
+# What is denied with the reports, {image: ScanReport}, at hand: every image must pass.
+after(found) := refused | {{"msg": msg, "details": details} |
 	some image, decision in decisions
 	decision.action == "scan-result"
-	reason := fault(reports_of[image])
-	msg := messages.rejection(image, decision.scope, reason, messages.details(image, reports_of[image]))
+	reason := fault(found[image])
+	details := object.union(subject(image), {"status": reports.status(found[image])})
+	msg := messages.rejection(image, decision.scope, reason, messages.details(image, found[image]))
 }
 
-denials contains {"msg": msg, "details": {"phase": "scan", "image": image, "containers": containers(image)}} if {
+refused := {{"msg": msg, "details": subject(image)} |
 	some image, decision in decisions
 	decision.action == "reject"
 	msg := messages.rejection(image, decision.scope, "policy action is 'reject'", messages.details(image, {}))
 }
 
+subject(image) := {"phase": "scan", "image": image, "containers": containers(image)}
+
 pre_scan_decisions := {image: prefixes.decide(image, scanrules.pre_scan) |
 	count(config.errors) == 0
+	not switched_off
 	some image in images
 }
 
@@ -51,13 +59,9 @@ decisions := {image: prefixes.decide(image, scanrules.scan) |
 	decision.action == "scan"
 }
 
-# Images that are accepted whatever the report says are asked for all the same:
-# that is what has them scanned.
-reports_of := reports.of({image | some image, decision in decisions; decision.action != "reject"}, view)
-
-view := input.parameters.view if {
-	pod.present(input.parameters.view)
-} else := "summary"
+# The images to ask for. Those that are accepted whatever the report says are
+# among them: that is what has them scanned.
+to_scan := {image | some image, decision in decisions; decision.action != "reject"}
 
 fault(report) := "scan result is 'reject'" if report.Status == "rejected"
 
@@ -72,10 +76,8 @@ fault(report) := "scan failed" if {
 }
 
 fault(report) := sprintf("unexpected ScanReport.Status value '%v'", [status]) if {
-	status := status_of(report)
+	status := reports.status(report)
 	not status in {"accepted", "rejected", "report_not_available", "scan_failed"}
 }
-
-status_of(report) := object.get(report, "Status", "<empty>")
 
 containers(image) := [entry.name | some entry in pod.judged; entry.image == image]

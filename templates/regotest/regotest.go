@@ -28,7 +28,7 @@ type Sources map[string]string
 // Load reads the libraries, the policies and their unit tests.
 func Load(folder string) (Sources, error) {
 	loaded := Sources{}
-	for _, pattern := range []string{"lib/*.rego", "*/src.rego", "*/src_test.rego"} {
+	for _, pattern := range []string{"*/*.rego"} {
 		files, err := filepath.Glob(filepath.Join(folder, pattern))
 		if err != nil {
 			return nil, fmt.Errorf("listing %s: %w", pattern, err)

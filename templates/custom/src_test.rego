@@ -1,0 +1,54 @@
+package custom_test
+
+import data.custom
+import data.lib.fixtures_test as fixtures
+import future.keywords
+
+denials(images, change) := found if {
+	found := fixtures.msgs(custom.violation) with input as {"review": fixtures.review(object.union(fixtures.pod(images), change)), "parameters": {}}
+		with external_data as fixtures.provider
+}
+
+unasked(images, change) := found if {
+	found := fixtures.msgs(custom.violation) with input as {"review": fixtures.review(object.union(fixtures.pod(images), change)), "parameters": {}}
+		with external_data as fixtures.never
+}
+
+test_deny_image_for_each_container if {
+	denials(["good", "pending"], {}) == set()
+	denials(["bad"], {}) == {"container c0 is rejected"}
+	denials(["bad", "bad"], {}) == {"container c0 is rejected", "container c1 is rejected"}
+	denials(["good", "bad", "odd"], {}) == {
+		"container c1 is rejected (container 'c1', image 'bad')",
+		"odd is odd",
+	}
+}
+
+test_deny_pod_comes_before_allow_pod_and_the_scan if {
+	host := {"spec": {"hostNetwork": true}, "metadata": {"labels": {"scan": "no"}}}
+	unasked(["bad"], host) == {"hostNetwork in shop"}
+	denials(["bad"], {"spec": {"hostNetwork": true}}) == {"hostNetwork in shop"}
+}
+
+test_deny_pod_without_words if unasked(["bad"], {"metadata": {"labels": {"wordless": true}}}) == {`{"reason":"no words"}`}
+
+test_allow_pod_accepts_without_a_scan if {
+	unasked(["bad"], {"metadata": {"labels": {"scan": "no"}}}) == set()
+	denials(["bad"], {"metadata": {"labels": {"scan": "yes"}}}) == {"container c0 is rejected"}
+}
+
+test_the_full_view_is_asked_for if {
+	seen := custom.violation with input as fixtures.under(["a"], {"keyContext": "none"}) with external_data as as_status
+	{violation.details.status | some violation in seen} == {"rejected"}
+	summary := custom.violation with input as fixtures.under(["a"], {"keyContext": "none", "view": "summary"}) with external_data as as_status
+	summary == set()
+}
+
+as_status(request) := {"system_error": "", "errors": [], "responses": [["a", {"ImageAndTag": "a", "Status": "rejected"}] | request.keys == ["a?view=full"]]}
+
+test_details if {
+	found := custom.violation with input as fixtures.under(["bad"], {}) with external_data as fixtures.provider
+	{violation.details | some violation in found} == {{"phase": "scan", "image": "bad", "containers": ["c0"], "status": "rejected"}}
+	before := custom.violation with input as {"review": fixtures.review(object.union(fixtures.pod(["bad"]), {"spec": {"hostNetwork": true}})), "parameters": {}}
+	{violation.details | some violation in before} == {{"phase": "pre-scan"}}
+}
