@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/imagegate/imagegate/mutator/config"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
+	"github.com/imagegate/imagegate/provider/tlsfiles/tlstest"
+	"github.com/imagegate/imagegate/provider/wire"
+)
+
+const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// standIn is a provider that speaks the wire protocol. A question that waits
+// is announced on waiting and answered when release is closed.
+type standIn struct {
+	waiting chan struct{}
+	release chan struct{}
+	mu      sync.Mutex
+	peak    int
+	now     int
+}
+
+func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	keys, err := wire.ReadRequest(r.Body, wire.Limits{Keys: 256, KeyBytes: 2048})
+	if err != nil {
+		_ = json.NewEncoder(w).Encode(wire.SystemError(err.Error()))
+		return
+	}
+	if r.URL.Query().Get(wire.ParamWait) != "" && s.release != nil {
+		s.enter(1)
+		s.waiting <- struct{}{}
+		<-s.release
+		s.enter(-1)
+	}
+	var items []externaldata.Item
+	for _, k := range keys {
+		key, err := wire.ParseKey(k)
+		switch {
+		case err != nil:
+			items = append(items, wire.ErrorItem(k, err))
+		case r.URL.Path == wire.PathDigests:
+			repository, _, _ := strings.Cut(key.Reference, ":")
+			items = append(items, externaldata.Item{Key: k, Value: repository + "@" + digest})
+		default:
+			items = append(items, wire.ReportItem(k, report.ScanReport{ImageAndTag: key.Reference, Status: report.Accepted}))
+		}
+	}
+	_ = json.NewEncoder(w).Encode(wire.NewResponse(items))
+}
+
+func (s *standIn) enter(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now += n
+	s.peak = max(s.peak, s.now)
+}
+
+// system is a mutator and a provider, both on real TLS.
+type system struct {
+	url    string
+	client *http.Client
+	stop   func() error
+}
+
+func start(t testing.TB, provider http.Handler, change func(*config.Config)) *system {
+	t.Helper()
+	ca := tlstest.NewCA(t, "CA")
+	file := func(dir, name string) string { return filepath.Join(dir, name) }
+
+	pd := ca.Directory(t, "provider")
+	p := httptest.NewUnstartedServer(provider)
+	p.TLS = tlsfiles.NewServer(tlsfiles.ServerFiles{CertFile: file(pd, "tls.crt"), KeyFile: file(pd, "tls.key"),
+		ClientCAFile: file(pd, "ca.crt"), RequireClientCert: true}, nil).Config()
+	p.StartTLS()
+	t.Cleanup(p.Close)
+
+	md := ca.Directory(t, "mutator")
+	c := config.Default()
+	c.Server.Listen = "127.0.0.1:0"
+	c.Server.TLS.CertFile, c.Server.TLS.KeyFile = file(md, "tls.crt"), file(md, "tls.key")
+	c.Provider.URL, c.Provider.CAFile = p.URL, file(md, "ca.crt")
+	c.Provider.CertFile, c.Provider.KeyFile = file(md, "tls.crt"), file(md, "tls.key")
+	if change != nil {
+		change(&c)
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	log := &addressLog{found: make(chan string, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, &c, newLogger(&c.Log, log)) }()
+	s := &system{stop: sync.OnceValue(func() error { cancel(); return <-done })}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	select {
+	case addr := <-log.found:
+		s.url = "https://" + addr
+	case err := <-done:
+		t.Fatal(err)
+	}
+	api := tlsfiles.NewClient(tlsfiles.ClientFiles{CAFile: file(md, "ca.crt")}, nil)
+	s.client = &http.Client{Transport: &http.Transport{DialTLSContext: api.DialTLS, MaxIdleConnsPerHost: 16}}
+	t.Cleanup(s.client.CloseIdleConnections)
+	return s
+}
+
+// addressLog finds the address in the line that says the mutator starts.
+type addressLog struct{ found chan string }
+
+func (a *addressLog) Write(b []byte) (int, error) {
+	var line struct{ Msg, Listen string }
+	if json.Unmarshal(b, &line) == nil && line.Msg == "mutator starts" {
+		a.found <- line.Listen
+	}
+	return len(b), nil
+}
+
+func (s *system) mutate(image string) (*admissionv1.AdmissionResponse, error) {
+	body := fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"team","operation":"CREATE",
+		"resource":{"group":"","version":"v1","resource":"pods"},"object":{"metadata":{},"spec":{"containers":[{"name":"c","image":%q}]}}}}`, image)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, s.url+"/mutate?timeout=30s", strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(b, &review); err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", resp.Status, b, err)
+	}
+	return review.Response, nil
+}
+
+func (s *system) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestWaitCapOverMutualTLS(t *testing.T) {
+	provider := &standIn{waiting: make(chan struct{}, 100), release: make(chan struct{})}
+	s := start(t, provider, func(c *config.Config) { c.Wait.Max = 3 })
+	type result struct {
+		resp *admissionv1.AdmissionResponse
+		err  error
+	}
+	results := make(chan result, 20)
+	ask := func() {
+		resp, err := s.mutate("a:1")
+		results <- result{resp, err}
+	}
+	for range 3 {
+		go ask()
+		<-provider.waiting
+	}
+	// All of these are beyond the cap and are answered while the first wait.
+	for range 17 {
+		go ask()
+	}
+	check := func(r result) {
+		t.Helper()
+		if r.err != nil || !r.resp.Allowed || !strings.Contains(string(r.resp.Patch), "a@"+digest) {
+			t.Errorf("answer %+v, %v", r.resp, r.err)
+		}
+	}
+	for range 17 {
+		check(<-results)
+	}
+	_, metrics := s.get(t, "/metrics")
+	for _, want := range []string{"imagegate_mutator_waiting 3", `imagegate_mutator_waits_total{result="capped"} 17`, `imagegate_mutator_images_total{result="pinned"} 17`} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("metrics have no %q", want)
+		}
+	}
+	close(provider.release)
+	for range 3 {
+		check(<-results)
+	}
+	if provider.peak != 3 {
+		t.Errorf("%d waited at once", provider.peak)
+	}
+}
+
+func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
+	provider := &standIn{waiting: make(chan struct{}, 1), release: make(chan struct{})}
+	s := start(t, provider, nil)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.mutate("a:1")
+		answered <- err
+	}()
+	<-provider.waiting
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	close(provider.release)
+	if err := errors.Join(<-answered, <-stopped); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProviderDownAndBack(t *testing.T) {
+	var mu sync.Mutex
+	down := true
+	provider := &standIn{}
+	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		fail := down
+		mu.Unlock()
+		if fail {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+			return
+		}
+		provider.ServeHTTP(w, r)
+	}), nil)
+	resp, err := s.mutate("a:1")
+	if err != nil || resp.Allowed || resp.Result.Code != http.StatusServiceUnavailable ||
+		!strings.Contains(resp.Result.Message, "cannot pin image 'a:1' of container 'c'") || !strings.Contains(resp.Result.Message, "the provider cannot be reached") {
+		t.Errorf("down: %+v, %v", resp, err)
+	}
+	if code, body := s.get(t, "/readyz"); code != http.StatusOK {
+		t.Errorf("readiness depends on the provider: %d %s", code, body)
+	}
+	mu.Lock()
+	down = false
+	mu.Unlock()
+	if resp, err := s.mutate("a:1"); err != nil || !resp.Allowed {
+		t.Errorf("back: %+v, %v", resp, err)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	none := func(string) (string, bool) { return "", false }
+	for _, tc := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{[]string{"--help"}, 0, "--max-waiting"},
+		{[]string{"--nonsense"}, 2, "nonsense"},
+		{[]string{"extra"}, 2, "extra"},
+		{nil, 2, "server.tls.certFile"},
+		{[]string{"--tls-cert", "a", "--tls-key", "b", "--config", "/does/not/exist"}, 2, "/does/not/exist"},
+		{[]string{"--tls-cert", "a", "--tls-key", "b", "--listen", taken(t)}, 1, "server.listen"},
+	} {
+		var stderr bytes.Buffer
+		if got := run(tc.args, none, &stderr); got != tc.want || !strings.Contains(stderr.String(), tc.says) {
+			t.Errorf("%q: status %d, output %s", tc.args, got, &stderr)
+		}
+	}
+}
+
+// taken returns an address that something listens on.
+func taken(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// BenchmarkMutate is one Pod with one image through both TLS connections:
+// resolve, patch, wait for a report that is final at once.
+func BenchmarkMutate(b *testing.B) {
+	s := start(b, &standIn{}, func(c *config.Config) { c.Wait.Max = 1000 })
+	for b.Loop() {
+		if resp, err := s.mutate("a:1"); err != nil || !resp.Allowed {
+			b.Fatal(resp, err)
+		}
+	}
+}
