@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -33,7 +34,8 @@ type ScanReport struct {
 }
 
 // Summary is the part of a report that always fits: numbers and the few worst
-// findings.
+// findings. Suppressed findings are in none of them but Suppressed and
+// SuppressedBy.
 type Summary struct {
 	Total   int
 	Counts  Counts
@@ -42,6 +44,10 @@ type Summary struct {
 	Worst []Finding `json:",omitempty"`
 	// Omitted is how many findings Worst leaves out.
 	Omitted int
+	// Suppressed is how many findings do not count, and SuppressedBy says of
+	// the worst of them, at most MaxSuppressed, why.
+	Suppressed   int                 `json:",omitempty"`
+	SuppressedBy []SuppressedFinding `json:",omitempty"`
 }
 
 // Finding is a vulnerability in one line.
@@ -53,31 +59,72 @@ type Finding struct {
 	Severity  Severity
 }
 
-// MaxWorst bounds Summary.Worst.
-const MaxWorst = 5
+// SuppressedFinding is a finding that does not count, with the reason.
+type SuppressedFinding struct {
+	ID      string
+	Package string
+	By      string
+}
+
+// MaxWorst bounds Summary.Worst, MaxSuppressed Summary.SuppressedBy.
+const (
+	MaxWorst      = 5
+	MaxSuppressed = 3
+)
 
 // Summarize counts vulnerabilities, which must be sorted worst first.
 func Summarize(vulnerabilities []Vulnerability) *Summary {
-	s := &Summary{Total: len(vulnerabilities)}
-	for i, v := range vulnerabilities {
+	s := &Summary{}
+	for _, v := range vulnerabilities {
+		if v.Suppressed != "" {
+			s.suppress(v)
+			continue
+		}
+		s.Total++
 		s.Counts[v.Severity]++
 		if v.Fixed != "" {
 			s.Fixable[v.Severity]++
 		}
-		if i < MaxWorst {
-			s.Worst = append(s.Worst, finding(v))
+		if len(s.Worst) < MaxWorst {
+			s.Worst = append(s.Worst, FindingOf(v))
 		}
 	}
 	s.Omitted = s.Total - len(s.Worst)
 	return s
 }
 
-func finding(v Vulnerability) Finding {
+func (s *Summary) suppress(v Vulnerability) {
+	s.Suppressed++
+	if len(s.SuppressedBy) < MaxSuppressed {
+		s.SuppressedBy = append(s.SuppressedBy, SuppressedOf(v))
+	}
+}
+
+// FindingOf returns v in one line whose every part is bounded and printable.
+func FindingOf(v Vulnerability) Finding {
 	return Finding{
-		ID:        clean(v.ID, maxID),
-		Package:   clean(v.Package, maxPackage),
-		Installed: clean(v.Installed, maxVersion),
-		Fixed:     clean(v.Fixed, maxVersion),
+		ID:        Clean(v.ID, maxID),
+		Package:   Clean(v.Package, maxPackage),
+		Installed: Clean(v.Installed, maxVersion),
+		Fixed:     Clean(v.Fixed, maxVersion),
 		Severity:  v.Severity,
+	}
+}
+
+// String says what a Pod's author has to change.
+func (f Finding) String() string {
+	fix := ", no fix yet"
+	if f.Fixed != "" {
+		fix = ", fixed in " + f.Fixed
+	}
+	return fmt.Sprintf("%s (%s) in %s %s%s", f.ID, f.Severity, f.Package, f.Installed, fix)
+}
+
+// SuppressedOf returns what is said of a suppressed v, bounded and printable.
+func SuppressedOf(v Vulnerability) SuppressedFinding {
+	return SuppressedFinding{
+		ID:      Clean(v.ID, maxID),
+		Package: Clean(v.Package, maxPackage),
+		By:      Clean(v.Suppressed, maxReason),
 	}
 }

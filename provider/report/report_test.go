@@ -113,14 +113,19 @@ func FuzzSummaryStaysSmall(f *testing.F) {
 	f.Add("<>&", 10)
 	f.Add("\x00\x1b[31m", 1000)
 	f.Add("漢", 300)
+	f.Add("<", 9)
+	f.Add("<", 0)
 	f.Add("\xff\xfe", 5)
 	f.Fuzz(func(t *testing.T, s string, n int) {
 		if n < 0 || n > 1000 || len(s) > 100 {
 			t.Skip()
 		}
 		scan := manyFindings(n, strings.Repeat(s, 20))
-		status, message := report.Policy{Threshold: report.SeverityHigh}.Judge(scan)
-		r, err := report.Render(report.ScanReport{ImageAndTag: strings.Repeat("a", 700), Status: status, Message: message}, scan, report.ViewSummary, 0)
+		for i := range n / 2 {
+			scan.Vulnerabilities[i].Suppressed = strings.Repeat(s, 20) + "x"
+		}
+		message := strings.Repeat(s, 1000)
+		r, err := report.Render(report.ScanReport{ImageAndTag: strings.Repeat("a", 700), Status: report.Rejected, Message: message}, scan, report.ViewSummary, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,10 +136,34 @@ func FuzzSummaryStaysSmall(f *testing.F) {
 		if len(b) > report.MaxSummaryBytes {
 			t.Errorf("summary of %d findings takes %d bytes", n, len(b))
 		}
-		if n > 0 && (r.Summary.Total != n || r.Summary.Omitted+len(r.Summary.Worst) != n) {
-			t.Errorf("summary of %d findings counts %d, shows %d, omits %d", n, r.Summary.Total, len(r.Summary.Worst), r.Summary.Omitted)
+		if left := n - n/2; r.Summary.Total != left || r.Summary.Omitted+len(r.Summary.Worst) != left || r.Summary.Suppressed != n/2 {
+			t.Errorf("summary of %d findings counts %d, shows %d, omits %d, suppresses %d",
+				n, r.Summary.Total, len(r.Summary.Worst), r.Summary.Omitted, r.Summary.Suppressed)
 		}
 	})
+}
+
+func TestSuppressedFindingsAreNamedAndNotCounted(t *testing.T) {
+	var v []report.Vulnerability
+	for _, id := range []string{"A", "B", "C", "D"} {
+		x := vulnerability("CVE-"+id, report.SeverityCritical, "1.1")
+		x.Suppressed = "exception until 2026-12-01: " + id
+		v = append(v, x)
+	}
+	v = append(v, vulnerability("CVE-Z", report.SeverityLow, ""))
+	got, err := json.Marshal(report.Summarize(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"Total":1,"Counts":{"Critical":0,"High":0,"Medium":0,"Low":1,"Negligible":0,"Unknown":0},` +
+		`"Fixable":{"Critical":0,"High":0,"Medium":0,"Low":0,"Negligible":0,"Unknown":0},` +
+		`"Worst":[{"ID":"CVE-Z","Package":"pkg","Installed":"1.0","Severity":"Low"}],"Omitted":0,"Suppressed":4,` +
+		`"SuppressedBy":[{"ID":"CVE-A","Package":"pkg","By":"exception until 2026-12-01: A"},` +
+		`{"ID":"CVE-B","Package":"pkg","By":"exception until 2026-12-01: B"},` +
+		`{"ID":"CVE-C","Package":"pkg","By":"exception until 2026-12-01: C"}]}`
+	if string(got) != want {
+		t.Errorf("summary is\n%s\nwant\n%s", got, want)
+	}
 }
 
 func TestLargeReportsAreCutAndSaySo(t *testing.T) {

@@ -15,6 +15,9 @@ type Vulnerability struct {
 	// Aliases are other identifiers of the same flaw.
 	Aliases []string `json:",omitempty"`
 	Package string
+	// PURL is the package's URL (pkg:golang/golang.org/x/text@v0.3.5), empty
+	// when the scanner tells none.
+	PURL string `json:",omitempty"`
 	// Installed is the version found in the image.
 	Installed string
 	// Fixed is the version that has the fix; empty when there is none.
@@ -24,6 +27,11 @@ type Vulnerability struct {
 	Published   time.Time `json:",omitzero"`
 	Description string    `json:",omitempty"`
 	Links       []string  `json:",omitempty"`
+	// Suppressed says why the finding does not count, "exception until
+	// 2026-12-01: not reachable" or "VEX not_affected: component_not_present";
+	// empty when it counts. In a stored scan it is what the scanner itself set
+	// aside.
+	Suppressed string `json:",omitempty"`
 }
 
 // Judgement is the verdict of a scanner that judges by a policy of its own

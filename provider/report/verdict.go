@@ -1,9 +1,6 @@
 package report
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Policy is how the provider judges what a scanner found.
 type Policy struct {
@@ -36,11 +33,11 @@ func (p Policy) Judge(s *Scan) (Status, string) {
 	if worst == nil {
 		return Accepted, p.acceptance(len(s.Vulnerabilities))
 	}
-	msg := describe(*worst)
+	msg := FindingOf(*worst).String()
 	if counting > 1 {
 		msg += fmt.Sprintf("; and %d more findings of severity %s or worse%s", counting-1, p.Threshold, p.qualifier())
 	}
-	return Rejected, clean(msg, maxMessage)
+	return Rejected, Clean(msg, maxMessage)
 }
 
 func (p Policy) counts(v Vulnerability) bool {
@@ -65,18 +62,5 @@ func worstSuffix(v []Vulnerability) string {
 	if len(v) == 0 {
 		return ""
 	}
-	return "; worst finding: " + describe(v[0])
-}
-
-// describe says in one line what a Pod's author has to change.
-func describe(v Vulnerability) string {
-	f := finding(v)
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s) in %s %s", f.ID, f.Severity, f.Package, f.Installed)
-	if f.Fixed != "" {
-		fmt.Fprintf(&b, ", fixed in %s", f.Fixed)
-	} else {
-		b.WriteString(", no fix yet")
-	}
-	return b.String()
+	return "; worst finding: " + FindingOf(v[0]).String()
 }

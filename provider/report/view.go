@@ -40,7 +40,10 @@ const (
 	maxID      = 64
 	maxPackage = 128
 	maxVersion = 64
+	maxReason  = 160
 	maxMessage = 512
+	// minMessage is what is left of a message at least.
+	minMessage = 64
 )
 
 // Render fills in the parts of r that view asks for from scan and keeps its
@@ -48,11 +51,11 @@ const (
 // fit goes in this order: the scanner's own report, then findings from the
 // least severe end; Truncated and Message say so.
 func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, error) {
-	r.Message = clean(r.Message, maxMessage)
+	r.Message = Clean(r.Message, maxMessage)
 	if scan == nil {
 		return r, nil
 	}
-	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
+	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = Clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
 	r.Summary = Summarize(scan.Vulnerabilities)
 	if view == ViewSummary || view == "" {
 		return fitSummary(r)
@@ -60,14 +63,25 @@ func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, erro
 	return fitFindings(r, scan, view, maxBytes)
 }
 
+// fitSummary shortens the longer of the two lists until the report fits, and
+// then the message: characters that JSON escapes grow sixfold.
 func fitSummary(r ScanReport) (ScanReport, error) {
 	for {
 		n, err := size(r)
-		if err != nil || n <= MaxSummaryBytes || len(r.Summary.Worst) == 0 {
+		if err != nil || n <= MaxSummaryBytes {
 			return r, err
 		}
-		last := len(r.Summary.Worst) - 1
-		r.Summary.Worst, r.Summary.Omitted = r.Summary.Worst[:last], r.Summary.Omitted+1
+		s := r.Summary
+		switch {
+		case len(s.Worst) > 0 && len(s.Worst) >= len(s.SuppressedBy):
+			s.Worst, s.Omitted = s.Worst[:len(s.Worst)-1], s.Omitted+1
+		case len(s.SuppressedBy) > 0:
+			s.SuppressedBy = s.SuppressedBy[:len(s.SuppressedBy)-1]
+		case len(r.Message) > minMessage:
+			r.Message = Clean(r.Message, len(r.Message)/2)
+		default:
+			return r, nil
+		}
 	}
 }
 
@@ -117,9 +131,9 @@ func size(v any) (int, error) {
 	return len(b), nil
 }
 
-// clean cuts s to at most n bytes and replaces what is not printable: such
+// Clean cuts s to at most n bytes and replaces what is not printable: such
 // characters would grow sixfold in JSON and could forge log lines.
-func clean(s string, n int) string {
+func Clean(s string, n int) string {
 	if len(s) > n {
 		const ellipsis = "..."
 		s = strings.ToValidUTF8(s[:n-len(ellipsis)], "") + ellipsis
