@@ -215,7 +215,7 @@ func TestTokenServer(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
-			fmt.Fprint(w, `{"token":"pass-on"}`)
+			_, _ = fmt.Fprint(w, `{"token":"pass-on"}`)
 			return
 		}
 		if req.Header.Get("Authorization") != "Bearer pass-on" {

@@ -67,8 +67,9 @@ func parse(mediaType string, body []byte) (*document, error) {
 		return doc, isImage(raw)
 	case types.DockerManifestSchema1, types.DockerManifestSchema1Signed:
 		return nil, unsupported("it is in Docker's obsolete manifest format (schema 1), which container runtimes no longer run", nil)
+	default:
+		return nil, unsupported(fmt.Sprintf("it has the media type %q, which is no container image", mediaType), nil)
 	}
-	return nil, unsupported(fmt.Sprintf("it has the media type %q, which is no container image", mediaType), nil)
 }
 
 // effectiveType is the registry's media type, or the document's own when the
@@ -97,8 +98,7 @@ func isImage(raw rawManifest) error {
 	if raw.Config == nil {
 		return unsupported("its manifest names no image configuration", nil)
 	}
-	switch types.MediaType(raw.Config.MediaType) {
-	case types.OCIConfigJSON, types.DockerConfigJSON:
+	if types.MediaType(raw.Config.MediaType).IsConfig() {
 		return nil
 	}
 	kind := raw.ArtifactType

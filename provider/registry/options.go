@@ -116,7 +116,7 @@ func (o Options) platforms() ([]wanted, error) {
 	for _, s := range o.Platforms {
 		w, err := want(s)
 		if err != nil {
-			return nil, fmt.Errorf("Platforms: %w", err)
+			return nil, fmt.Errorf("registry platforms: %w", err)
 		}
 		list = append(list, w)
 	}

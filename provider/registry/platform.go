@@ -167,9 +167,10 @@ func isArtifact(d ocispec.Descriptor) bool {
 }
 
 func (t target) noPlatform(offers []offer) error {
-	var asked, have []string
-	for _, w := range t.wanted {
-		asked = append(asked, w.name)
+	var have []string
+	asked := make([]string, len(t.wanted))
+	for i, w := range t.wanted {
+		asked[i] = w.name
 	}
 	for _, o := range offers {
 		if p := o.platform(); !slices.Contains(have, p) {

@@ -158,9 +158,9 @@ func TestNestedIndexes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	idx := v1.ImageIndex(mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
+	idx := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
 		Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}},
-	}))
+	})
 	nest := func(idx v1.ImageIndex) v1.ImageIndex {
 		return mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: idx})
 	}
@@ -242,7 +242,7 @@ func TestTimeoutIsTransient(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for field, o := range map[string]Options{
 		"TagTTL":       {TagTTL: -1},
-		"Platforms":    {Platforms: []string{"a/b/c/d/e"}},
+		"platforms":    {Platforms: []string{"a/b/c/d/e"}},
 		"Insecure":     {Insecure: []string{"http://a"}},
 		"CAFiles":      {CAFiles: map[string]string{"a:1": "/does/not/exist"}},
 		"DockerConfig": {DockerConfig: "/does/not/exist"},

@@ -55,16 +55,21 @@ func (l *lines) log(line []byte) {
 	if len(line) == 0 {
 		return
 	}
-	level, msg, attrs := slog.LevelInfo, string(line), []slog.Attr(nil)
-	var fields map[string]any
-	if json.Unmarshal(line, &fields) == nil {
-		if s, ok := fields[slog.MessageKey].(string); ok {
-			msg = s
-			level, attrs = structured(fields)
-		}
-	}
+	level, msg, attrs := read(line)
 	attrs = append(attrs, slog.String("from", "scanner"))
 	l.logger.LogAttrs(context.Background(), level, msg, attrs...)
+}
+
+// read takes a line of slog's JSON apart; any other is its own message.
+func read(line []byte) (slog.Level, string, []slog.Attr) {
+	var fields map[string]any
+	if json.Unmarshal(line, &fields) == nil {
+		if msg, ok := fields[slog.MessageKey].(string); ok {
+			level, attrs := structured(fields)
+			return level, msg, attrs
+		}
+	}
+	return slog.LevelInfo, string(line), nil
 }
 
 func structured(fields map[string]any) (slog.Level, []slog.Attr) {

@@ -60,7 +60,7 @@ func standIn(mode string) {
 	}
 	http.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
-		fmt.Fprint(w, "loading the database")
+		_, _ = fmt.Fprint(w, "loading the database")
 	})
 	srv := &http.Server{Addr: *listen, ReadHeaderTimeout: time.Second}
 	go func() {

@@ -19,7 +19,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner/scannertest"
 )
 
-func wantFailure(t *testing.T, err error, reason report.Reason, words string) *report.Failure {
+func wantFailure(t *testing.T, err error, reason report.Reason, words string) {
 	t.Helper()
 	f, ok := errors.AsType[*report.Failure](err)
 	if !ok {
@@ -28,7 +28,6 @@ func wantFailure(t *testing.T, err error, reason report.Reason, words string) *r
 	if f.Reason != reason || !strings.Contains(f.Message, words) {
 		t.Errorf("failure is %s %q (%v), want %s with %q", f.Reason, f.Message, f.Err, reason, words)
 	}
-	return f
 }
 
 func TestRequest(t *testing.T) {
@@ -142,7 +141,7 @@ func TestReportsThatDoNotCount(t *testing.T) {
 			a := newAdapter(t, scannertest.Script{})
 			a.override = at("/report", func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Content-Type"] = []string{mediaType}
-				fmt.Fprint(w, `{"scanner":{"name":"x"}}`)
+				_, _ = fmt.Fprint(w, `{"scanner":{"name":"x"}}`)
 			})
 			_, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
 			wantFailure(t, err, report.ReasonInternal, "media type")
@@ -185,7 +184,7 @@ func TestErrorsOfTheScan(t *testing.T) {
 		a := newAdapter(t, scannertest.Script{})
 		a.override = at("/report", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(tc.status)
-			fmt.Fprint(w, tc.body)
+			_, _ = fmt.Fprint(w, tc.body)
 		})
 		_, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
 		wantFailure(t, err, tc.reason, tc.words)
@@ -252,11 +251,11 @@ func TestReady(t *testing.T) {
 	if err := c.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a.override = at("/metadata", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })
+	a.override = at("/metadata", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{}`) })
 	wantFailure(t, c.Ready(t.Context()), report.ReasonInternal, "scanner.harbor.url")
 	a.override = at("/metadata", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	wantFailure(t, c.Ready(t.Context()), report.ReasonInternal, "scanner.harbor.url")
-	a.Server.Close()
+	a.Close()
 	wantFailure(t, c.Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
 }
 

@@ -188,7 +188,7 @@ func TestConformance(t *testing.T) {
 		Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
 			a := newAdapter(t, s)
 			if s.Down {
-				a.Server.Close()
+				a.Close()
 			}
 			return client(t, a.URL)
 		},
