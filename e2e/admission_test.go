@@ -21,7 +21,7 @@ func TestCleanImageIsAdmittedAndPinned(t *testing.T) {
 	p := getPod(t, ns, "clean")
 	pinned(t, p, "app", p.Spec.Containers[0].Image, img)
 
-	scan, err := shared.system.ScanTime(img.Digest)
+	scan, err := shared.System.ScanTime(img.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestEphemeralContainerIsGatedAndPinned(t *testing.T) {
 
 	debug := func(name, image string) answer {
 		began := time.Now()
-		out, err := shared.cluster.Kubectl(t.Context(), "debug", "-n", ns, "pod/app", "--container="+name, "--image="+image)
+		out, err := shared.Cluster.Kubectl(t.Context(), "debug", "-n", ns, "pod/app", "--container="+name, "--image="+image)
 		return answer{out, err, time.Since(began)}
 	}
 	debug("bad", vulnerable.Ref).denied(t, append(advisory, vulnerable.Pinned)...)
@@ -97,7 +97,7 @@ func TestMovedTagKeepsTheFirstDigest(t *testing.T) {
 	first := sample(t, registry.Fixed)
 	create(t, pod(ns, "before", first.Ref)).admitted(t)
 
-	moved, err := shared.images.Image(t.Context(), registry.Fixed, "amd64", t.Name()+" moved")
+	moved, err := shared.Images.Image(t.Context(), registry.Fixed, "amd64", t.Name()+" moved")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,11 +150,11 @@ func TestMultiArchitectureImage(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ns := namespace(t, denyPolicy)
-			index, err := shared.images.Index(t.Context(), t.Name(), tc.programs)
+			index, err := shared.Images.Index(t.Context(), t.Name(), tc.programs)
 			if err != nil {
 				t.Fatal(err)
 			}
-			pushed, err := shared.registry.PushIndex(t.Context(), index, slug(t), "v1")
+			pushed, err := shared.Registry.PushIndex(t.Context(), index, slug(t), "v1")
 			if err != nil {
 				t.Fatal(err)
 			}

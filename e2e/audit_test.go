@@ -20,7 +20,7 @@ func TestAuditReportsWhatADryrunConstraintLetIn(t *testing.T) {
 	create(t, pod(ns, "vulnerable", img.Ref)).admitted(t)
 	var found violation
 	took := eventually(t, patience, func() error {
-		out, err := shared.cluster.Kubectl(t.Context(), "get", "imagescanpolicy", constraintOf(dryrunPolicy),
+		out, err := shared.Cluster.Kubectl(t.Context(), "get", "imagescanpolicy", constraintOf(dryrunPolicy),
 			"-o", "jsonpath={.status.violations}")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)

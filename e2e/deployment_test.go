@@ -36,7 +36,7 @@ spec:
 func slowImage(t *testing.T) registry.Pushed {
 	t.Helper()
 	img := image(t, registry.Fixed)
-	if err := shared.registry.SlowLayers(img, slowScan); err != nil {
+	if err := shared.Registry.SlowLayers(img, slowScan); err != nil {
 		t.Fatal(err)
 	}
 	return push(t, img, "v1")
@@ -57,7 +57,7 @@ func available(t *testing.T, ns string, within time.Duration) time.Duration {
 
 func getDeployment(t *testing.T, ns string) *appsv1.Deployment {
 	t.Helper()
-	d, err := shared.cluster.Client.AppsV1().Deployments(ns).Get(t.Context(), "app", metav1.GetOptions{})
+	d, err := shared.Cluster.Client.AppsV1().Deployments(ns).Get(t.Context(), "app", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func getDeployment(t *testing.T, ns string) *appsv1.Deployment {
 // failedCreates returns the messages of the ReplicaSet controller's denials.
 func failedCreates(t *testing.T, ns string) []string {
 	t.Helper()
-	events, err := shared.cluster.Client.CoreV1().Events(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=FailedCreate"})
+	events, err := shared.Cluster.Client.CoreV1().Events(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=FailedCreate"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestDeploymentWithSlowScanIsAdmittedOnTheFirstTry(t *testing.T) {
 	if denials := failedCreates(t, ns); len(denials) > 0 {
 		t.Errorf("the controller was denied first: %s", denials[0])
 	}
-	scan, err := shared.system.ScanTime(img.Digest)
+	scan, err := shared.System.ScanTime(img.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestDeploymentWithSlowScanIsAdmittedOnTheFirstTry(t *testing.T) {
 
 func onlyPod(t *testing.T, ns string) *corev1.Pod {
 	t.Helper()
-	pods, err := shared.cluster.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
+	pods, err := shared.Cluster.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestDeploymentWithSlowScanIsRetriedWhenNobodyWaits(t *testing.T) {
 	create(t, deployment(ns, img.Ref)).admitted(t)
 	took := available(t, ns, slowScan+40*time.Second)
 
-	scan, err := shared.system.ScanTime(img.Digest)
+	scan, err := shared.System.ScanTime(img.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,8 +144,8 @@ func restartMutator(t *testing.T, args ...string) {
 	// The test's own context has ended when this cleans up.
 	ctx := context.WithoutCancel(t.Context())
 	restart := func(args ...string) {
-		shared.system.Mutator.Stop()
-		if err := shared.system.Mutator.Start(ctx, args...); err != nil {
+		shared.System.Mutator.Stop()
+		if err := shared.System.Mutator.Start(ctx, args...); err != nil {
 			t.Fatal(err)
 		}
 	}

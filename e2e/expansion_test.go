@@ -9,18 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/imagegate/imagegate/e2e/build"
 	"github.com/imagegate/imagegate/e2e/cluster"
 )
 
 // applyExpansion applies the repository's ExpansionTemplates for one test.
 func applyExpansion(t *testing.T) {
 	t.Helper()
-	root, err := build.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(root, "templates", "expansion", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(shared.Root, "templates", "expansion", "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,15 +32,15 @@ func applyExpansion(t *testing.T) {
 		if obj.GetKind() != "ExpansionTemplate" {
 			continue
 		}
-		if err := shared.cluster.Apply(t.Context(), string(data)); err != nil {
+		if err := shared.Cluster.Apply(t.Context(), string(data)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if out, err := shared.cluster.Kubectl(context.Background(), "delete", "-f", file); err != nil {
+			if out, err := shared.Cluster.Kubectl(context.Background(), "delete", "-f", file); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
-		if err := shared.cluster.WaitTaken(t.Context(), cluster.Expanders, obj.GetName()); err != nil {
+		if err := shared.Cluster.WaitTaken(t.Context(), cluster.Expanders, obj.GetName()); err != nil {
 			t.Fatal(err)
 		}
 		applied++

@@ -25,22 +25,22 @@ type fault struct {
 // broken, each denial says what is wrong, and once it is mended Pods get in
 // although nothing else was restarted.
 func TestFaults(t *testing.T) {
-	host := shared.registry.Host()
-	provider := strings.TrimPrefix(shared.system.Provider.URL, "https://")
-	scanner := shared.system.Scanner.URL
+	host := shared.Registry.Host()
+	provider := strings.TrimPrefix(shared.System.Provider.URL, "https://")
+	scanner := shared.System.Scanner.URL
 	for _, f := range []fault{
 		{
 			name:       "scanner down",
-			hurt:       func(*testing.T) { shared.system.Scanner.Stop() },
-			repair:     start(shared.system.Scanner),
+			hurt:       func(*testing.T) { shared.System.Scanner.Stop() },
+			repair:     start(shared.System.Scanner),
 			mutator:    []string{"scan failed: the scanner at " + scanner + " cannot be reached"},
 			gatekeeper: []string{"scan failed: the scanner at " + scanner + " cannot be reached"},
 		},
 		{
 			name: "registry down",
-			hurt: func(*testing.T) { shared.registry.Down() },
+			hurt: func(*testing.T) { shared.Registry.Down() },
 			repair: func(_ context.Context, t *testing.T) {
-				if err := shared.registry.Up(); err != nil {
+				if err := shared.Registry.Up(); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -49,9 +49,9 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "wrong credentials",
-			hurt: func(*testing.T) { shared.registry.SetPassword("rotated") },
+			hurt: func(*testing.T) { shared.Registry.SetPassword("rotated") },
 			repair: func(_ context.Context, t *testing.T) {
-				if err := shared.system.WriteCredentials(); err != nil {
+				if err := shared.System.WriteCredentials(); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -60,20 +60,20 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:       "provider down",
-			hurt:       func(*testing.T) { shared.system.Provider.Stop() },
-			repair:     start(shared.system.Provider),
+			hurt:       func(*testing.T) { shared.System.Provider.Stop() },
+			repair:     start(shared.System.Provider),
 			mutator:    []string{provider, "connection refused"},
 			gatekeeper: []string{"scan failed: the scan provider 'imagegate-provider' could not be asked", "connection refused"},
 		},
 		{
 			name: "provider slower than Gatekeeper waits",
 			hurt: func(t *testing.T) {
-				if err := shared.system.Provider.Pause(); err != nil {
+				if err := shared.System.Provider.Pause(); err != nil {
 					t.Fatal(err)
 				}
 			},
 			repair: func(_ context.Context, t *testing.T) {
-				if err := shared.system.Provider.Resume(); err != nil {
+				if err := shared.System.Provider.Resume(); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -82,8 +82,8 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:    "mutator down",
-			hurt:    func(*testing.T) { shared.system.Mutator.Stop() },
-			repair:  start(shared.system.Mutator),
+			hurt:    func(*testing.T) { shared.System.Mutator.Stop() },
+			repair:  start(shared.System.Mutator),
 			mutator: []string{`failed calling webhook "mutation.imagegate.dev"`, "connection refused"},
 		},
 	} {
@@ -160,8 +160,8 @@ func TestUnknownImage(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ns := namespace(t, denyPolicy, tc.labels...)
-			ref := fmt.Sprintf("%s/%s:v1", shared.registry.Host(), slug(t))
-			eventuallyDenied(t, pod(ns, "app", ref), tc.want, "registry "+shared.registry.Host()+" has no repository "+slug(t))
+			ref := fmt.Sprintf("%s/%s:v1", shared.Registry.Host(), slug(t))
+			eventuallyDenied(t, pod(ns, "app", ref), tc.want, "registry "+shared.Registry.Host()+" has no repository "+slug(t))
 			sample(t, registry.Fixed)
 			eventuallyAdmitted(t, patience, pod(ns, "app", ref))
 		})

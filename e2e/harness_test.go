@@ -46,7 +46,7 @@ func namespaceNamed(t *testing.T, name, policy string, labels ...string) string 
 	for _, l := range labels {
 		ns.Labels[l] = "true"
 	}
-	namespaces := shared.cluster.Client.CoreV1().Namespaces()
+	namespaces := shared.Cluster.Client.CoreV1().Namespaces()
 	if _, err := namespaces.Create(t.Context(), ns, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func namespaceNamed(t *testing.T, name, policy string, labels ...string) string 
 // nobody has scanned it.
 func image(t *testing.T, program string) v1.Image {
 	t.Helper()
-	img, err := shared.images.Image(t.Context(), program, "amd64", t.Name())
+	img, err := shared.Images.Image(t.Context(), program, "amd64", t.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func image(t *testing.T, program string) v1.Image {
 // push stores the image under the test's own repository.
 func push(t *testing.T, img v1.Image, tag string) registry.Pushed {
 	t.Helper()
-	pushed, err := shared.registry.Push(t.Context(), img, slug(t), tag)
+	pushed, err := shared.Registry.Push(t.Context(), img, slug(t), tag)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func sample(t *testing.T, program string) registry.Pushed {
 // pushLabelled pushes an image of its own under that tag.
 func pushLabelled(t *testing.T, program, tag string) registry.Pushed {
 	t.Helper()
-	img, err := shared.images.Image(t.Context(), program, "amd64", t.Name()+" "+tag)
+	img, err := shared.Images.Image(t.Context(), program, "amd64", t.Name()+" "+tag)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ type answer struct {
 func create(t *testing.T, manifests string) answer {
 	t.Helper()
 	began := time.Now()
-	out, err := shared.cluster.KubectlInput(t.Context(), strings.NewReader(manifests), "create", "-f", "-")
+	out, err := shared.Cluster.KubectlInput(t.Context(), strings.NewReader(manifests), "create", "-f", "-")
 	return answer{out, err, time.Since(began)}
 }
 
@@ -150,7 +150,7 @@ func (a answer) denied(t *testing.T, texts ...string) answer {
 // getPod reads a Pod.
 func getPod(t *testing.T, ns, name string) *corev1.Pod {
 	t.Helper()
-	p, err := shared.cluster.Client.CoreV1().Pods(ns).Get(t.Context(), name, metav1.GetOptions{})
+	p, err := shared.Cluster.Client.CoreV1().Pods(ns).Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

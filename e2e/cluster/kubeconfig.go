@@ -67,3 +67,6 @@ func (c *Cluster) Apply(ctx context.Context, manifests string) error {
 	}
 	return fmt.Errorf("kubectl apply: %w", err)
 }
+
+// KubectlPath is the kubectl that belongs to the cluster's version.
+func (c *Cluster) KubectlPath() string { return c.opts.Binaries.Kubectl }

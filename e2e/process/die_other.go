@@ -4,4 +4,4 @@ package process
 
 import "syscall"
 
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

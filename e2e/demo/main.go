@@ -1,0 +1,58 @@
+// Command demo brings a real cluster with imagegate up on this machine, shows
+// with kubectl what it does, and ends. With -keep it leaves the cluster running
+// until Ctrl-C.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/imagegate/imagegate/e2e/build"
+	"github.com/imagegate/imagegate/e2e/stack"
+)
+
+func main() {
+	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *keep)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, keep bool) error {
+	root, err := build.Root()
+	if err != nil {
+		return err
+	}
+	parent := filepath.Join(root, ".demo")
+	if err := os.MkdirAll(parent, 0o750); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(parent, "run-")
+	if err != nil {
+		return err
+	}
+	s, err := stack.Start(ctx, dir, os.Stdout)
+	if err != nil {
+		return fmt.Errorf("%w\nlogs are in %s", err, dir)
+	}
+	defer s.Stop()
+	t := &teller{stack: s, out: os.Stdout}
+	if err := t.tell(ctx); err != nil {
+		return fmt.Errorf("%w\nlogs are in %s", err, dir)
+	}
+	if keep {
+		t.remain(ctx)
+	}
+	s.Stop()
+	return os.RemoveAll(dir)
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/imagegate/imagegate/e2e/registry"
+)
+
+// slowScan is how long the slow image's layer takes to download.
+const slowScan = 8 * time.Second
+
+// worst is what every denial of the vulnerable image says.
+var worst = []string{"CVE-2021-38561 (High) in golang.org/x/text v0.3.5, fixed in 0.3.7"} //nolint:gochecknoglobals // a constant in all but type
+
+// pinnedTo prints, for a Pod, its image and what was written, one a line.
+const pinnedTo = `jsonpath={.spec.containers[0].image}{"\n"}{.metadata.annotations}{"\n"}`
+
+// tell runs the story. The first thing that does not go as told ends it.
+func (t *teller) tell(ctx context.Context) error {
+	began := time.Now()
+	t.chapter("The policy: only images whose scan report is accepted run (constraints/accepted-only)")
+	if err := t.stack.System.ApplyConstraint(ctx, "accepted-only", nil); err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok("accepted-only"), "get", "imagescanpolicy"); err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, "\nThe scanner works with a small sample database here: a few real advisories, not for real use.")
+	for _, chapter := range []func(context.Context) error{
+		t.clean, t.vulnerable, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.audit,
+	} {
+		if err := chapter(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(t.out, "\nThe story took %.0f s. Everything went as it should.\n", time.Since(began).Seconds())
+	return nil
+}
+
+func (t *teller) clean(ctx context.Context) error {
+	t.chapter("A clean image, never seen before: scanned, pinned to its digest, admitted")
+	img, err := t.push(ctx, registry.Fixed, "clean", "shop/api", "2.1.0", 0)
+	if err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok("pod/api created"), "run", "api", "--image="+img.Ref); err != nil {
+		return err
+	}
+	return t.kubectl(ctx, ok(img.Pinned, img.Ref), "get", "pod", "api", "-o", pinnedTo)
+}
+
+func (t *teller) vulnerable(ctx context.Context) error {
+	t.chapter("A Go program built with golang.org/x/text v0.3.5: denied, and the message says what to do")
+	img, err := t.push(ctx, registry.Vulnerable, "vulnerable", "shop/api", "1.4.2", 0)
+	if err != nil {
+		return err
+	}
+	return t.kubectl(ctx, denied(append(worst, img.Pinned)...), "run", "old-api", "--image="+img.Ref)
+}
+
+func (t *teller) initContainer(ctx context.Context) error {
+	t.chapter("The same image as an init container: denied too")
+	manifest := fmt.Sprintf(`apiVersion: v1
+kind: Pod
+metadata: {name: with-init}
+spec:
+  initContainers:
+  - {name: setup, image: "%[1]s/shop/api:1.4.2"}
+  containers:
+  - {name: api, image: "%[1]s/shop/api:2.1.0"}
+`, t.stack.Registry.Host())
+	return t.kubectlInput(ctx, denied(worst...), manifest, "create", "-f", "-")
+}
+
+func (t *teller) debug(ctx context.Context) error {
+	t.chapter("kubectl debug adds a container to a running Pod: gated and pinned like any other")
+	host := t.stack.Registry.Host()
+	if err := t.kubectl(ctx, denied(worst...), "debug", "api", "--container=bad", "--image="+host+"/shop/api:1.4.2"); err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok(), "debug", "api", "--container=good", "--image="+host+"/shop/api:2.1.0"); err != nil {
+		return err
+	}
+	return t.kubectl(ctx, ok("@sha256:"), "get", "pod", "api", "-o", `jsonpath={.spec.ephemeralContainers[*].image}{"\n"}`)
+}
+
+func (t *teller) movedTag(ctx context.Context) error {
+	t.chapter("Somebody moves the tag 2.1.0 to the vulnerable image: the running Pod keeps its digest, new ones are denied")
+	moved, err := t.push(ctx, registry.Vulnerable, "moved", "shop/api", "2.1.0", 0)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, "(the provider remembers a tag's digest for some seconds, so this is tried until it shows)")
+	if err := t.kubectlUntil(ctx, denied(append(worst, moved.Digest)...), "run", "new-api", "--image="+moved.Ref, "--dry-run=server"); err != nil {
+		return err
+	}
+	return t.kubectl(ctx, ok("@sha256:"), "get", "pod", "api", "-o", `jsonpath={.spec.containers[0].image}{"\n"}`)
+}
+
+func (t *teller) slowDeployment(ctx context.Context) error {
+	t.chapter("A Deployment whose image takes 8 s to scan: admitted on the first try, because the mutator waits")
+	img, err := t.push(ctx, registry.Fixed, "slow", "shop/web", "1.0.0", slowScan)
+	if err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok("created"), "create", "deployment", "web", "--image="+img.Ref); err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok("successfully rolled out"), "rollout", "status", "deployment/web", "--timeout=60s"); err != nil {
+		return err
+	}
+	scan, err := t.stack.System.ScanTime(img.Digest)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "(the scan itself took %.1f s)\n", scan.Seconds())
+	return t.kubectl(ctx, ok("1/1", "web-"), "get", "deployment,pods", "--selector=app=web")
+}
+
+func (t *teller) audit(ctx context.Context) error {
+	t.chapter("As a dry run the policy admits and audit reports: how to introduce it")
+	host := t.stack.Registry.Host()
+	if err := t.kubectl(ctx, ok("patched"), "patch", "imagescanpolicy", "accepted-only", "--type=merge",
+		"--patch", `{"spec":{"enforcementAction":"dryrun"}}`); err != nil {
+		return err
+	}
+	if err := t.kubectlUntil(ctx, ok("created"), "run", "old-api", "--image="+host+"/shop/api:1.4.2"); err != nil {
+		return err
+	}
+	if err := t.kubectlUntil(ctx, ok("old-api", worst[0]), "get", "imagescanpolicy", "accepted-only", "-o",
+		`jsonpath={range .status.violations[*]}{.namespace}/{.name}: {.message}{"\n"}{end}`); err != nil {
+		return err
+	}
+	return t.kubectl(ctx, ok("patched"), "patch", "imagescanpolicy", "accepted-only", "--type=merge",
+		"--patch", `{"spec":{"enforcementAction":"deny"}}`)
+}

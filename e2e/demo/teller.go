@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/e2e/registry"
+	"github.com/imagegate/imagegate/e2e/stack"
+)
+
+// patience bounds the wait for something that takes a moment.
+const patience = 60 * time.Second
+
+// teller runs kubectl, prints what it runs and says, and checks that it says
+// what the story expects.
+type teller struct {
+	stack *stack.Stack
+	out   io.Writer
+}
+
+// wants is what a command must do: succeed or be denied, and print the texts.
+type wants struct {
+	denied bool
+	texts  []string
+}
+
+func ok(texts ...string) wants     { return wants{false, texts} }
+func denied(texts ...string) wants { return wants{true, texts} }
+
+// chapter prints what comes next and why.
+func (t *teller) chapter(text string) {
+	fmt.Fprintf(t.out, "\n\033[1m## %s\033[0m\n", text)
+}
+
+// kubectl runs and prints one command.
+func (t *teller) kubectl(ctx context.Context, want wants, args ...string) error {
+	return t.kubectlInput(ctx, want, "", args...)
+}
+
+// kubectlInput is kubectl with a manifest on standard input.
+func (t *teller) kubectlInput(ctx context.Context, want wants, manifest string, args ...string) error {
+	line := commandLine(args)
+	fmt.Fprintf(t.out, "\n$ %s", line)
+	if manifest != "" {
+		fmt.Fprintf(t.out, " <<EOF\n%s\nEOF", strings.TrimSpace(manifest))
+	}
+	fmt.Fprintln(t.out)
+	began := time.Now()
+	out, err := t.stack.Cluster.KubectlInput(ctx, strings.NewReader(manifest), args...)
+	fmt.Fprintf(t.out, "%s\n(%.1f s)\n", out, time.Since(began).Seconds())
+	return want.check(line, out, err)
+}
+
+// kubectlUntil repeats a command quietly until it does what is wanted, then
+// prints the command and its last output.
+func (t *teller) kubectlUntil(ctx context.Context, want wants, args ...string) error {
+	line := commandLine(args)
+	fmt.Fprintf(t.out, "\n$ %s\n", line)
+	began := time.Now()
+	for {
+		out, err := t.stack.Cluster.Kubectl(ctx, args...)
+		failed := want.check(line, out, err)
+		if failed == nil || time.Since(began) > patience || ctx.Err() != nil {
+			fmt.Fprintf(t.out, "%s\n(after %.1f s)\n", out, time.Since(began).Seconds())
+			return failed
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (w wants) check(line, out string, err error) error {
+	switch {
+	case w.denied && err == nil:
+		return fmt.Errorf("%s: succeeded, should have been denied", line)
+	case !w.denied && err != nil:
+		return fmt.Errorf("%s: %w: %s", line, err, out)
+	}
+	for _, text := range w.texts {
+		if !strings.Contains(out, text) {
+			return fmt.Errorf("%s: the output lacks %q", line, text)
+		}
+	}
+	return nil
+}
+
+// commandLine quotes arguments as a shell would want them.
+func commandLine(args []string) string {
+	words := []string{"kubectl"}
+	for _, a := range args {
+		if strings.ContainsAny(a, " {}'\"$;|<>*") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
+}
+
+// push builds and stores an image and says so.
+func (t *teller) push(ctx context.Context, program, label, repository, tag string, slow time.Duration) (registry.Pushed, error) {
+	img, err := t.stack.Images.Image(ctx, program, "amd64", label)
+	if err != nil {
+		return registry.Pushed{}, err
+	}
+	if slow > 0 {
+		if err := t.stack.Registry.SlowLayers(img, slow); err != nil {
+			return registry.Pushed{}, err
+		}
+	}
+	pushed, err := t.stack.Registry.Push(ctx, img, repository, tag)
+	if err != nil {
+		return registry.Pushed{}, err
+	}
+	fmt.Fprintf(t.out, "pushed %s\n    is %s\n", pushed.Ref, pushed.Digest)
+	return pushed, nil
+}
+
+// remain says how to use the cluster and waits for Ctrl-C.
+func (t *teller) remain(ctx context.Context) {
+	user, password := "", ""
+	if auth, err := t.stack.Registry.Auth().Authorization(); err == nil {
+		user, password = auth.Username, auth.Password
+	}
+	fmt.Fprintf(t.out, `
+Everything is running. In another terminal:
+
+  export KUBECONFIG=%s
+  %s get pods
+
+The registry is http://%s (user %q, password %q).
+Logs are in %s. Ctrl-C ends it all.
+`, t.stack.Cluster.Kubeconfig, t.stack.Cluster.KubectlPath(), t.stack.Registry.Host(), user, password, t.stack.Dir)
+	<-ctx.Done()
+	fmt.Fprintln(t.out, "\nending")
+}
