@@ -68,7 +68,7 @@ func TestFailures(t *testing.T) {
 			})
 			r := resolver(t, Options{Insecure: []string{reg.host()}})
 			_, err := r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
-			f := wantFailure(t, err, tc.reason, tc.words)
+			f := theFailure(t, err, tc.reason, tc.words)
 			if !strings.Contains(f.Message, reg.host()) {
 				t.Errorf("message %q does not name the registry or image", f.Message)
 			}
@@ -85,7 +85,7 @@ func TestThrottling(t *testing.T) {
 		})
 		r := resolver(t, Options{Insecure: []string{reg.host()}})
 		_, err := r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
-		f := wantFailure(t, err, report.ReasonUnavailable, "fewer requests")
+		f := theFailure(t, err, report.ReasonUnavailable, "fewer requests")
 		if f.RetryAfter != 7*time.Second {
 			t.Errorf("%d: retry after %s, want 7s", status, f.RetryAfter)
 		}

@@ -121,7 +121,7 @@ func TestPlatforms(t *testing.T) {
 		}
 	}
 	_, err := r.Resolve(t.Context(), reg.host()+"/app:1", "linux/s390x", Access{})
-	f := wantFailure(t, err, report.ReasonUnsupported, "no image for linux/s390x", "linux/amd64, linux/arm64/v8, linux/arm/v7")
+	f := theFailure(t, err, report.ReasonUnsupported, "no image for linux/s390x", "linux/amd64, linux/arm64/v8, linux/arm/v7")
 	if strings.Contains(f.Message, "unknown") {
 		t.Errorf("message %q offers an attestation", f.Message)
 	}
@@ -234,7 +234,7 @@ func TestTimeoutIsTransient(t *testing.T) {
 	})
 	r := resolver(t, Options{Insecure: []string{reg.host()}, Timeout: 50 * time.Millisecond})
 	_, err := r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
-	if f := wantFailure(t, err, report.ReasonUnavailable); !f.Transient() {
+	if f := theFailure(t, err, report.ReasonUnavailable); !f.Transient() {
 		t.Error("a timeout is not transient")
 	}
 }

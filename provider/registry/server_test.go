@@ -188,7 +188,12 @@ func resolver(t testing.TB, o Options) *Resolver {
 	return r
 }
 
-func wantFailure(t *testing.T, err error, reason report.Reason, words ...string) *report.Failure {
+func wantFailure(t *testing.T, err error, reason report.Reason, words ...string) {
+	t.Helper()
+	_ = theFailure(t, err, reason, words...)
+}
+
+func theFailure(t *testing.T, err error, reason report.Reason, words ...string) *report.Failure {
 	t.Helper()
 	f, ok := errors.AsType[*report.Failure](err)
 	if !ok {
