@@ -43,7 +43,7 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(wire.SystemError(err.Error()))
 		return
 	}
-	if r.URL.Query().Get(wire.ParamWait) != "" && s.release != nil {
+	if r.URL.Path == wire.PathScanReports && r.URL.Query().Get(wire.ParamWait) != "" && s.release != nil {
 		s.enter(1)
 		s.waiting <- struct{}{}
 		<-s.release

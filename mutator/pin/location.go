@@ -11,24 +11,27 @@ type Location struct {
 	// Kind is the object's kind as --workloads spells it.
 	Kind string
 	path []string
-	// FixedMetadata is true where the API server discards changes of metadata.
-	FixedMetadata bool
+	// ephemeralOnly is true where the API server takes over nothing but
+	// spec.ephemeralContainers.
+	ephemeralOnly bool
 }
 
 // Locate returns where group's resource keeps its Pod. It is false for any
 // other resource and for subresources that change no image, such as
 // pods/status, pods/binding and pods/resize.
 //
-// pods/ephemeralcontainers carries a whole Pod of which the API server takes
-// over spec.ephemeralContainers only and resets labels and annotations to the
-// stored ones (dropNonEphemeralContainerUpdates in the Kubernetes source,
-// pkg/registry/core/pod/strategy.go).
+// pods/ephemeralcontainers carries a whole Pod, of which the API server takes
+// over spec.ephemeralContainers only: after the mutating webhooks it silently
+// resets the rest of the spec, labels and annotations to what is stored
+// (dropNonEphemeralContainerUpdates in the Kubernetes source,
+// pkg/registry/core/pod/strategy.go). So other images are not looked at there,
+// and the original reference goes into a warning instead of an annotation.
 func Locate(group, resource, subresource string) (Location, bool) {
 	switch group + "/" + resource + "/" + subresource {
 	case "/pods/":
 		return Location{Kind: "Pod"}, true
 	case "/pods/ephemeralcontainers":
-		return Location{Kind: "Pod", FixedMetadata: true}, true
+		return Location{Kind: "Pod", ephemeralOnly: true}, true
 	case "/podtemplates/":
 		return Location{Kind: "PodTemplate", path: []string{"template"}}, true
 	case "/replicationcontrollers/":

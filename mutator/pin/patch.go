@@ -41,7 +41,7 @@ func (p *Pod) Patch(pinned map[int]string) (patch []byte, warnings []string, err
 	for _, i := range slices.Sorted(maps.Keys(pinned)) {
 		ops = append(ops, operation{"replace", p.Images[i].pointer, pinned[i]})
 	}
-	if p.location.FixedMetadata {
+	if p.location.ephemeralOnly {
 		warnings = p.unrecorded(pinned)
 	} else {
 		var more []operation

@@ -271,14 +271,14 @@ func TestAnnotationsOfWhatIsNotThere(t *testing.T) {
 
 func TestEphemeralContainersSubresource(t *testing.T) {
 	const object = `{"metadata":{"annotations":{"original-image.imagegate.dev/gone":"a:1"}},
-		"spec":{"containers":[{"name":"c","image":"a@` + digest + `"}],"ephemeralContainers":[{"name":"debug","image":"busybox:1"}]}}`
+		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox:1"}]}}`
 	p := read(t, object, podLocation(t, "ephemeralcontainers"))
 	patch, warnings, err := p.Patch(pinAll(t, p, false))
 	if err != nil {
 		t.Fatal(err)
 	}
 	same(t, apply(t, object, patch), `{"metadata":{"annotations":{"original-image.imagegate.dev/gone":"a:1"}},
-		"spec":{"containers":[{"name":"c","image":"a@DIGEST"}],"ephemeralContainers":[{"name":"debug","image":"busybox@DIGEST"}]}}`)
+		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox@DIGEST"}]}}`)
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "image 'busybox:1' of ephemeral container 'debug' was pinned") {
 		t.Errorf("warnings = %q", warnings)
 	}

@@ -100,6 +100,9 @@ func (p *Pod) readSpec(spec map[string]any) (err error) {
 			p.PullSecrets = append(p.PullSecrets, name)
 		}
 	}
+	if p.location.ephemeralOnly {
+		return p.readContainers(spec, "ephemeralContainers", EphemeralContainer)
+	}
 	for _, list := range []struct {
 		field string
 		use   Use

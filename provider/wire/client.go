@@ -51,13 +51,19 @@ type Resolved struct {
 	Err    error
 }
 
-// Digests resolves keys and returns one answer for each, in order. The error is
-// for the request as a whole: ErrUnreachable, an HTTP error, a systemError.
+// Digests resolves keys and returns one answer for each, in order. The provider
+// may take nine tenths of the time that ctx leaves, so that its own reason for
+// a failure arrives before ctx ends. The error is for the request as a whole:
+// ErrUnreachable, an HTTP error, a systemError.
 func (c *Client) Digests(ctx context.Context, keys []Key) ([]Resolved, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	resp, err := c.ask(ctx, PathDigests, 0, keys)
+	var wait time.Duration
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = (time.Until(deadline) * 9 / 10).Truncate(time.Millisecond)
+	}
+	resp, err := c.ask(ctx, PathDigests, wait, keys)
 	if err != nil {
 		return nil, fmt.Errorf("resolving digests: %w", err)
 	}

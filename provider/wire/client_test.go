@@ -98,6 +98,19 @@ func TestReportsCarriesTheWait(t *testing.T) {
 	}
 }
 
+func TestDigestsLeavesTimeForTheAnswer(t *testing.T) {
+	var wait time.Duration
+	c := provider(t, func(w http.ResponseWriter, r *http.Request, ks []string) {
+		wait, _ = time.ParseDuration(r.URL.Query().Get(wire.ParamWait))
+		write(w, wire.NewResponse([]externaldata.Item{{Key: ks[0], Value: "a@" + digest}}))
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	if _, err := c.Digests(ctx, keys("a:1")); err != nil || wait <= 50*time.Minute || wait > 54*time.Minute {
+		t.Errorf("wait %s, error %v", wait, err)
+	}
+}
+
 func TestWholeRequestFailures(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer func(w http.ResponseWriter, r *http.Request, keys []string)
