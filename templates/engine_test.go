@@ -125,6 +125,14 @@ func newEngine(t testing.TB, ttl time.Duration) *engine {
 
 func (e *engine) addTemplate(t testing.TB, text []byte) {
 	t.Helper()
+	template := versionlessTemplate(t, text)
+	if _, err := e.AddTemplate(t.Context(), template); err != nil {
+		t.Fatalf("adding %s: %v", template.Name, err)
+	}
+}
+
+func versionlessTemplate(t testing.TB, text []byte) *versionless.ConstraintTemplate {
+	t.Helper()
 	var template templatesv1.ConstraintTemplate
 	if err := yaml.UnmarshalStrict(text, &template); err != nil {
 		t.Fatal(err)
@@ -137,9 +145,7 @@ func (e *engine) addTemplate(t testing.TB, text []byte) {
 	if err := scheme.Convert(&template, &plain, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.AddTemplate(t.Context(), &plain); err != nil {
-		t.Fatalf("adding %s: %v", template.Name, err)
-	}
+	return &plain
 }
 
 func (e *engine) addConstraint(t testing.TB, kind, name string, parameters any) {
