@@ -133,7 +133,7 @@ func (b *byNamespace) Replace(pairs []string) error {
 
 // GetSlice implements pflag.SliceValue.
 func (b *byNamespace) GetSlice() []string {
-	var pairs []string
+	pairs := make([]string, 0, len(*b))
 	for _, namespace := range slices.Sorted(maps.Keys(*b)) {
 		pairs = append(pairs, namespace+"="+string((*b)[namespace]))
 	}

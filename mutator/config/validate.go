@@ -21,8 +21,7 @@ const webhookLimit = 30 * time.Second
 
 // Validate reports every mistake at once, each with its field's path.
 func (c *Config) Validate() error {
-	var errs field.ErrorList
-	errs = append(errs, c.Server.validate(field.NewPath("server"))...)
+	errs := c.Server.validate(field.NewPath("server"))
 	errs = append(errs, c.Provider.validate(field.NewPath("provider"))...)
 	errs = append(errs, c.Pin.validate(field.NewPath("pin"))...)
 	errs = append(errs, c.Wait.validate(field.NewPath("wait"))...)

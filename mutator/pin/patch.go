@@ -59,7 +59,7 @@ func (p *Pod) Patch(pinned map[int]string) (patch []byte, warnings []string, err
 
 // unrecorded tells the author what no annotation can.
 func (p *Pod) unrecorded(pinned map[int]string) []string {
-	var warnings []string
+	warnings := make([]string, 0, len(pinned))
 	for _, i := range slices.Sorted(maps.Keys(pinned)) {
 		warnings = append(warnings, fmt.Sprintf("image '%s' of %s was pinned to '%s'; "+
 			"this subresource cannot record the original in an annotation", p.Images[i].Reference, p.Images[i], pinned[i]))
