@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/imagegate/imagegate/scanner/database"
+	"github.com/imagegate/imagegate/scanner/worker"
+)
+
+func serveCommand() *cobra.Command {
+	cfg := worker.Default()
+	var level, format string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the scanner worker",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(os.Stderr, level, format)
+			if err != nil {
+				return err
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program's file: %w", err)
+			}
+			cfg.Command = []string{self, childName}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			w, err := worker.New(cfg, log)
+			if err != nil {
+				return err
+			}
+			return w.Run(ctx)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API")
+	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database; one worker's alone")
+	f.IntVar(&cfg.Jobs.Workers, "workers", cfg.Jobs.Workers, "scans that run at once")
+	f.IntVar(&cfg.Jobs.Queue, "queue", cfg.Jobs.Queue, "scans that may wait")
+	f.IntVar(&cfg.Jobs.Results, "results", cfg.Jobs.Results, "finished scans to keep")
+	f.DurationVar(&cfg.Jobs.TTL, "result-ttl", cfg.Jobs.TTL, "how long to keep them")
+	f.StringSliceVar(&cfg.InsecureRegistries, "insecure-registries", nil, "host:port of a registry that may be reached without TLS (repeatable; loopback always may)")
+	limitFlags(f, &cfg)
+	databaseFlags(f, &cfg.Database)
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&format, "log-format", "json", "json or text")
+	return cmd
+}
+
+func limitFlags(f *pflag.FlagSet, cfg *worker.Config) {
+	f.DurationVar(&cfg.Limits.Timeout, "scan-timeout", cfg.Limits.Timeout, "time for one scan")
+	f.Var((*bytes)(&cfg.Limits.Memory), "memory-limit", "memory for one scan")
+	f.Var((*bytes)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes")
+	f.Var((*bytes)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")
+	f.IntVar(&cfg.Limits.Files, "files-limit", cfg.Limits.Files, "files that a scan may write")
+	f.Var((*bytes)(&cfg.SBOMCacheBytes), "sbom-cache", "disk space for package lists of scanned images")
+}
+
+func databaseFlags(f *pflag.FlagSet, cfg *database.Config) {
+	f.StringVar(&cfg.Dir, "db-dir", "", "directory of the vulnerability database (default: db in the cache directory)")
+	f.StringVar(&cfg.UpdateURL, "db-update-url", cfg.UpdateURL, "where new vulnerability databases are announced")
+	f.BoolVar(&cfg.AutoUpdate, "db-auto-update", cfg.AutoUpdate, "download new vulnerability databases")
+	f.DurationVar(&cfg.Interval, "db-update-interval", cfg.Interval, "how often to look for one")
+	f.StringVar(&cfg.Import, "db-import", "", "install the vulnerability database from this file (archive or .db) at start, and do not update it")
+	f.BoolVar(&cfg.Sample, "db-sample", false, "use a small SAMPLE database built from the advisories in the source; for tests and demonstrations only")
+	f.DurationVar(&cfg.MaxAge, "db-max-age", cfg.MaxAge, "scans fail when the database is older (0: never)")
+}
+
+// bytes is a flag like 512MiB.
+type bytes int64
+
+func (b *bytes) String() string { return humanize.IBytes(uint64(max(0, *b))) }
+func (b *bytes) Type() string   { return "bytes" }
+
+func (b *bytes) Set(s string) error {
+	n, err := humanize.ParseBytes(s)
+	if err != nil {
+		return err
+	}
+	if n > 1<<62 {
+		return fmt.Errorf("%q is too large", s)
+	}
+	*b = bytes(n)
+	return nil
+}
+
+func defaultCacheDir() string {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		base = os.TempDir()
+	}
+	return filepath.Join(base, "imagegate-scanner")
+}

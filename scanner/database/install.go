@@ -1,0 +1,144 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	v6 "github.com/anchore/grype/grype/db/v6"
+	"github.com/anchore/grype/grype/db/v6/distribution"
+	"github.com/anchore/grype/grype/db/v6/installation"
+)
+
+const (
+	fileName         = v6.VulnerabilityDBFileName
+	generationPrefix = "gen-"
+	// pointerFile holds the kind and the directory of the database in use.
+	pointerFile = "current"
+)
+
+func (d *Database) curator(cfg installation.Config) (v6.Curator, error) {
+	client, err := distribution.NewClient(d.distributionConfig())
+	if err != nil {
+		return nil, fmt.Errorf("prepare the download of databases: %w", err)
+	}
+	c, err := installation.NewCurator(cfg, client)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the database directory: %w", err)
+	}
+	return c, nil
+}
+
+// install puts a file or URL into a new generation, checks it and switches to
+// it. On failure the current database stays in use.
+func (d *Database) install(reference, kind string) (err error) {
+	root, err := os.MkdirTemp(d.cfg.Dir, generationPrefix)
+	if err != nil {
+		return fmt.Errorf("make a directory for a database: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(root)
+		}
+	}()
+	curator, err := d.curator(d.installConfig(root))
+	if err != nil {
+		return err
+	}
+	if err := curator.Import(reference); err != nil {
+		return fmt.Errorf("install the vulnerability database from %s: %w", reference, err)
+	}
+	g, err := d.open(root, kind)
+	if err != nil {
+		return err
+	}
+	if age := time.Since(g.status.BuiltAt); d.cfg.MaxAge > 0 && kind != KindSample && age > d.cfg.MaxAge {
+		return fmt.Errorf("the vulnerability database from %s was built %s ago; %s is the limit", reference, age.Round(time.Hour), d.cfg.MaxAge)
+	}
+	if err := d.point(filepath.Base(root), kind); err != nil {
+		return err
+	}
+	d.use(g)
+	return nil
+}
+
+// point records the database in use for the next start, atomically.
+func (d *Database) point(name, kind string) error {
+	tmp := filepath.Join(d.cfg.Dir, pointerFile+".new")
+	if err := os.WriteFile(tmp, []byte(kind+" "+name+"\n"), 0o600); err != nil {
+		return fmt.Errorf("record which database is in use: %w", err)
+	}
+	if err := os.Rename(tmp, filepath.Join(d.cfg.Dir, pointerFile)); err != nil {
+		return fmt.Errorf("record which database is in use: %w", err)
+	}
+	return nil
+}
+
+// retryEvery is how soon a first download is tried again.
+const retryEvery = time.Minute
+
+// Run keeps the database fresh until ctx ends. It returns at once when the
+// configuration has nothing to update.
+func (d *Database) Run(ctx context.Context) {
+	if !d.cfg.AutoUpdate || d.cfg.Sample || d.cfg.Import != "" {
+		return
+	}
+	for {
+		wait := d.cfg.Interval
+		if _, err := d.Update(); err != nil {
+			d.log.Error("the vulnerability database could not be updated", "error", err)
+			if d.Ready() != nil {
+				wait = min(wait, retryEvery)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Update asks for a newer database and installs it. It says whether it did.
+func (d *Database) Update() (bool, error) {
+	client, err := distribution.NewClient(d.distributionConfig())
+	if err != nil {
+		return false, fmt.Errorf("prepare the download of databases: %w", err)
+	}
+	archive, err := client.IsUpdateAvailable(d.description())
+	if err != nil {
+		return false, fmt.Errorf("look for a new database: %w", err)
+	}
+	if archive == nil {
+		return false, nil
+	}
+	if archive.Checksum == "" {
+		return false, fmt.Errorf("the announced database has no checksum")
+	}
+	url, err := client.ResolveArchiveURL(*archive)
+	if err != nil {
+		return false, fmt.Errorf("find the new database: %w", err)
+	}
+	if err := d.install(url, KindGrype); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// description is what the server compares with; nil when anything is better
+// than what is here.
+func (d *Database) description() *v6.Description {
+	d.mu.Lock()
+	g := d.current
+	d.mu.Unlock()
+	if g == nil || g.status.Kind == KindSample {
+		return nil
+	}
+	desc, err := v6.ReadDescription(filepath.Join(g.dir, fileName))
+	if err != nil {
+		return nil
+	}
+	return desc
+}

@@ -1,0 +1,80 @@
+// Package failure is how a scan says why it could not finish. A kind is part
+// of the worker's answers, so that the asker can tell a wrong password from a
+// full disk without reading sentences.
+package failure
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is the machine-readable kind of a failure. The values are wire format.
+type Code string
+
+const (
+	// Unauthorized: the registry refused the credentials, or wants some.
+	Unauthorized Code = "unauthorized"
+	// NotFound: the registry has no such repository or manifest.
+	NotFound Code = "not_found"
+	// Unsupported: the artifact is not an image that can be scanned.
+	Unsupported Code = "unsupported"
+	// Invalid: the image contradicts itself: wrong digest or size, broken archive.
+	Invalid Code = "invalid"
+	// TooLarge: a limit on size, number or memory was reached.
+	TooLarge Code = "too_large"
+	// Timeout: the scan took longer than it may.
+	Timeout Code = "timeout"
+	// Registry: the registry could not be reached or failed.
+	Registry Code = "registry"
+	// Database: there is no usable vulnerability database.
+	Database Code = "database"
+	// Busy: the queue is full.
+	Busy Code = "busy"
+	// Stopped: the worker was told to stop before the scan ended.
+	Stopped Code = "stopped"
+	// BadRequest: the request does not follow the protocol.
+	BadRequest Code = "bad_request"
+	// UnknownScan: no scan has this identifier (any more).
+	UnknownScan Code = "unknown_scan"
+	// Internal: a fault of the worker itself.
+	Internal Code = "internal"
+)
+
+// Failure is an error that may be shown to the asker: Message is one sentence
+// without secrets. Err, when set, is the cause for the worker's own log.
+type Failure struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Err     error  `json:"-"`
+}
+
+// New makes a failure from a format.
+func New(code Code, format string, args ...any) *Failure {
+	return &Failure{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap makes a failure with a cause. The cause's text is not shown.
+func Wrap(code Code, err error, format string, args ...any) *Failure {
+	return &Failure{Code: code, Message: fmt.Sprintf(format, args...), Err: err}
+}
+
+// Error is the message, followed by the cause when there is one.
+func (f *Failure) Error() string {
+	if f.Err == nil {
+		return f.Message
+	}
+	return f.Message + ": " + f.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Of finds the failure in an error chain. An error that carries none is
+// Internal, and its text stays in the log.
+func Of(err error) *Failure {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return Wrap(Internal, err, "the scan failed inside the scanner worker, see its log")
+}

@@ -1,0 +1,81 @@
+package imagescan
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/anchore/grype/grype"
+	v6 "github.com/anchore/grype/grype/db/v6"
+	"github.com/anchore/grype/grype/distro"
+	"github.com/anchore/grype/grype/match"
+	"github.com/anchore/grype/grype/matcher"
+	"github.com/anchore/grype/grype/matcher/dpkg"
+	"github.com/anchore/grype/grype/matcher/rpm"
+	"github.com/anchore/grype/grype/matcher/stock"
+	"github.com/anchore/grype/grype/pkg"
+	"github.com/anchore/grype/grype/version"
+	syftpkg "github.com/anchore/syft/syft/pkg"
+
+	"github.com/imagegate/imagegate/scanner/sandbox"
+)
+
+// findMatches looks the packages of a list up in the database.
+func findMatches(ctx context.Context, db v6.Reader, path string) (*sandbox.Findings, error) {
+	f, err := os.Open(path) //nolint:gosec // a path the parent gave
+	if err != nil {
+		return nil, fmt.Errorf("open the package list: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	packages, where, _, err := pkg.ProvideFromReader(f, pkg.ProviderConfig{
+		SynthesisConfig: pkg.SynthesisConfig{Distro: pkg.DistroConfig{FixChannels: distro.DefaultFixChannels()}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the package list: %w", err)
+	}
+	provider := v6.NewVulnerabilityProvider(db)
+	m := grype.VulnerabilityMatcher{
+		VulnerabilityProvider:      provider,
+		Matchers:                   matchers(),
+		IgnoreRules:                kernelHeaders(),
+		IncludeMatcherSuppressions: true,
+	}
+	matches, ignored, err := m.FindMatchesContext(ctx, packages, where)
+	if err != nil {
+		return nil, fmt.Errorf("match packages with the vulnerability database: %w", err)
+	}
+	out := &sandbox.Findings{Packages: len(packages), Suppressed: suppressed(ignored)}
+	if where.Distro != nil {
+		out.Distro = where.Distro.String()
+	}
+	out.Vulnerabilities = vulnerabilities(matches)
+	return out, nil
+}
+
+// matchers are configured as Grype's command line has them by default: what it
+// finds on an image is what this worker finds.
+func matchers() []match.Matcher {
+	return matcher.NewDefaultMatchers(matcher.Config{
+		Stock: stock.MatcherConfig{UseCPEs: true},
+		Dpkg:  dpkg.MatcherConfig{MissingEpochStrategy: version.MissingEpochStrategyZero},
+		Rpm:   rpm.MatcherConfig{MissingEpochStrategy: version.MissingEpochStrategyAuto},
+	})
+}
+
+// kernelHeaders ignores what is true of a kernel but not of its header files,
+// another default of Grype's command line.
+func kernelHeaders() []match.IgnoreRule {
+	rule := func(name, upstream string, t syftpkg.Type) match.IgnoreRule {
+		return match.IgnoreRule{
+			Reason:    "the vulnerability is in the kernel, the package holds only its headers",
+			Package:   match.IgnoreRulePackage{Name: name, UpstreamName: upstream, Type: string(t)},
+			MatchType: match.ExactIndirectMatch,
+		}
+	}
+	return []match.IgnoreRule{
+		rule("kernel-headers", "kernel", syftpkg.RpmPkg),
+		rule("linux(-.*)?-headers-.*", "linux.*", syftpkg.DebPkg),
+		rule("linux-libc-dev", "linux", syftpkg.DebPkg),
+		rule("linux-kbuild-.*", "linux.*", syftpkg.DebPkg),
+	}
+}

@@ -1,0 +1,79 @@
+// Package imagescan is what happens inside a child process: pull one image by
+// digest, list its packages with Syft, match them with Grype against a database
+// on disk.
+//
+// The package list is written down and read back even when it has just been
+// made, so that a scan from the cache gives the same findings as the first one.
+package imagescan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	v6 "github.com/anchore/grype/grype/db/v6"
+
+	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/sandbox"
+)
+
+// Scan does one scan. Errors are of type *failure.Failure where the cause is
+// known.
+func Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findings, error) {
+	start := time.Now()
+	reader, err := v6.NewReader(v6.Config{DBDirPath: req.DatabaseDir})
+	if err != nil {
+		return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be opened")
+	}
+	defer reader.Close() //nolint:errcheck // read only, and the process ends here
+	opened := time.Now()
+
+	// Even when the package list is known the manifest is fetched: it proves
+	// that these credentials may read the image.
+	img, err := pull(ctx, req)
+	if err != nil {
+		return nil, explain(err, req)
+	}
+	pulled := time.Now()
+	sbom := req.SBOM
+	if sbom == "" {
+		sbom = filepath.Join(req.WorkDir, sandbox.SBOMFile)
+		if err := writeSBOM(ctx, img, req, sbom); err != nil {
+			return nil, explain(err, req)
+		}
+	}
+	listed := time.Now()
+	findings, err := findMatches(ctx, reader, sbom)
+	if err != nil {
+		return nil, explain(err, req)
+	}
+	slog.InfoContext(ctx, "scanned", "packages", findings.Packages, "findings", len(findings.Vulnerabilities),
+		"sbom_cached", req.SBOM != "", "database_ms", opened.Sub(start).Milliseconds(), "manifest_ms", pulled.Sub(opened).Milliseconds(),
+		"list_ms", listed.Sub(pulled).Milliseconds(), "match_ms", time.Since(listed).Milliseconds())
+	return findings, nil
+}
+
+// explain turns what the operating system says about our own limits into
+// failures; other errors keep their meaning.
+func explain(err error, req sandbox.Request) error {
+	var f *failure.Failure
+	switch {
+	case errors.As(err, &f):
+		return err
+	case errors.Is(err, syscall.EFBIG):
+		return failure.Wrap(failure.TooLarge, err, "a file of the image is larger than %d bytes, the limit", req.Limits.File)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return failure.Wrap(failure.Internal, err, "the scanner worker's disk is full")
+	case errors.Is(err, context.DeadlineExceeded):
+		return failure.Wrap(failure.Timeout, err, "the scan took longer than %s, the limit", req.Limits.Timeout)
+	case errors.Is(err, os.ErrPermission):
+		return failure.Wrap(failure.Internal, err, "the scanner worker may not write to its own directory")
+	default:
+		return registryFailure(err, fmt.Sprintf("%s@%s", req.Repository, req.Digest))
+	}
+}

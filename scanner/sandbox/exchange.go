@@ -1,0 +1,73 @@
+// Package sandbox runs one scan in one child process. Images are hostile
+// input: whatever a scan does to memory, disk or time ends with its process,
+// and its files end with its private directory.
+//
+// The child is this binary again with a hidden subcommand. It gets a Request as
+// JSON on stdin (credentials never appear in arguments or environment), writes
+// an Outcome as JSON on stdout and log lines on stderr.
+package sandbox
+
+import (
+	"time"
+
+	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/harbor"
+)
+
+// SBOMFile is the name, in the private directory, of the package list that the
+// child leaves behind for the parent's cache.
+const SBOMFile = "sbom.json"
+
+// Request is what a child is told.
+type Request struct {
+	// Registry is the base URL with scheme, Repository the path in it.
+	Registry   string `json:"registry"`
+	Repository string `json:"repository"`
+	Digest     string `json:"digest"`
+	Tag        string `json:"tag,omitempty"`
+	// Authorization is the HTTP header's value; empty for anonymous access.
+	Authorization string `json:"authorization,omitempty"`
+	// PlainHTTP are the hosts (with port) that may be talked to without TLS.
+	PlainHTTP []string `json:"plainHTTP,omitempty"`
+	// DatabaseDir holds the vulnerability database, read only.
+	DatabaseDir string `json:"databaseDir"`
+	// SBOM is a package list of this digest from an earlier scan, or empty.
+	SBOM string `json:"sbom,omitempty"`
+	// WorkDir is the private directory.
+	WorkDir string `json:"workDir"`
+	Limits  Limits `json:"limits"`
+}
+
+// Limits bound one scan. Zero values are not limits of zero but mistakes; see
+// worker.Config for the defaults.
+type Limits struct {
+	// Timeout bounds the whole scan.
+	Timeout time.Duration `json:"timeout"`
+	// Memory in bytes: the Go runtime of the child aims below it, and the child
+	// is killed above it.
+	Memory int64 `json:"memory"`
+	// File is the size in bytes that no single file on disk may pass.
+	File int64 `json:"file"`
+	// Disk is the total in bytes of the private directory, and of all layers
+	// unpacked.
+	Disk int64 `json:"disk"`
+	// Files is how many files the private directory may hold.
+	Files int `json:"files"`
+	// Output caps the child's answer in bytes.
+	Output int64 `json:"output"`
+}
+
+// Findings is what a scan found, without the frame of a report: who scanned
+// when is the parent's to say, not the child's.
+type Findings struct {
+	Vulnerabilities []harbor.Vulnerability `json:"vulnerabilities"`
+	Suppressed      []harbor.Suppressed    `json:"suppressed,omitempty"`
+	Distro          string                 `json:"distro,omitempty"`
+	Packages        int                    `json:"packages"`
+}
+
+// Outcome is what a child answers: one of the two is set.
+type Outcome struct {
+	Findings *Findings        `json:"findings,omitempty"`
+	Failure  *failure.Failure `json:"failure,omitempty"`
+}

@@ -1,0 +1,197 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/imagegate/imagegate/scanner/failure"
+)
+
+// Runner starts children.
+type Runner struct {
+	// Command is the child's program and arguments.
+	Command []string
+	// Env is added to the child's environment.
+	Env []string
+	// Scratch is where private directories are made.
+	Scratch string
+	// Limits hold for every scan.
+	Limits Limits
+	// Lists remembers package lists between scans.
+	Lists Lists
+	// Log gets the children's lines.
+	Log *slog.Logger
+}
+
+// passedOn are the only variables of the worker's environment that a child
+// needs: how to reach the registry. Everything else stays out.
+var passedOn = []string{
+	"PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}
+
+// Lists keeps package lists by digest.
+type Lists interface {
+	// Get puts the list of a digest at a path, if it has one.
+	Get(digest, to string) bool
+	// Put takes the list of a digest from a path.
+	Put(digest, from string) error
+}
+
+// Run scans once. Whatever happens the private directory is gone when it
+// returns. Errors are of type *failure.Failure.
+func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
+	dir, err := os.MkdirTemp(r.Scratch, "scan-")
+	if err != nil {
+		return nil, failure.Wrap(failure.Internal, err, "the scanner worker could not make a private directory for the scan")
+	}
+	defer r.remove(dir)
+
+	req.WorkDir = dir
+	req.Limits = r.Limits
+	list := filepath.Join(dir, SBOMFile)
+	if r.Lists.Get(req.Digest, list) {
+		req.SBOM = list
+	}
+	out, err := r.exec(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if out.Failure != nil {
+		return nil, out.Failure
+	}
+	if out.Findings == nil {
+		return nil, failure.New(failure.Internal, "the scan process answered neither findings nor a failure")
+	}
+	if req.SBOM == "" {
+		if err := r.Lists.Put(req.Digest, list); err != nil {
+			r.Log.Warn("the package list of an image could not be kept; the next scan makes it again", "digest", req.Digest, "error", err)
+		}
+	}
+	return out.Findings, nil
+}
+
+// exec runs the child to its end, or kills it.
+func (r *Runner) exec(ctx context.Context, req Request) (*Outcome, error) {
+	stdin, err := json.Marshal(req)
+	if err != nil {
+		return nil, failure.Wrap(failure.Internal, err, "the scan request could not be written down")
+	}
+	// Pdeathsig fires when the thread that started the child ends, so that
+	// thread has to live as long as the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	out := &cappedBuffer{limit: req.Limits.Output, full: make(chan struct{})}
+	logs := newLogLines(r.Log.With("digest", req.Digest))
+	cmd := exec.Command(r.Command[0], r.Command[1:]...) //nolint:noctx,gosec // killed by the watch below, as a group; the command is our own
+	cmd.Dir = req.WorkDir
+	cmd.Env = r.environment(req)
+	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.Stdout = out
+	cmd.Stderr = logs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	// A grandchild that keeps the pipes open must not keep us waiting.
+	cmd.WaitDelay = 2 * time.Second
+	if err := cmd.Start(); err != nil {
+		return nil, failure.Wrap(failure.Internal, err, "the scan process could not be started")
+	}
+	stop := make(chan struct{})
+	killed := make(chan *failure.Failure, 1)
+	go func() { killed <- watch(ctx, stop, cmd.Process.Pid, req, out) }()
+	waitErr := cmd.Wait()
+	close(stop)
+	why := <-killed
+	// The child may have left others in its group.
+	killGroup(cmd.Process.Pid)
+	logs.flush()
+	if why != nil {
+		return nil, why
+	}
+	return read(out, logs, waitErr)
+}
+
+func (r *Runner) environment(req Request) []string {
+	env := []string{
+		"TMPDIR=" + req.WorkDir,
+		"HOME=" + req.WorkDir,
+		"XDG_CACHE_HOME=" + req.WorkDir,
+		// Below the limit, so that the collector works harder before the watch kills.
+		fmt.Sprintf("GOMEMLIMIT=%d", req.Limits.Memory/10*8),
+		"GOTRACEBACK=single",
+	}
+	for _, name := range passedOn {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return append(env, r.Env...)
+}
+
+// read makes sense of what a child that ended by itself left behind.
+func read(out *cappedBuffer, logs *logLines, waitErr error) (*Outcome, error) {
+	if out.over {
+		return nil, failure.New(failure.TooLarge, "the scan's result is larger than %s, the limit", size(out.limit))
+	}
+	if waitErr != nil {
+		return nil, died(logs, waitErr)
+	}
+	var o Outcome
+	if err := json.Unmarshal(out.buf.Bytes(), &o); err != nil {
+		return nil, failure.Wrap(failure.Internal, err, "the scan process answered something that is not a result")
+	}
+	return &o, nil
+}
+
+func died(logs *logLines, waitErr error) error {
+	if strings.Contains(logs.last(), "out of memory") || strings.Contains(logs.last(), "cannot allocate memory") {
+		return failure.Wrap(failure.TooLarge, waitErr, "the scan needs more memory than it may use")
+	}
+	var exit *exec.ExitError
+	if errors.As(waitErr, &exit) {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() && ws.Signal() == syscall.SIGKILL {
+			return failure.Wrap(failure.TooLarge, waitErr, "the scan process was killed by the system, most likely for lack of memory")
+		}
+	}
+	return failure.Wrap(failure.Internal, waitErr, "the scan process ended unexpectedly: %s", firstLine(logs.last()))
+}
+
+// remove deletes a private directory. A scan may leave directories without
+// write permission, which RemoveAll cannot empty.
+func (r *Runner) remove(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory needs its x bit to be emptied
+		}
+		return nil
+	})
+	if err := os.RemoveAll(dir); err != nil {
+		r.Log.Error("private directory of a scan could not be removed", "dir", dir, "error", err)
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if line == "" {
+		return "it said nothing"
+	}
+	const most = 200
+	if len(line) > most {
+		line = line[:most] + "..."
+	}
+	return line
+}

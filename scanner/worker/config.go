@@ -1,0 +1,131 @@
+// Package worker puts the parts of the scanner worker together: configuration,
+// the API, the queue, the child processes, the caches and the database.
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/scanner/database"
+	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/jobs"
+	"github.com/imagegate/imagegate/scanner/sandbox"
+)
+
+// Config of a worker. Default fills what is not said.
+type Config struct {
+	// Listen is the address of the API, host:port.
+	Listen string
+	// CacheDir belongs to one running worker alone: private directories of
+	// scans, package lists, and the database unless it has its own directory.
+	CacheDir string
+	// SBOMCacheBytes bounds the package lists on disk.
+	SBOMCacheBytes int64
+	// InsecureRegistries are hosts, with port, that may be reached without TLS.
+	// Hosts on the loopback interface always may.
+	InsecureRegistries []string
+
+	Database database.Config
+	Jobs     jobs.Config
+	Limits   sandbox.Limits
+
+	// Command runs a child: this binary with its hidden subcommand. Env is
+	// added to its environment.
+	Command []string
+	Env     []string
+}
+
+const (
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// Default is the configuration of `scanner serve` without flags, apart from
+// directories and the command of the child.
+func Default() Config {
+	return Config{
+		Listen:         "127.0.0.1:8081",
+		SBOMCacheBytes: gib,
+		Database: database.Config{
+			UpdateURL:  "https://grype.anchore.io/databases",
+			AutoUpdate: true,
+			Interval:   2 * time.Hour,
+			MaxAge:     5 * 24 * time.Hour,
+			Name:       "imagegate-scanner",
+			Version:    ModuleVersion("github.com/anchore/grype"),
+		},
+		Jobs: jobs.Config{Workers: 1, Queue: 100, Results: 500, ResultBytes: 256 * mib, TTL: time.Hour},
+		Limits: sandbox.Limits{
+			Timeout: 10 * time.Minute,
+			Memory:  2 * gib,
+			File:    4 * gib,
+			Disk:    10 * gib,
+			Files:   100_000,
+			Output:  64 * mib,
+		},
+	}
+}
+
+// Validate names the flag that is wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	wrong := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	_, _, err := net.SplitHostPort(c.Listen)
+	wrong(err != nil, "--listen: %q is not host:port", c.Listen)
+	wrong(c.CacheDir == "", "--cache-dir: must be given")
+	wrong(c.Jobs.Workers < 1, "--workers: must be at least 1")
+	wrong(c.Jobs.Queue < 1, "--queue: must be at least 1")
+	wrong(c.Jobs.Results < 1, "--results: must be at least 1")
+	wrong(c.Jobs.TTL < time.Second, "--result-ttl: must be at least 1s")
+	wrong(c.Limits.Timeout < time.Second, "--scan-timeout: must be at least 1s")
+	wrong(c.Limits.Memory < 128*mib, "--memory-limit: must be at least 128MiB")
+	wrong(c.Limits.File < mib, "--file-limit: must be at least 1MiB")
+	wrong(c.Limits.Disk < mib, "--disk-limit: must be at least 1MiB")
+	wrong(c.Limits.Files < 100, "--files-limit: must be at least 100")
+	wrong(c.Database.Sample && c.Database.Import != "", "--db-sample and --db-import exclude each other")
+	wrong(c.Database.Interval < time.Minute, "--db-update-interval: must be at least 1m")
+	wrong(c.Database.MaxAge < 0, "--db-max-age: must not be negative")
+	u, err := url.Parse(c.Database.UpdateURL)
+	wrong(err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"), "--db-update-url: %q is not an http(s) URL", c.Database.UpdateURL)
+	for _, r := range c.InsecureRegistries {
+		wrong(r == "" || strings.ContainsAny(r, "/ "), "--insecure-registries: %q is not host:port", r)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) databaseConfig() database.Config {
+	db := c.Database
+	if db.Dir == "" {
+		db.Dir = filepath.Join(c.CacheDir, "db")
+	}
+	return db
+}
+
+// Engine is what reports name as their scanner.
+func Engine() harbor.Scanner {
+	return harbor.Scanner{Name: "Grype", Vendor: "Anchore", Version: strings.TrimPrefix(ModuleVersion("github.com/anchore/grype"), "v")}
+}
+
+// ModuleVersion is the version of a dependency in this binary.
+func ModuleVersion(path string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, d := range info.Deps {
+		if d.Path == path {
+			return d.Version
+		}
+	}
+	return "unknown"
+}

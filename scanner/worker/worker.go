@@ -1,0 +1,199 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/imagegate/imagegate/scanner/database"
+	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/imagescan"
+	"github.com/imagegate/imagegate/scanner/jobs"
+	"github.com/imagegate/imagegate/scanner/sandbox"
+	"github.com/imagegate/imagegate/scanner/sbomcache"
+	"github.com/imagegate/imagegate/scanner/server"
+)
+
+// listsVersion is raised when the way packages are listed changes.
+const listsVersion = "1"
+
+// Worker is one scanner worker.
+type Worker struct {
+	cfg    Config
+	log    *slog.Logger
+	db     *database.Database
+	queue  *jobs.Queue
+	runner *sandbox.Runner
+	lock   *os.File
+	ln     net.Listener
+}
+
+// New checks the configuration, takes the cache directory for itself, clears
+// what a killed worker left there and listens. Run does the rest.
+func New(cfg Config, log *slog.Logger) (*Worker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	w := &Worker{cfg: cfg, log: log, db: database.New(cfg.databaseConfig(), log)}
+	if err := w.claim(); err != nil {
+		return nil, err
+	}
+	lists, err := sbomcache.Open(filepath.Join(cfg.CacheDir, "sboms"), listsVersion+"-"+ModuleVersion("github.com/anchore/syft"), cfg.SBOMCacheBytes)
+	if err != nil {
+		return nil, errors.Join(err, w.lock.Close())
+	}
+	w.runner = &sandbox.Runner{
+		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Log: log,
+	}
+	w.queue = jobs.New(cfg.Jobs, w.scan, log)
+	w.ln, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // once, at start
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen: %w", err), w.lock.Close())
+	}
+	return w, nil
+}
+
+func (w *Worker) scratch() string { return filepath.Join(w.cfg.CacheDir, "scratch") }
+
+// claim locks the cache directory: two workers would delete each other's files.
+func (w *Worker) claim() error {
+	if err := os.MkdirAll(w.cfg.CacheDir, 0o700); err != nil {
+		return fmt.Errorf("make the cache directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(w.cfg.CacheDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock the cache directory: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return fmt.Errorf("the cache directory %s is in use by another scanner worker: %w", w.cfg.CacheDir, err)
+	}
+	w.lock = lock
+	if err := os.RemoveAll(w.scratch()); err != nil {
+		w.log.Warn("old private directories could not be removed", "dir", w.scratch(), "error", err)
+	}
+	if err := os.MkdirAll(w.scratch(), 0o700); err != nil {
+		return errors.Join(fmt.Errorf("make the directory of scans: %w", err), lock.Close())
+	}
+	return nil
+}
+
+// Addr is where the API listens.
+func (w *Worker) Addr() net.Addr { return w.ln.Addr() }
+
+// Run serves until ctx ends, then stops scans and returns. It must be called
+// once.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.lock.Close() //nolint:errcheck // nothing is written to it
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	srv := &http.Server{
+		Handler:           w.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelWarn),
+	}
+	w.log.Info("scanner worker listens", "address", w.Addr().String(), "scanner", Engine().Version,
+		"workers", w.cfg.Jobs.Workers, "queue", w.cfg.Jobs.Queue, "cache_dir", w.cfg.CacheDir)
+
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := srv.Serve(w.ln); !errors.Is(err, http.ErrServerClosed) {
+			cancel(fmt.Errorf("serve: %w", err))
+		}
+	})
+	wg.Go(func() { w.queue.Run(ctx) })
+	wg.Go(func() {
+		if err := w.db.Start(); err != nil {
+			cancel(fmt.Errorf("vulnerability database: %w", err))
+			return
+		}
+		w.db.Run(ctx)
+	})
+	<-ctx.Done()
+	w.log.Info("scanner worker stops")
+	stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	if err := srv.Shutdown(stopping); err != nil {
+		_ = srv.Close()
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (w *Worker) handler() http.Handler {
+	return server.New(server.Config{
+		Queue:     w.queue,
+		Database:  w.db,
+		Scanner:   Engine(),
+		PlainHTTP: func(host string) bool { return imagescan.PlainHTTPAllowed(host, w.cfg.InsecureRegistries) },
+		BodyLimit: 256 << 10,
+		Refresh:   time.Second,
+		Log:       w.log,
+	})
+}
+
+// scan is what the queue runs: one child process, and the frame of the report
+// around what it found.
+func (w *Worker) scan(ctx context.Context, req harbor.ScanRequest) ([]byte, error) {
+	lease, err := w.db.Acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer lease.Release()
+	found, err := w.runner.Run(ctx, sandbox.Request{
+		Registry:      req.Registry.URL,
+		Repository:    req.Artifact.Repository,
+		Digest:        req.Artifact.Digest,
+		Tag:           req.Artifact.Tag,
+		Authorization: req.Registry.Authorization,
+		PlainHTTP:     w.cfg.InsecureRegistries,
+		DatabaseDir:   lease.Dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	report := harbor.Report{
+		GeneratedAt:     time.Now().UTC(),
+		Artifact:        req.Artifact,
+		Scanner:         Engine(),
+		Severity:        worst(found.Vulnerabilities),
+		Vulnerabilities: found.Vulnerabilities,
+		DatabaseBuiltAt: lease.Status.BuiltAt,
+		DatabaseKind:    lease.Status.Kind,
+		Distro:          found.Distro,
+		Packages:        found.Packages,
+		Suppressed:      found.Suppressed,
+	}
+	raw, err := json.Marshal(report)
+	if err != nil {
+		return nil, failure.Wrap(failure.Internal, err, "the report could not be written down")
+	}
+	return raw, nil
+}
+
+func worst(vs []harbor.Vulnerability) harbor.Severity {
+	w := harbor.SeverityNone
+	for _, v := range vs {
+		if v.Severity.Rank() > w.Rank() {
+			w = v.Severity
+		}
+	}
+	return w
+}
