@@ -14,10 +14,35 @@ import (
 
 // BuildSample writes a database of the advisories in this repository to
 // dir/vulnerability.db, in Grype's own schema. It needs no network.
+//
+// The database carries the day the advisories were checked, not the time it was
+// put together: the same advisories always make a database of the same age.
 func BuildSample(dir string, from *advisories.Collection) (path string, err error) {
+	if err := fill(dir, from); err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, v6.VulnerabilityDBFileName)
+	db, err := v6.NewLowLevelDB(path, false, true, false)
+	if err != nil {
+		return "", fmt.Errorf("open the sample database: %w", err)
+	}
+	if err := db.Model(&v6.DBMetadata{}).Where("true").Update("build_timestamp", from.AsOf).Error; err != nil {
+		return "", fmt.Errorf("date the sample database: %w", err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return "", fmt.Errorf("finish the sample database: %w", err)
+	}
+	if err := pool.Close(); err != nil {
+		return "", fmt.Errorf("finish the sample database: %w", err)
+	}
+	return path, nil
+}
+
+func fill(dir string, from *advisories.Collection) (err error) {
 	w, err := v6.NewWriter(v6.Config{DBDirPath: dir})
 	if err != nil {
-		return "", fmt.Errorf("make the sample database: %w", err)
+		return fmt.Errorf("make the sample database: %w", err)
 	}
 	defer func() {
 		if closeErr := w.Close(); err == nil && closeErr != nil {
@@ -25,14 +50,14 @@ func BuildSample(dir string, from *advisories.Collection) (path string, err erro
 		}
 	}()
 	if err := w.SetDBMetadata(); err != nil {
-		return "", fmt.Errorf("date the sample database: %w", err)
+		return fmt.Errorf("describe the sample database: %w", err)
 	}
 	for _, a := range from.Advisories {
 		if err := add(w, a, from.AsOf); err != nil {
-			return "", fmt.Errorf("add %s to the sample database: %w", a.ID, err)
+			return fmt.Errorf("add %s to the sample database: %w", a.ID, err)
 		}
 	}
-	return filepath.Join(dir, v6.VulnerabilityDBFileName), nil
+	return nil
 }
 
 func add(w v6.ReadWriter, a advisories.Advisory, asOf time.Time) error {
