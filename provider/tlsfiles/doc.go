@@ -2,11 +2,9 @@
 // bundles follow the files they came from, so that whoever rotates them
 // (cert-controller, cert-manager, a human) needs no restart.
 //
-// Parent directories are watched, which sees both an atomic rename and the
-// ..data symlink swap by which the kubelet updates a mounted Secret, and the
-// files are also read again every ten seconds, which sees everything else. A
-// file that no longer parses changes nothing: what was loaded last stays in
-// use, the error is logged once and shows in a metric.
+// Package filewatch follows the files. One that no longer parses changes
+// nothing: what was loaded last stays in use, the error is logged once and
+// shows in a metric.
 //
 // controller-runtime's certwatcher does this for a key pair only; it covers no
 // CA bundle, and its errors reach neither the caller's log nor its readiness.

@@ -3,22 +3,12 @@ package tlsfiles
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"path/filepath"
-	"slices"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
-)
 
-const (
-	// pollEvery is how often files are read although no event came.
-	pollEvery = 10 * time.Second
-	// settle is how long to wait after an event for the ones that belong to it:
-	// certificate and key are two files.
-	settle = 50 * time.Millisecond
+	"github.com/imagegate/imagegate/provider/filewatch"
 )
 
 // follower is a part of any type.
@@ -35,14 +25,13 @@ type follower interface {
 type watcher struct {
 	parts []follower
 	log   *slog.Logger
-	poll  time.Duration
 }
 
 func newWatcher(log *slog.Logger, parts ...follower) watcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	w := watcher{parts: parts, log: log, poll: pollEvery}
+	w := watcher{parts: parts, log: log}
 	w.reload()
 	return w
 }
@@ -60,56 +49,11 @@ func (w *watcher) Ready() error {
 // Start follows the files until ctx ends. Its error says that watching could
 // not begin at all.
 func (w *watcher) Start(ctx context.Context) error {
-	events, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watching certificate files: %w", err)
-	}
-	defer func() { _ = events.Close() }()
-	w.watchDirectories(events)
-	w.reload()
-
-	tick := time.NewTicker(w.poll)
-	defer tick.Stop()
-	var settled <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-events.Events:
-			if settled == nil {
-				settled = time.After(settle)
-			}
-		case err := <-events.Errors:
-			w.log.WarnContext(ctx, "watching certificate files failed; they are still polled", "error", err)
-		case <-settled:
-			settled = nil
-			w.reload()
-		case <-tick.C:
-			w.watchDirectories(events)
-			w.reload()
-		}
-	}
-}
-
-// watchDirectories adds the directory of every file. It is repeated with each
-// poll because a directory may come later than the process, or be replaced.
-func (w *watcher) watchDirectories(events *fsnotify.Watcher) {
-	for _, dir := range w.directories() {
-		if err := events.Add(dir); err != nil {
-			w.log.Debug("cannot watch the directory of a certificate yet", "directory", dir, "error", err)
-		}
-	}
-}
-
-func (w *watcher) directories() []string {
-	var dirs []string
+	var files []string
 	for _, p := range w.parts {
-		for _, f := range p.paths() {
-			dirs = append(dirs, filepath.Dir(f))
-		}
+		files = append(files, p.paths()...)
 	}
-	slices.Sort(dirs)
-	return slices.Compact(dirs)
+	return filewatch.Follow(ctx, w.log, files, w.reload)
 }
 
 func (w *watcher) reload() {
