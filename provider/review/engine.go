@@ -41,6 +41,7 @@ type Config struct {
 type Engine struct {
 	config    Config
 	server    *loopback.Server
+	identity  *identity
 	source    *dataSource
 	evaluator *evaluator
 	expander  *expansion.System
@@ -72,7 +73,10 @@ func New(ctx context.Context, config Config) (*Engine, error) {
 
 func (e *Engine) load(ctx context.Context) error {
 	var err error
-	if e.source, err = newDataSource(e.config.Policies, e.server, e.config.Timeout); err != nil {
+	if e.identity, err = newIdentity(e.server); err != nil {
+		return err
+	}
+	if e.source, err = newDataSource(e.config.Policies, e.server, e.identity, e.config.Timeout); err != nil {
 		return err
 	}
 	if e.evaluator, err = newEvaluator(e.source, e.config.EnforcementPoint); err != nil {
@@ -97,10 +101,14 @@ func (e *Engine) load(ctx context.Context) error {
 
 // Close ends the engine's server.
 func (e *Engine) Close() error {
+	var err error
 	if e.source != nil {
 		e.source.forget()
 	}
-	return e.server.Close()
+	if e.identity != nil {
+		err = e.identity.close()
+	}
+	return errors.Join(err, e.server.Close())
 }
 
 func newExpander(expansions []expansionTemplate) (*expansion.System, error) {

@@ -43,7 +43,11 @@ func data(t *testing.T, reports string) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Handler()
+	h, err := r.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 func newEngine(t *testing.T, c Config) *Engine {
@@ -311,7 +315,11 @@ func BenchmarkReviewPod(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := New(b.Context(), Config{Policies: p, Data: reports.Handler()})
+	h, err := reports.Handler()
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := New(b.Context(), Config{Policies: p, Data: h})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -320,5 +328,30 @@ func BenchmarkReviewPod(b *testing.B) {
 		if _, err := e.Review(b.Context(), objects[0]); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestEnginesGiveEverythingBack(t *testing.T) {
+	p := policies(t, "kind: TestRequest\nmetadata: {name: c}")
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(entries)
+	}
+	before := open()
+	for range 20 {
+		e, err := New(t.Context(), Config{Policies: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Some are closed a little later, by goroutines that end.
+	if after := open(); after > before+10 {
+		t.Errorf("%d open files before, %d after 20 engines", before, after)
 	}
 }

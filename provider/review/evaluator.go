@@ -15,7 +15,6 @@ import (
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/target"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/imagegate/imagegate/provider/review/loopback"
 )
@@ -38,27 +37,22 @@ type evaluator struct {
 
 var _ gator.Client = (*evaluator)(nil)
 
-// dataSource is what evaluators need to know of the external data server. It
-// has no response cache on purpose: an answer that one object got would hide
+// dataSource is how evaluators find the external data server. It has no
+// response cache on purpose: an answer that one object got would hide
 // from the next what it asks for.
 type dataSource struct {
 	providers *externaldata.ProviderCache
-	watcher   *certwatcher.CertWatcher
+	identity  *identity
 	names     []string
 }
 
-func newDataSource(p Policies, server *loopback.Server, timeout time.Duration) (*dataSource, error) {
-	cert, key := server.ClientFiles()
-	watcher, err := certwatcher.New(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("reading the engine's client certificate: %w", err)
-	}
+func newDataSource(p Policies, server *loopback.Server, id *identity, timeout time.Duration) (*dataSource, error) {
 	providers := externaldata.NewCache()
 	names, err := registerProviders(providers, p, server, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return &dataSource{providers: providers, watcher: watcher, names: names}, nil
+	return &dataSource{providers: providers, identity: id, names: names}, nil
 }
 
 // forget closes the engine's connections to the server.
@@ -72,7 +66,7 @@ func newEvaluator(source *dataSource, point string, extra ...rego.Arg) (*evaluat
 	v := &evaluator{args: append([]rego.Arg{
 		rego.AddExternalDataProviderCache(source.providers),
 		rego.EnableExternalDataClientAuth(),
-		rego.AddExternalDataClientCertWatcher(source.watcher),
+		rego.AddExternalDataClientCertWatcher(source.identity.watcher),
 	}, extra...)}
 	builtins.Lock()
 	defer builtins.Unlock()

@@ -112,11 +112,8 @@ func (o Options) data(ctx context.Context) (handler http.Handler, timeout time.D
 	end = func() {}
 	switch {
 	case o.Reports != "":
-		reports, err := fixture.Load(o.Reports)
-		if err != nil {
-			return nil, 0, nil, err
-		}
-		return reports.Handler(), defaultTimeout, end, nil
+		handler, err = fixtures(o.Reports)
+		return handler, defaultTimeout, end, err
 	case o.Remote.URL != "":
 		handler, err = o.Remote.Handler()
 	case o.Live != nil:
@@ -128,6 +125,14 @@ func (o Options) data(ctx context.Context) (handler http.Handler, timeout time.D
 		return nil, 0, nil, err
 	}
 	return loopback.Patient(handler, o.Wait), o.Wait + defaultTimeout, end, nil
+}
+
+func fixtures(file string) (http.Handler, error) {
+	reports, err := fixture.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	return reports.Handler()
 }
 
 func (o Options) defaults(c Cluster) Defaults {

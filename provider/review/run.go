@@ -25,7 +25,14 @@ func Run(ctx context.Context, options Options, stdout, stderr io.Writer) (exitCo
 		return CodeError, err
 	}
 	if options.Suite != "" {
-		return runSuites(ctx, options, stdout)
+		passed, err := runSuites(ctx, options, stdout)
+		switch {
+		case err != nil:
+			return CodeError, err
+		case !passed:
+			return CodeDenied, nil
+		}
+		return CodeAllowed, nil
 	}
 	results, err := judge(ctx, options, stderr)
 	if err != nil {

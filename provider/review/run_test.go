@@ -5,15 +5,23 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/review/fixture"
+	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/server"
+	"github.com/imagegate/imagegate/provider/wire"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -266,7 +274,8 @@ func TestLiveScanning(t *testing.T) {
 	o := options(files("pod-bad.yaml"), func(o *Options) {
 		o.Reports = ""
 		o.Live = func(context.Context) (http.Handler, func(), error) {
-			return reports.Handler(), func() { ended = true }, nil
+			h, err := reports.Handler()
+			return h, func() { ended = true }, err
 		}
 	})
 	code, stdout, _, err := run(t, o)
@@ -279,6 +288,47 @@ func TestLiveScanning(t *testing.T) {
 	o.Live = func(context.Context) (http.Handler, func(), error) { return nil, nil, errors.New("no scanner") }
 	if code, _, _, err := run(t, o); code != CodeError || err == nil || !strings.Contains(err.Error(), "no scanner") {
 		t.Errorf("exit code %d, error %v", code, err)
+	}
+}
+
+// slowService has no report at first.
+type slowService struct{ asked atomic.Int32 }
+
+func (s *slowService) Reports(_ context.Context, queries []scan.Query) []report.ScanReport {
+	status := report.NotAvailable
+	if s.asked.Add(1) > 1 {
+		status = report.Accepted
+	}
+	out := make([]report.ScanReport, len(queries))
+	for i, q := range queries {
+		out[i] = report.ScanReport{ImageAndTag: q.Reference, Status: status}
+	}
+	return out
+}
+
+func (s *slowService) Digest(context.Context, scan.Query) (string, error) {
+	return "", errors.New("no digest")
+}
+
+func TestLiveScanningWaitsForTheScan(t *testing.T) {
+	for wait, want := range map[time.Duration]int{time.Minute: CodeAllowed, 0: CodeDenied} {
+		service := &slowService{}
+		o := options(files("pod-good.yaml"), func(o *Options) {
+			o.Reports, o.Wait = "", wait
+			o.Live = func(context.Context) (http.Handler, func(), error) {
+				h, err := server.NewHandler(server.Options{
+					Service: service, Budget: time.Second, MaxWait: time.Second, Concurrency: 1,
+					Limits:            wire.Limits{BodyBytes: 1 << 20, Keys: 10, KeyBytes: 1000},
+					RequireClientCert: true,
+					Logger:            slog.New(slog.DiscardHandler),
+					Metrics:           prometheus.NewRegistry(),
+				})
+				return h, func() {}, err
+			}
+		})
+		if code, stdout, _, err := run(t, o); code != want || err != nil {
+			t.Errorf("wait %v: exit code %d, error %v, output %s", wait, code, err, stdout)
+		}
 	}
 }
 

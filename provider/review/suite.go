@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"strings"
 	"time"
 
@@ -20,46 +21,52 @@ import (
 )
 
 // runSuites is `gator verify` with external data. It prints as gator does.
-func runSuites(ctx context.Context, options Options, stdout io.Writer) (exitCode int, err error) {
+func runSuites(ctx context.Context, options Options, stdout io.Writer) (passed bool, err error) {
 	filter, err := verify.NewFilter(options.Filter)
 	if err != nil {
-		return CodeError, usageError("--run: " + err.Error())
+		return false, usageError("--run: " + err.Error())
 	}
 	root, suites, err := readSuites(options.Suite)
 	if err != nil {
-		return CodeError, err
+		return false, err
 	}
 	server, err := loopback.Start(ctx, nil)
 	if err != nil {
-		return CodeError, err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	runner := &suiteRunner{root: root, filter: filter, server: server}
+	id, err := newIdentity(server)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, id.close()) }()
+	runner := &suiteRunner{root: root, filter: filter, server: server, identity: id}
 	results := make([]verify.SuiteResult, len(suites))
-	failed := false
+	passed = true
 	for i, s := range suites {
 		results[i] = runner.run(ctx, s)
-		failed = failed || results[i].IsFailure()
+		passed = passed && !results[i].IsFailure()
+	}
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("running suites: %w", err)
 	}
 	var out bytes.Buffer
 	if err := (verify.PrinterGo{}).Print(&out, results, options.Verbose); err != nil {
-		return CodeError, fmt.Errorf("printing the results: %w", err)
+		return false, fmt.Errorf("printing the results: %w", err)
 	}
 	if _, err := stdout.Write(out.Bytes()); err != nil {
-		return CodeError, fmt.Errorf("writing the results: %w", err)
+		return false, fmt.Errorf("writing the results: %w", err)
 	}
-	if failed {
-		return CodeDenied, nil
-	}
-	return CodeAllowed, nil
+	return passed, nil
 }
 
 // suiteRunner runs suites through gator's own runner, one case at a time, so
 // that each case can have its own reports.
 type suiteRunner struct {
-	root   fs.FS
-	filter verify.Filter
-	server *loopback.Server
+	root     fs.FS
+	filter   verify.Filter
+	server   *loopback.Server
+	identity *identity
 }
 
 func (r *suiteRunner) run(ctx context.Context, s suite) verify.SuiteResult {
@@ -125,7 +132,7 @@ func (r *suiteRunner) newTestRun(s suite, test int) (*testRun, error) {
 		// is gator's to report.
 		p.addForNames(r.root, s.AbsolutePath, name)
 	}
-	source, err := newDataSource(p, r.server, defaultTimeout)
+	source, err := newDataSource(p, r.server, r.identity, defaultTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +175,11 @@ func (r *testRun) only(ctx context.Context, cases []*verify.Case) verify.TestRes
 
 func (r *testRun) runCase(ctx context.Context, index int) verify.CaseResult {
 	c := r.suite.Tests[r.test].Cases[index]
-	reports, err := r.reports(index)
+	handler, err := r.data(index)
 	if err != nil {
 		return verify.CaseResult{Name: c.Name, Error: err}
 	}
-	r.server.Answer(reports.Handler())
+	r.server.Answer(handler)
 	r.prints.Reset()
 	result := r.only(ctx, []*verify.Case{c})
 	if len(c.Inventory) > 0 {
@@ -186,15 +193,15 @@ func (r *testRun) runCase(ctx context.Context, index int) verify.CaseResult {
 	return out
 }
 
-// reports reads the reports file of a case; a case without one has none for
-// any image.
-func (r *testRun) reports(index int) (*fixture.Reports, error) {
+// data answers from the reports file of a case; a case without one has no
+// report for any image.
+func (r *testRun) data(index int) (http.Handler, error) {
 	file, err := r.suite.reportsFile(r.test, index)
 	if err != nil {
 		return nil, err
 	}
 	if file == "" {
-		return &fixture.Reports{}, nil
+		return (&fixture.Reports{}).Handler()
 	}
 	b, err := fs.ReadFile(r.root, file)
 	if err != nil {
@@ -204,5 +211,5 @@ func (r *testRun) reports(index int) (*fixture.Reports, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.TrimPrefix(r.suite.reports[r.test][index], "./"), err)
 	}
-	return reports, nil
+	return reports.Handler()
 }
