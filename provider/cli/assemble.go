@@ -20,6 +20,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/store"
 )
 
@@ -27,14 +28,20 @@ import (
 // takes some hundred bytes.
 const rememberedFailures = 10000
 
+// generationEvery is how often the scanners are asked for their database's
+// age, which changes a few times a day.
+const generationEvery = time.Minute
+
 // parts is everything between the command line and the outside, without HTTP.
 type parts struct {
 	service *scan.Service
 	images  *registry.Resolver
-	scanner *harbor.Client
-	worker  *bundled.Worker
-	metrics *prometheus.Registry
-	log     *slog.Logger
+	// scanners are the backends, behind one port.
+	scanners *route.Router
+	adapter  *harbor.Client
+	worker   *bundled.Worker
+	metrics  *prometheus.Registry
+	log      *slog.Logger
 }
 
 // logger returns the logger that the configuration asks for, on w.
@@ -88,7 +95,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	}
 	p.service, err = scan.New(scan.Options{
 		Registry:       p.images,
-		Scanner:        p.scanner,
+		Scanner:        p.scanners,
 		Store:          memory,
 		Policy:         report.Policy{Threshold: c.Verdict.SeverityThreshold, OnlyFixed: c.Verdict.OnlyFixed},
 		Workers:        c.Scan.Workers,
@@ -106,6 +113,8 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 
 		RefreshesPerMinute: c.Scan.Refresh.PerMinute,
 		Refreshers:         c.Scan.Refresh.Concurrency,
+		Generations:        p.scanners.Generations,
+		GenerationEvery:    generationEvery,
 		FindingsBytes:      c.Server.Limits.FullViewBytes,
 		Logger:             log,
 		Registerer:         p.metrics,
@@ -144,7 +153,7 @@ func (p *parts) startScanner(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	p.scanner, err = harbor.New(harbor.Options{
+	p.adapter, err = harbor.New(harbor.Options{
 		URL:          url,
 		Token:        token,
 		CAFile:       c.Scanner.Harbor.CAFile,
@@ -153,7 +162,8 @@ func (p *parts) startScanner(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("scanner.harbor: %w", err)
 	}
-	return nil
+	p.scanners, err = route.New(route.Route{Backend: p.adapter})
+	return err
 }
 
 func readToken(path string) (string, error) {
@@ -201,6 +211,9 @@ func (p *parts) close(ctx context.Context) error {
 	}
 	if p.worker != nil {
 		errs = append(errs, p.worker.Close(ctx))
+	}
+	if p.adapter != nil {
+		p.adapter.Close()
 	}
 	if p.images != nil {
 		p.images.Close()

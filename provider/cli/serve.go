@@ -146,7 +146,7 @@ func (r *readiness) check(ctx context.Context) error {
 	if err := r.files.Ready(); err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
-	if err := r.parts.scanner.Ready(ctx); err != nil {
+	if err := r.parts.scanners.Ready(ctx); err != nil {
 		return fmt.Errorf("scanner: %w", err)
 	}
 	return nil

@@ -1,12 +1,11 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/imagegate/imagegate/provider/overlay"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -26,57 +25,26 @@ func AddFlags(fs *pflag.FlagSet) {
 // Load returns the configuration: the defaults, over them the file that
 // --config names, over it the environment, over all the flags that were given.
 // The result is validated.
-func Load(flags *pflag.FlagSet, env func(string) (string, bool)) (Config, error) {
+func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
 	c := Default()
-	path, err := flags.GetString(configFlag)
+	path, err := overlay.Value(flags, configFlag, EnvPrefix, env)
 	if err != nil {
 		return c, err
-	}
-	if path == "" {
-		path, _ = env(envName(configFlag))
 	}
 	if path != "" {
 		if c, err = Read(path); err != nil {
 			return c, err
 		}
 	}
-	if err := override(&c, flags, env); err != nil {
+	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
+	bind(fields, &c)
+	if err := overlay.Apply(fields, flags, EnvPrefix, env); err != nil {
 		return c, err
 	}
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("invalid configuration: %w", err)
 	}
 	return c, nil
-}
-
-// override writes environment variables and given flags into c, through a
-// second set of the same flags whose values are c's own fields.
-func override(c *Config, given *pflag.FlagSet, env func(string) (string, bool)) error {
-	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
-	bind(fields, c)
-	var errs []error
-	fields.VisitAll(func(f *pflag.Flag) {
-		source, name := given.Lookup(f.Name), envName(f.Name)
-		var err error
-		if source != nil && source.Changed {
-			if list, ok := source.Value.(pflag.SliceValue); ok {
-				err = f.Value.(pflag.SliceValue).Replace(list.GetSlice())
-			} else {
-				err = f.Value.Set(source.Value.String())
-			}
-			name = "--" + f.Name
-		} else if v, ok := env(name); ok {
-			err = f.Value.Set(v)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	})
-	return errors.Join(errs...)
-}
-
-func envName(flag string) string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // bind declares each flag with its field in c as storage and the field's value

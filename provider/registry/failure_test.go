@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -127,4 +128,36 @@ func TestUnreachable(t *testing.T) {
 	wantFailure(t, err, report.ReasonUnavailable, "registry.invalid")
 	_, err = r.Resolve(t.Context(), "Not A Reference", "", Access{})
 	wantFailure(t, err, report.ReasonNotFound, "not a valid image reference")
+}
+
+func TestAHangingRegistryIsNamedToTheNextAsker(t *testing.T) {
+	reg := newRegistry(t, false)
+	reg.push("team/app:v1")
+	r := resolver(t, Options{Insecure: []string{reg.host()}, Timeout: 100 * time.Millisecond, FailureTTL: 300 * time.Millisecond})
+	release := make(chan struct{})
+	reg.breakWith(func(_ http.ResponseWriter, req *http.Request) {
+		select {
+		case <-release:
+		case <-req.Context().Done():
+		}
+	})
+	image := reg.host() + "/team/app:v1"
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := r.Resolve(impatient, image, "", Access{})
+	wantFailure(t, err, report.ReasonUnavailable)
+	_, err = r.Resolve(t.Context(), image, "", Access{}) // joins the first asker's flight
+	wantFailure(t, err, report.ReasonUnavailable, "has not answered")
+	asked := len(reg.requests(http.MethodHead))
+	_, err = r.Resolve(impatient, image, "", Access{})
+	wantFailure(t, err, report.ReasonUnavailable, "has not answered")
+	if n := len(reg.requests(http.MethodHead)); n != asked {
+		t.Errorf("a remembered failure was asked of the registry again")
+	}
+	close(release)
+	reg.breakWith(nil)
+	for err != nil && t.Context().Err() == nil {
+		time.Sleep(20 * time.Millisecond)
+		_, err = r.Resolve(t.Context(), image, "", Access{})
+	}
 }

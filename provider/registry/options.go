@@ -32,6 +32,9 @@ type Options struct {
 	TagTTL time.Duration
 	// AccessTTL is how long proof of pull access is remembered; default 5m.
 	AccessTTL time.Duration
+	// FailureTTL is how long a failed resolution is answered from memory;
+	// default 3s.
+	FailureTTL time.Duration
 	// Timeout bounds one resolution however many requests it takes; default 10s.
 	Timeout time.Duration
 	// CacheSize bounds each of the caches, in entries; default 8192.
@@ -63,6 +66,7 @@ type PullSecrets struct {
 const (
 	defaultTagTTL      = 15 * time.Second
 	defaultAccessTTL   = 5 * time.Minute
+	defaultFailureTTL  = 3 * time.Second
 	defaultTimeout     = 10 * time.Second
 	defaultSecretTTL   = 30 * time.Second
 	defaultCacheSize   = 8192
@@ -83,6 +87,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(
 		duration("TagTTL", &o.TagTTL, defaultTagTTL),
 		duration("AccessTTL", &o.AccessTTL, defaultAccessTTL),
+		duration("FailureTTL", &o.FailureTTL, defaultFailureTTL),
 		duration("Timeout", &o.Timeout, defaultTimeout),
 		duration("PullSecrets.TTL", &o.PullSecrets.TTL, defaultSecretTTL),
 		number("CacheSize", &o.CacheSize, defaultCacheSize),

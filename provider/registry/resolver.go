@@ -68,6 +68,10 @@ type Resolver struct {
 	// proofs: repository, digest and credentials -> which of the credentials
 	// the registry accepted.
 	proofs *expirable.LRU[string, int]
+	// failures: question and credentials -> why it had no answer just now. An
+	// asker rarely stays until a registry that hangs has timed out; without
+	// this each would be told to try again, and none why.
+	failures *expirable.LRU[string, *report.Failure]
 	// documents: repository and digest -> what the manifest says.
 	documents *expirable.LRU[string, *document]
 	// pullers: repository and one credential -> client that holds its token.
@@ -105,6 +109,7 @@ func New(o Options) (*Resolver, error) {
 		slots:     make(chan struct{}, maxFlights),
 		tags:      expirable.NewLRU[string, string](o.CacheSize, nil, o.TagTTL),
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
+		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
 		documents: expirable.NewLRU[string, *document](o.CacheSize, nil, documentTTL),
 		pullers:   expirable.NewLRU[string, *remote.Puller](o.CacheSize, nil, o.AccessTTL),
 	}, nil
@@ -127,7 +132,8 @@ func (t target) repository() string { return t.ref.Context().Name() }
 
 // Resolve says what reference means now. platform is os/arch[/variant] or
 // empty for the configured ones. Every error is a *report.Failure. Equal
-// questions share one resolution, which goes on when an asker gives up.
+// questions share one resolution, which goes on when an asker gives up, and a
+// failure answers them for FailureTTL.
 func (r *Resolver) Resolve(ctx context.Context, reference, platform string, access Access) (*Resolved, error) {
 	t, err := r.target(reference, platform)
 	if err != nil {
@@ -141,10 +147,17 @@ func (r *Resolver) Resolve(ctx context.Context, reference, platform string, acce
 		return res, nil
 	}
 	flight := strings.Join([]string{reference, platform, creds.id}, "\n")
+	if f, ok := r.failures.Get(flight); ok {
+		return nil, f
+	}
 	ch := r.flights.DoChan(flight, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 		defer cancel()
-		return r.lookup(ctx, t, creds)
+		res, err := r.lookup(ctx, t, creds)
+		if err != nil {
+			r.failures.Add(flight, report.FailureOf(err))
+		}
+		return res, err
 	})
 	select {
 	case got := <-ch:

@@ -37,7 +37,9 @@ func BenchmarkWarmCache(b *testing.B) {
 	provider.ServeHTTP(answer, httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/scan-reports", strings.NewReader(request)))
 	canned := answer.Body.Bytes()
 	var resp struct {
-		Response struct{ Items []struct{ Value report.ScanReport } }
+		Response struct {
+			Items []struct{ Value report.ScanReport }
+		}
 	}
 	if err := json.Unmarshal(canned, &resp); err != nil || len(resp.Response.Items) != 5 || resp.Response.Items[0].Value.Status != report.Rejected {
 		b.Fatalf("the cache is not warm: %v %s", err, canned)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 const (
@@ -48,23 +49,14 @@ type capability struct {
 	Produces []string `json:"produces_mime_types"`
 }
 
-// Generation says on what a scan started now would be based. A change of it is
-// a reason to scan again.
-type Generation struct {
-	// Scanner is its name and version: "Trivy v0.63.0".
-	Scanner string
-	// DatabaseBuiltAt is zero when the adapter does not tell.
-	DatabaseBuiltAt time.Time
-}
-
 // Generation returns what the adapter says about itself, at most half a minute
 // old. Its errors are *report.Failure.
-func (c *Client) Generation(ctx context.Context) (Generation, error) {
+func (c *Client) Generation(ctx context.Context) (scanner.Generation, error) {
 	m, err := c.metadata(ctx)
 	if err != nil {
-		return Generation{}, err
+		return scanner.Generation{}, err
 	}
-	return Generation{Scanner: m.Scanner.String(), DatabaseBuiltAt: m.databaseBuiltAt()}, nil
+	return scanner.Generation{Scanner: m.Scanner.String(), DatabaseBuiltAt: m.databaseBuiltAt()}, nil
 }
 
 // Ready asks the adapter anew whether it is there and produces reports that

@@ -1,0 +1,76 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// maxRetryAfter bounds what a scanner may ask for.
+const maxRetryAfter = 10 * time.Minute
+
+// turn waits until the client may ask the scanner again: for a pause that the
+// scanner asked for, then for the rate limit. When the context ends before
+// that, nothing is waited for.
+func (c *Client) turn(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		left := time.Until(c.paused)
+		c.mu.Unlock()
+		if left <= 0 {
+			break
+		}
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < left {
+			return &report.Failure{
+				Reason:     report.ReasonUnavailable,
+				Message:    fmt.Sprintf("the scanner is busy and wants to be left alone for %s", left.Round(time.Second)),
+				RetryAfter: left,
+			}
+		}
+		if err := Sleep(ctx, left); err != nil {
+			return err
+		}
+	}
+	if err := c.limiter.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return Ended(ctx)
+		}
+		return &report.Failure{
+			Reason:  report.ReasonUnavailable,
+			Message: "too much is asked of the scanner at once; try again later",
+			Err:     err,
+		}
+	}
+	return nil
+}
+
+// notice starts a pause when the answer asks for one. All scans share it: they
+// are one client to the scanner.
+func (c *Client) notice(r *Reply) {
+	if r.Status != http.StatusTooManyRequests && r.Status != http.StatusServiceUnavailable {
+		return
+	}
+	until := time.Now().Add(r.RetryAfter())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if until.After(c.paused) {
+		c.paused = until
+	}
+}
+
+// RetryAfter reads the header of that name, seconds or an HTTP date, and
+// bounds it by ten minutes. It is zero when there is none.
+func (r *Reply) RetryAfter() time.Duration {
+	s := r.Header.Get("Retry-After")
+	if n, err := strconv.Atoi(s); err == nil && n > 0 {
+		return min(time.Duration(min(n, 1<<20))*time.Second, maxRetryAfter)
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return min(max(time.Until(at), 0), maxRetryAfter)
+	}
+	return 0
+}

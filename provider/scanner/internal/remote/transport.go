@@ -1,0 +1,76 @@
+package remote
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+func transport(proxy, caFile string) (*http.Transport, error) {
+	through, err := proxyFunc(proxy)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := authorities(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{
+		Proxy:                  through,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxConnsPerHost:        32,
+		MaxIdleConns:           16,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}, nil
+}
+
+func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
+	switch proxy {
+	case "":
+		// net/http's own reader looks at the environment once per process.
+		choose := httpproxy.FromEnvironment().ProxyFunc()
+		return func(req *http.Request) (*url.URL, error) { return choose(req.URL) }, nil
+	case Direct:
+		return nil, nil //nolint:nilnil // this is how http.Transport spells "no proxy"
+	}
+	u, err := url.Parse(proxy)
+	if err != nil || u.Host == "" {
+		// The text may hold a password.
+		return nil, errors.New("Proxy: it is not a URL")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("Proxy: %q is not an http(s) URL", u.Redacted())
+	}
+	return http.ProxyURL(u), nil
+}
+
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // this is how tls.Config spells "the system's"
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("CAFile: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CAFile: %s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
