@@ -39,6 +39,7 @@ func explain(subjects []subject, ns *corev1.Namespace, exchanges []loopback.Exch
 			continue
 		}
 		for _, c := range containersOf(pod) {
+			_, asked := reports[c.image]
 			raw, err := json.Marshal(denyImageInput{
 				ScanReport:       reports[c.image],
 				AdmissionRequest: request,
@@ -49,7 +50,7 @@ func explain(subjects []subject, ns *corev1.Namespace, exchanges []loopback.Exch
 				return nil, fmt.Errorf("explaining container %s: %w", c.path, err)
 			}
 			name, _, _ := unstructured.NestedString(pod, "metadata", "name")
-			out = append(out, Explanation{Pod: name, Container: c.path, Image: c.image, Input: raw})
+			out = append(out, Explanation{Pod: name, Container: c.path, Image: c.image, Asked: asked, Input: raw})
 		}
 	}
 	return out, nil

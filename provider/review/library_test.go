@@ -156,3 +156,27 @@ func TestExplanationsOfACustomTemplate(t *testing.T) {
 		t.Errorf("explained: %s\nsaid:      %s", got, want)
 	}
 }
+
+// A review as the command makes it: templates compiled, one Pod judged.
+func BenchmarkColdReview(b *testing.B) {
+	p, err := LoadPolicies([]string{libraryDir}, []string{filepath.Join(constraintsDir, "accepted-only")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	objects, err := ReadObjects(filepath.Join(constraintsDir, "accepted-only", "denied.yaml"), nil, Defaults{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		e, err := New(b.Context(), Config{Policies: p})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := e.Review(b.Context(), objects[0]); err != nil {
+			b.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

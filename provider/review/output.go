@@ -59,7 +59,11 @@ func writeText(w io.Writer, results []Result) error {
 }
 
 func writeExplanation(b *bytes.Buffer, x Explanation) error {
-	fmt.Fprintf(b, "  # input of deny_image: Pod %s, %s, image %s\n", x.Pod, x.Container, x.Image)
+	unasked := ""
+	if !x.Asked {
+		unasked = " (not evaluated: nobody asked for its report)"
+	}
+	fmt.Fprintf(b, "  # input of deny_image: Pod %s, %s, image %s%s\n", x.Pod, x.Container, x.Image, unasked)
 	var pretty bytes.Buffer
 	if err := json.Indent(&pretty, x.Input, "", "  "); err != nil {
 		return fmt.Errorf("writing an explanation: %w", err)

@@ -102,8 +102,11 @@ type Explanation struct {
 	// Container is the container's field and name: initContainers/setup.
 	Container string `json:"container"`
 	Image     string `json:"image"`
+	// Asked is whether a template asked for a report of the image. None does
+	// when rules had decided before the scan, or when an update leaves the
+	// image as it is: then no deny_image saw the container.
+	Asked bool `json:"asked"`
 	// Input is the document {ScanReport, AdmissionRequest, PodObject,
-	// ContainerObject}. ScanReport is null for an image that no template
-	// asked about: pre-scan rules had decided.
+	// ContainerObject}. ScanReport is null when Asked is false.
 	Input json.RawMessage `json:"input"`
 }

@@ -83,17 +83,16 @@ func judge(ctx context.Context, options Options, stderr io.Writer) (results []Re
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	for _, note := range policies.Notes() {
-		remark(stderr, "%s", note)
-	}
+	remarks := policies.Notes()
 	for _, o := range objects {
 		r, err := engine.Review(ctx, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.source, err)
 		}
-		remarkOn(stderr, o, r)
+		remarks = append(remarks, remarksOn(o, r)...)
 		results = append(results, r)
 	}
+	printRemarks(stderr, remarks)
 	return results, nil
 }
 
@@ -110,15 +109,28 @@ func (o Options) objects(c Cluster) ([]Object, error) {
 	return out, nil
 }
 
-// remarkOn says what the result alone would hide: that nothing looked at the
+// remarksOn says what the result alone would hide: that nothing looked at the
 // Pods of a workload, or that the provider failed.
-func remarkOn(stderr io.Writer, o Object, r Result) {
+func remarksOn(o Object, r Result) []string {
+	var out []string
 	if !r.expanded && isWorkload(o) {
-		remark(stderr, "%s %s: no ExpansionTemplate among the files applies to it, so its Pods were not judged; Gatekeeper judges them when they are created", o.kind(), o.name())
+		out = append(out, fmt.Sprintf("%s %s: no ExpansionTemplate among the files applies to it, so its Pods were not judged; Gatekeeper judges them when they are created", o.kind(), o.name()))
 	}
 	for _, x := range r.exchanges {
 		if x.SystemError != "" {
-			remark(stderr, "%s %s: the provider could not answer: %s", o.kind(), o.name(), x.SystemError)
+			out = append(out, fmt.Sprintf("%s %s: the provider could not answer: %s", o.kind(), o.name(), x.SystemError))
+		}
+	}
+	return out
+}
+
+// printRemarks writes each remark once. A closed stderr is no reason to stop.
+func printRemarks(stderr io.Writer, remarks []string) {
+	printed := map[string]bool{}
+	for _, r := range remarks {
+		if !printed[r] {
+			printed[r] = true
+			_, _ = fmt.Fprintln(stderr, "note:", r)
 		}
 	}
 }
@@ -142,10 +154,4 @@ func isWorkload(o Object) bool {
 	}
 	_, ok = pod["containers"]
 	return ok
-}
-
-// remark writes a line beside the results. A closed stderr is no reason to
-// stop.
-func remark(w io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, "note: "+format+"\n", args...)
 }

@@ -160,7 +160,7 @@ func TestPatientAsksUntilNothingIsPending(t *testing.T) {
 		answering(status)(w, r)
 	}), time.Minute)
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/scan-reports", question(t, "a")))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", question(t, "a")))
 	if asked != 3 || !strings.Contains(w.Body.String(), "rejected") {
 		t.Errorf("asked %d times, got %s", asked, w.Body)
 	}
@@ -173,7 +173,7 @@ func TestPatientGivesUp(t *testing.T) {
 		answering(report.NotAvailable)(w, r)
 	}), time.Millisecond)
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/scan-reports", question(t, "a")))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", question(t, "a")))
 	if asked != 1 || !strings.Contains(w.Body.String(), "report_not_available") {
 		t.Errorf("asked %d times, got %s", asked, w.Body)
 	}
@@ -186,7 +186,7 @@ func TestPatientWithoutTimeAsksAsGatekeeperDoes(t *testing.T) {
 		}
 		answering(report.NotAvailable)(w, r)
 	}), 0)
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/scan-reports", question(t, "a")))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", question(t, "a")))
 }
 
 func TestRemoteForwards(t *testing.T) {
@@ -202,7 +202,7 @@ func TestRemoteForwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/scan-reports?wait=1s", question(t, "a")))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports?wait=1s", question(t, "a")))
 	if !strings.Contains(w.Body.String(), `"accepted"`) {
 		t.Errorf("got %s", w.Body)
 	}
@@ -211,7 +211,7 @@ func TestRemoteForwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = httptest.NewRecorder()
-	without.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/scan-reports", question(t, "a")))
+	without.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", question(t, "a")))
 	if !strings.Contains(w.Body.String(), "systemError") || !strings.Contains(w.Body.String(), "asking the provider") {
 		t.Errorf("without a certificate: got %s", w.Body)
 	}
@@ -223,7 +223,7 @@ func TestRemoteThatIsNoProvider(t *testing.T) {
 	}))
 	f := &forwarder{base: s.URL(), client: client(t, s, true, 0)}
 	w := httptest.NewRecorder()
-	f.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/scan-reports", question(t, "a")))
+	f.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", question(t, "a")))
 	if !strings.Contains(w.Body.String(), "502 Bad Gateway and no ProviderResponse") {
 		t.Errorf("got %s", w.Body)
 	}
