@@ -28,7 +28,8 @@ type Advisory struct {
 	ID string `yaml:"id"`
 	// Aliases are the identifiers that other sources use.
 	Aliases []string `yaml:"aliases"`
-	Summary string   `yaml:"summary"`
+	// Summary says in a sentence what can happen.
+	Summary string `yaml:"summary"`
 	// Severity is the source's own: critical, high, medium, low, negligible.
 	Severity string `yaml:"severity"`
 	// CVSS is the vector as published, CVSS:3.1/AV:...; empty when there is none.

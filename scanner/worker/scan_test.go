@@ -1,6 +1,11 @@
 package worker_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -32,4 +37,97 @@ func TestVulnerableProgram(t *testing.T) {
 		t.Errorf("findings\n got %v\nwant %v", got, want)
 	}
 	w.scratchIsEmpty(t)
+}
+
+func TestCleanProgram(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/clean", programImage(t, "clean"))
+	w := startWorker(t, nil)
+
+	status, body := w.wait(t, w.start(t, request(reg, "team/clean", digest)))
+	var r harbor.Report
+	if err := json.Unmarshal(body, &r); err != nil || status != http.StatusOK {
+		t.Fatalf("report: %d %v %s", status, err, body)
+	}
+	if len(r.Vulnerabilities) != 0 || r.Severity != harbor.SeverityNone || r.Packages == 0 {
+		t.Errorf("report: %+v", r)
+	}
+	if !bytes.Contains(body, []byte(`"vulnerabilities":[]`)) {
+		t.Errorf("a clean report must say so with an empty list: %s", body)
+	}
+}
+
+// A Debian root file system is recognised by its release file, and binary
+// packages are matched by the source package they come from. npm packages lie
+// beside it.
+func TestDebianAndNodePackages(t *testing.T) {
+	reg := startRegistry(t)
+	base := layer(t, map[string][]byte{
+		"etc/os-release": []byte("ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nNAME=\"Debian GNU/Linux\"\n"),
+		"var/lib/dpkg/status": []byte(`Package: libc6
+Status: install ok installed
+Architecture: amd64
+Source: glibc
+Version: 2.36-9+deb12u1
+
+Package: openssh-server
+Status: install ok installed
+Architecture: amd64
+Source: openssh
+Version: 1:9.2p1-2+deb12u3
+
+`),
+	})
+	node := layer(t, map[string][]byte{
+		"app/node_modules/minimist/package.json": []byte(`{"name":"minimist","version":"1.2.5"}`),
+		"app/node_modules/lodash/package.json":   []byte(`{"name":"lodash","version":"4.17.21"}`),
+	})
+	digest := push(t, reg, "team/node", image(t, base, node))
+	w := startWorker(t, nil)
+
+	r := w.report(t, request(reg, "team/node", digest))
+	if r.Distro != "debian 12" {
+		t.Errorf("distro %q", r.Distro)
+	}
+	var got []string
+	for _, v := range r.Vulnerabilities {
+		got = append(got, fmt.Sprintf("%s %s %s %s %s", v.Severity, v.ID, v.Package, v.FixVersion, v.VendorAttributes.Type))
+	}
+	want := []string{
+		"Critical GHSA-xvch-5gv4-984h minimist 1.2.6 npm",
+		"High CVE-2023-4911 libc6 2.36-9+deb12u3 deb",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("findings\n got %q\nwant %q", got, want)
+	}
+}
+
+// A digest is listed once; later scans match the list, yet still prove access.
+func TestSecondScanUsesPackageList(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", programImage(t, "vulnerable"))
+	w := startWorker(t, nil)
+	first := w.report(t, request(reg, "team/app", digest))
+	pulled := reg.blobs()
+	second := w.report(t, request(reg, "team/app", digest))
+	if reg.blobs() != pulled {
+		t.Errorf("the second scan fetched %d blobs", reg.blobs()-pulled)
+	}
+	if len(first.Vulnerabilities) == 0 || !reflect.DeepEqual(first.Vulnerabilities, second.Vulnerabilities) {
+		t.Errorf("findings differ:\n%+v\n%+v", first.Vulnerabilities, second.Vulnerabilities)
+	}
+	req := request(reg, "team/app", digest)
+	req.Registry.Authorization = basic(user, "wrong")
+	if e := w.failed(t, req); e.Code != "unauthorized" {
+		t.Errorf("scan with wrong credentials of a known digest: %+v", e)
+	}
+}
+
+func TestImageWithoutLayers(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/empty", image(t))
+	w := startWorker(t, nil)
+	if r := w.report(t, request(reg, "team/empty", digest)); r.Packages != 0 || len(r.Vulnerabilities) != 0 {
+		t.Errorf("report: %+v", r)
+	}
 }
