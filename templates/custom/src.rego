@@ -1,14 +1,20 @@
 # A user's own rules alone.
 package custom
 
+import data.lib.breakglass
 import data.lib.ownrules
 import data.lib.reports
+import data.lib.settings
 import future.keywords
 
-violation contains denial if some denial in ownrules.before
+violation contains outcome if some outcome in breakglass.outcome(denials, set())
 
-violation contains denial if {
-	count(ownrules.before) == 0
+denials := before | after
+
+before := settings.denials(settings.mistakes) | ownrules.before
+
+after := {denial |
+	count(before) == 0
 	not ownrules.allowed
 	some denial in ownrules.after(reports.of(ownrules.images, reports.view("full")))
 }

@@ -46,6 +46,16 @@ test_the_full_view_is_asked_for if {
 
 as_status(request) := {"system_error": "", "errors": [], "responses": [["a", {"ImageAndTag": "a", "Status": "rejected"}] | request.keys == ["a?view=full"]]}
 
+test_a_configuration_error_denies if {
+	found := fixtures.msgs(custom.violation) with input as fixtures.under(["good"], {"view": "x"}) with external_data as fixtures.never
+	found == {"Configuration error: invalid value for view - 'x', expected summary, findings, full"}
+}
+
+test_break_glass if {
+	found := fixtures.msgs(custom.violation) with input as fixtures.breaking(["bad"], {}) with external_data as fixtures.provider
+	found == set()
+}
+
 test_details if {
 	found := custom.violation with input as fixtures.under(["bad"], {}) with external_data as fixtures.provider
 	{violation.details | some violation in found} == {{"phase": "scan", "image": "bad", "containers": ["c0"], "status": "rejected"}}

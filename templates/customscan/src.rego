@@ -2,16 +2,19 @@
 # allow_pod counts only when nothing was denied before the scan.
 package customscan
 
+import data.lib.breakglass
 import data.lib.ownrules
 import data.lib.reports
 import data.lib.scanpolicy
 import future.keywords
 
-violation contains denial if some denial in before
+violation contains outcome if some outcome in breakglass.outcome(denials, set())
+
+denials := before | after
 
 before := ownrules.before | scanpolicy.before
 
-violation contains denial if {
+after := {denial |
 	count(before) == 0
 	not ownrules.allowed
 	some denial in (scanpolicy.after(found) | ownrules.after(found))

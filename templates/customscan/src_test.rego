@@ -43,3 +43,8 @@ test_generated_rules_switched_off if {
 	denials(["bad"], {}, {"scanRules": {"autoGenerate": false}}) == {"container c0 is rejected"}
 	denials(["broken"], {}, {"scanRules": {"autoGenerate": false}}) == set()
 }
+
+test_break_glass if {
+	found := fixtures.msgs(customscan.violation) with input as fixtures.breaking(["bad"], {}) with external_data as fixtures.provider
+	found == set()
+}

@@ -237,3 +237,10 @@ test_other_kinds_and_unchanged_images_pass if {
 	found := imagescanpolicy.violation with input as update with external_data as fixtures.never
 	found == set()
 }
+
+test_break_glass if {
+	found := fixtures.msgs(imagescanpolicy.violation) with input as fixtures.breaking(["bad"], {}) with external_data as fixtures.provider
+	found == set()
+	told := fixtures.msgs(imagescanpolicy.violation) with input as fixtures.breaking(["bad"], {"report": "warnings"}) with external_data as fixtures.provider
+	told == {"Break-glass: admitted for 'alice', reason 'incident 7', in spite of: Image 'bad' REJECTED. Global default policy - scan result is 'reject': bad for a reason."}
+}

@@ -5,7 +5,7 @@
 package lib.config
 
 import data.lib.pod
-import data.lib.scanrules
+import data.lib.settings
 import future.keywords
 
 judged_actions := ["accept", "reject", "scan-result"]
@@ -38,21 +38,20 @@ at_top := {"scanRules": ["autoGenerate", "byNamespace"], "preScanPolicies": ["by
 # The places where keys stand: a section's top and its part for the namespace.
 places contains {"name": name, "keys": keys, "known": schema, "others": at_top[name]} if {
 	some name, schema in known
-	keys := scanrules.value(input.parameters, [name])
+	keys := settings.value(input.parameters, [name])
 }
 
 places contains {"name": concat(".", [name, "byNamespace", pod.namespace]), "keys": keys, "known": schema, "others": []} if {
 	some name, schema in known
-	keys := scanrules.value(input.parameters, [name, "byNamespace", pod.namespace])
+	keys := settings.value(input.parameters, [name, "byNamespace", pod.namespace])
 }
 
-# Every mistake, as a sentence that names the value.
-errors contains sprintf("Configuration error: %s", [mistake]) if some mistake in mistakes
+mistakes contains mistake if some mistake in settings.mistakes
 
 mistakes contains "give scanRules or preScanPolicies and scanPolicies, not both" if {
-	scanrules.value(input.parameters, ["scanRules"])
+	settings.value(input.parameters, ["scanRules"])
 	some successor in ["preScanPolicies", "scanPolicies"]
-	scanrules.value(input.parameters, [successor])
+	settings.value(input.parameters, [successor])
 }
 
 mistakes contains sprintf("%s must be an object", [place.name]) if {
@@ -62,7 +61,7 @@ mistakes contains sprintf("%s must be an object", [place.name]) if {
 
 mistakes contains sprintf("%s.byNamespace must be an object", [name]) if {
 	some name, _ in known
-	by_namespace := scanrules.value(input.parameters, [name, "byNamespace"])
+	by_namespace := settings.value(input.parameters, [name, "byNamespace"])
 	not is_object(by_namespace)
 }
 
@@ -80,53 +79,40 @@ known_key(place, key) if key in place.known.prefixes
 
 known_key(place, key) if key in place.others
 
-mistakes contains invalid(concat(".", [place.name, key]), found, concat(", ", allowed)) if {
+mistakes contains settings.invalid(concat(".", [place.name, key]), found, concat(", ", allowed)) if {
 	some place in places
 	some key, allowed in place.known.values
-	found := scanrules.value(place.keys, [key])
+	found := settings.value(place.keys, [key])
 	not found in allowed
 }
 
 mistakes contains sprintf("%s.%s must be a list", [place.name, key]) if {
 	some place in places
 	some key in array.concat(place.known.prefixes, [k | some k, _ in place.known.policies])
-	found := scanrules.value(place.keys, [key])
+	found := settings.value(place.keys, [key])
 	not is_array(found)
 }
 
-mistakes contains invalid(concat(".", [place.name, key]), prefix, "an image prefix") if {
+mistakes contains settings.invalid(concat(".", [place.name, key]), prefix, "an image prefix") if {
 	some place in places
 	some key in place.known.prefixes
 	some prefix in place.keys[key]
 	not pod.present(prefix)
 }
 
-mistakes contains invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), shown(rule, "prefix"), "an image prefix") if {
+mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), shown(rule, "prefix"), "an image prefix") if {
 	some place in places
 	some key, _ in place.known.policies
 	some i, rule in place.keys[key]
 	pod.text(rule, "prefix") == ""
 }
 
-mistakes contains invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), shown(rule, "action"), concat(", ", allowed)) if {
+mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), shown(rule, "action"), concat(", ", allowed)) if {
 	some place in places
 	some key, allowed in place.known.policies
 	some i, rule in place.keys[key]
 	not shown(rule, "action") in allowed
 }
-
-mistakes contains invalid(key, found, concat(", ", allowed)) if {
-	some key, allowed in {"view": ["summary", "findings", "full"], "keyContext": ["pod", "none"]}
-	found := scanrules.value(input.parameters, [key])
-	not found in allowed
-}
-
-mistakes contains invalid("provider", found, "the name of a Provider") if {
-	found := scanrules.value(input.parameters, ["provider"])
-	not pod.present(found)
-}
-
-invalid(key, found, expected) := sprintf("invalid value for %s - '%v', expected %s", [key, found, expected])
 
 shown(rule, key) := rule[key] if {
 	is_object(rule)

@@ -53,3 +53,9 @@ answer_key(key) := concat("", [key, "#"]) if {
 never(request) := {"system_error": sprintf("asked for %v", [request.keys]), "errors": null, "responses": null, "status_code": 500}
 
 msgs(violations) := {violation.msg | some violation in violations}
+
+# The same Pod with the reason to break the glass, and alice among those who may.
+breaking(images, parameters) := {
+	"review": review(object.union(pod(images), {"metadata": {"annotations": {"break-glass.imagegate.dev/reason": "incident 7"}}})),
+	"parameters": object.union({"breakGlass": {"users": ["alice"]}}, parameters),
+}

@@ -52,3 +52,6 @@ first(spelling, rules) := {
 strictest(found) := object.remove(ordered[0][2], ["index"]) if {
 	ordered := sort([[0 - severity[match.action], match.index, match] | some match in found])
 }
+
+# Whether an image, as written or normalised, starts with one of some prefixes.
+listed(image, prefixes) if strings.any_prefix_match(reference.readings(image), prefixes)

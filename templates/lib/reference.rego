@@ -77,3 +77,14 @@ latest_spellings(image) := {concat("", [spelling, ":latest"]) |
 	suffix(parse(image)) == ""
 	some spelling in (readings(image) | hub_spellings(image))
 }
+
+# The repository in full, without tag and digest.
+repository(image) := concat("/", ["docker.io", hub_path(parsed)]) if {
+	parsed := parse(image)
+	hub(parsed)
+} else := concat("/", [parse(image).host, parse(image).path])
+
+# Docker Hub under its one name.
+docker_io(registry) := concat("", ["docker.io", substring(registry, count("index.docker.io"), -1)]) if {
+	regex.match(`^index\.docker\.io(/|$)`, registry)
+} else := registry

@@ -7,19 +7,17 @@ import data.lib.pod
 import data.lib.prefixes
 import data.lib.reports
 import data.lib.scanrules
+import data.lib.settings
 import future.keywords
 
 images := {entry.image | some entry in pod.judged}
 
 # The article's switch for rules of one's own instead of these.
-switched_off if scanrules.value(input.parameters, ["scanRules", "autoGenerate"]) == false
+switched_off if settings.value(input.parameters, ["scanRules", "autoGenerate"]) == false
 
 # What is denied before anything is scanned. A policy that cannot be read denies
 # every Pod that has something to judge.
-before contains {"msg": msg, "details": {"phase": "configuration"}} if {
-	count(images) > 0
-	some msg in config.errors
-}
+before contains denial if some denial in settings.denials(config.mistakes)
 
 # One rejected image rejects the Pod.
 before contains {"msg": msg, "details": {"phase": "pre-scan", "image": image, "containers": containers(image)}} if {
@@ -45,7 +43,7 @@ refused := {{"msg": msg, "details": subject(image)} |
 subject(image) := {"phase": "scan", "image": image, "containers": containers(image)}
 
 pre_scan_decisions := {image: prefixes.decide(image, scanrules.pre_scan) |
-	count(config.errors) == 0
+	count(config.mistakes) == 0
 	not switched_off
 	some image in images
 }

@@ -2,30 +2,25 @@
 package lib.scanrules
 
 import data.lib.pod
+import data.lib.settings
 import future.keywords
-
-# A value by its path: undefined where it is missing or null.
-value(from, path) := found if {
-	found := object.get(from, path, null)
-	found != null
-}
 
 # A section of the parameters; an empty one where it is not given.
 section(name) := found if {
-	found := value(input.parameters, [name])
+	found := settings.value(input.parameters, [name])
 } else := {}
 
 # A key's value and scope: the namespace's own, else the top level's, else what
 # holds where neither is set.
 scoped(from, key, fallback) := {"value": found, "scope": sprintf("Namespace '%s'", [pod.namespace])} if {
-	found := value(from, ["byNamespace", pod.namespace, key])
+	found := settings.value(from, ["byNamespace", pod.namespace, key])
 } else := {"value": object.get(from, key, null), "scope": "Global"} if {
-	value(from, [key])
+	settings.value(from, [key])
 } else := {"value": fallback, "scope": "Global"}
 
 # The section that judges the reports: the article's or its successor's.
 judging := "scanRules" if {
-	value(input.parameters, ["scanRules"])
+	settings.value(input.parameters, ["scanRules"])
 } else := "scanPolicies"
 
 # Before the scan. The article's scanRules has no such phase: all is scanned.

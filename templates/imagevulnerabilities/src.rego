@@ -1,0 +1,258 @@
+package imagevulnerabilities
+
+import data.lib.breakglass
+import data.lib.messages
+import data.lib.pod
+import data.lib.prefixes
+import data.lib.reports
+import data.lib.settings
+import future.keywords
+
+violation contains outcome if some outcome in breakglass.outcome(denials, warnings)
+
+denials := settings.denials(mistakes) | rejections
+
+rank := {"unknown": 0, "negligible": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
+
+severities := "Critical, High, Medium, Low, Negligible, Unknown"
+
+now := time.now_ns()
+
+# What is wrong with the parameters.
+mistakes contains mistake if some mistake in settings.mistakes
+
+mistakes contains settings.invalid(key, found, severities) if {
+	some key in ["severityThreshold", "unknownSeverity"]
+	found := settings.parameter(key)
+	not ranked(found)
+}
+
+ranked(name) if rank[lower(name)]
+
+mistakes contains settings.invalid(key, found, "a time span such as 90m, 36h or 7d") if {
+	some key in ["maxReportAge", "minCVEAge", "expiresSoon"]
+	found := settings.parameter(key)
+	not settings.span_ns(found)
+}
+
+mistakes contains settings.invalid(key, found, "accept, reject") if {
+	some key in ["reportPending", "scanFailed"]
+	found := settings.parameter(key)
+	not found in ["accept", "reject"]
+}
+
+mistakes contains settings.invalid("onlyFixed", found, "true, false") if {
+	found := settings.parameter("onlyFixed")
+	not is_boolean(found)
+}
+
+mistakes contains settings.invalid("exceptions", found, "a list") if {
+	found := settings.parameter("exceptions")
+	not is_array(found)
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), object.get(exception, key, "<empty>"), "some text") if {
+	some i, exception in settings.list("exceptions")
+	some key in ["cve", "reason"]
+	pod.text(exception, key) == ""
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].expires", [i]), object.get(exception, "expires", "<empty>"), "a date such as 2027-01-31") if {
+	some i, exception in settings.list("exceptions")
+	not expiry_ns(exception)
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), found, "a list of texts") if {
+	some i, exception in settings.list("exceptions")
+	some key in ["images", "namespaces"]
+	found := settings.value(exception, [key])
+	not settings.all_present(found)
+}
+
+# The parameters with what holds where they are not given.
+threshold := rank[lower(settings.parameter("severityThreshold"))] if {
+	settings.parameter("severityThreshold")
+} else := rank.high
+
+threshold_name := settings.parameter("severityThreshold") if {
+	settings.parameter("severityThreshold")
+} else := "High"
+
+# A date counts to its end, in UTC.
+expiry_ns(exception) := time.parse_rfc3339_ns(concat("", [exception.expires, "T23:59:59Z"])) if {
+	regex.match(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, exception.expires)
+} else := time.parse_rfc3339_ns(exception.expires)
+
+reports_of := reports.of({entry.image | count(mistakes) == 0; some entry in pod.judged}, "findings")
+
+# What is wrong with an image, one sentence each.
+rejections := {{"msg": msg, "details": {"image": image, "status": reports.status(report)}} |
+	some image, report in reports_of
+	some fault in faults(image, report)
+	msg := messages.rejection(image, fault, "", [messages.written(image), messages.help])
+}
+
+faults(image, report) := {fault |
+	some fault in [unjudged(report), incomplete(report), stale(report), vulnerable(image, report)]
+	fault != ""
+}
+
+final(report) if report.Status in {"accepted", "rejected"}
+
+# No final report: nothing to judge by.
+unjudged(report) := "" if {
+	final(report)
+} else := "" if {
+	report.Status == "report_not_available"
+	settings.parameter("reportPending") == "accept"
+} else := "" if {
+	report.Status == "scan_failed"
+	settings.parameter("scanFailed") == "accept"
+} else := concat("", ["Scan report is pending", messages.after(": ", messages.said(report))]) if {
+	report.Status == "report_not_available"
+} else := concat("", ["Scan failed", messages.after(": ", messages.said(report))]) if {
+	report.Status == "scan_failed"
+} else := sprintf("Unexpected ScanReport.Status value '%v'", [reports.status(report)])
+
+# The list must reach below the threshold: a report without one, or with one
+# that was cut too early, hides what it does not say.
+incomplete(report) := "" if {
+	not final(report)
+} else := "Its report has no list of vulnerabilities" if {
+	not is_array(listed(report))
+} else := sprintf("Its list of vulnerabilities was cut at %s, which is not below the threshold %s", [last(report), threshold_name]) if {
+	object.get(report, "Truncated", false) != false
+	last_rank(report) >= threshold
+} else := ""
+
+# A clean image may leave the list out, if it says that it is clean.
+listed(report) := report.Vulnerabilities if {
+	settings.value(report, ["Vulnerabilities"])
+} else := [] if {
+	report.Summary.Total == 0
+} else := null
+
+last(report) := word(listed(report)[count(listed(report)) - 1], "Severity") if {
+	count(listed(report)) > 0
+} else := "its start"
+
+last_rank(report) := severity(listed(report)[count(listed(report)) - 1]) if {
+	count(listed(report)) > 0
+} else := rank.critical
+
+stale(report) := "" if {
+	not final(report)
+} else := "" if {
+	not settings.parameter("maxReportAge")
+} else := sprintf("Its report does not say when the scan was; reports may be %s old", [settings.parameter("maxReportAge")]) if {
+	not time.parse_rfc3339_ns(pod.text(report, "ScannedAt"))
+} else := sprintf("Its report is of %s and too old; reports may be %s old", [report.ScannedAt, settings.parameter("maxReportAge")]) if {
+	now - time.parse_rfc3339_ns(report.ScannedAt) > settings.span_ns(settings.parameter("maxReportAge"))
+} else := ""
+
+vulnerable(image, report) := "" if {
+	count(counting(image, report)) == 0
+} else := sprintf("%s%s", [worst, others(counting(image, report))]) if {
+	worst := told(image, counting(image, report)[0])
+}
+
+others(findings) := "" if {
+	count(findings) == 1
+} else := sprintf(", and %d more not below %s: %s", [count(findings) - 1, threshold_name, concat(", ", [sprintf("%v", [word(v, "ID")]) | some v in array.slice(findings, 1, 6)])])
+
+# A finding in a line.
+told(image, v) := sprintf("%v (%v) in %v %v, %s%s", [word(v, "ID"), word(v, "Severity"), word(v, "Package"), word(v, "Installed"), fix(v), lapsed(image, v)])
+
+# A field of a finding, whatever the scanner left out.
+word(v, field) := v[field] if {
+	v[field]
+} else := "?"
+
+fix(v) := sprintf("fixed in %s", [v.Fixed]) if {
+	fixed(v)
+} else := "no fix yet"
+
+lapsed(image, v) := sprintf(", its exception expired %s", [dates[0]]) if {
+	dates := [e.expires | some e in exceptions(image, v); expiry_ns(e) < now]
+	count(dates) > 0
+} else := ""
+
+fixed(v) if pod.text(v, "Fixed") != ""
+
+# The findings to judge: at or above the threshold, not set aside by scanner or
+# provider, with a fix where only those count.
+candidates(report) := [v |
+	final(report)
+	some v in listed(report)
+	severity(v) >= threshold
+	pod.text(v, "Suppressed") == ""
+	fix_counts(v)
+]
+
+fix_counts(_) if not settings.parameter("onlyFixed")
+
+fix_counts(v) if fixed(v)
+
+# A severity that is none of ours is the worst: it cannot be compared.
+severity(v) := rank[lower(settings.parameter("unknownSeverity"))] if {
+	v.Severity == "Unknown"
+	settings.parameter("unknownSeverity")
+} else := rank[lower(v.Severity)] if {
+	ranked(v.Severity)
+} else := rank.critical
+
+# The findings that deny.
+counting(image, report) := [v |
+	some v in candidates(report)
+	not excepted(image, v)
+	not in_grace(v)
+]
+
+excepted(image, v) if {
+	some exception in exceptions(image, v)
+	expiry_ns(exception) >= now
+}
+
+# The exceptions for a finding, expired or not.
+exceptions(image, v) := [exception |
+	some exception in settings.list("exceptions")
+	lower(exception.cve) in ({lower(v.ID)} | {lower(alias) | some alias in v.Aliases})
+	covers_image(exception, image)
+	covers_namespace(exception)
+]
+
+covers_image(exception, _) if not settings.value(exception, ["images"])
+
+covers_image(exception, image) if prefixes.listed(image, exception.images)
+
+covers_namespace(exception) if not settings.value(exception, ["namespaces"])
+
+covers_namespace(exception) if pod.namespace in exception.namespaces
+
+# A fresh finding does not stop a Pod yet: those who must fix it have some time.
+in_grace(v) if grace_ends(v) > now
+
+grace_ends(v) := time.parse_rfc3339_ns(v.Published) + settings.span_ns(settings.parameter("minCVEAge"))
+
+# What passes for now and will not always.
+warnings := {{"msg": msg, "details": {"image": image, "warning": kind}} |
+	some image, report in reports_of
+	some v in candidates(report)
+	some [kind, words] in concerns(image, v)
+	msg := sprintf("Image '%s' WARNING. %s: %s", [image, told(image, v), words])
+}
+
+concerns(image, v) := {["exception", words] |
+	some exception in exceptions(image, v)
+	expiry_ns(exception) >= now
+	expiry_ns(exception) - now < soon
+	words := sprintf("its exception expires %s (%s)", [exception.expires, exception.reason])
+} | {["grace", words] |
+	in_grace(v)
+	not excepted(image, v)
+	words := sprintf("published %s, it will deny after %s", [v.Published, time.format([grace_ends(v), "UTC", "RFC3339"])])
+}
+
+soon := settings.span_ns(settings.parameter("expiresSoon")) if {
+	settings.parameter("expiresSoon")
+} else := settings.span_ns("14d")

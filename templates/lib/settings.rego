@@ -1,0 +1,77 @@
+# Parameters that several policies share, and what is wrong with them.
+package lib.settings
+
+import data.lib.pod
+import future.keywords
+
+# Every mistake of a policy as a denial: a policy that cannot be read denies
+# every Pod that has an image to judge.
+denials(mistakes) := {{"msg": sprintf("Configuration error: %s", [mistake]), "details": {"phase": "configuration"}} |
+	count(pod.judged) > 0
+	some mistake in mistakes
+}
+
+# A value by its path: undefined where it is missing or null.
+value(from, path) := found if {
+	found := object.get(from, path, null)
+	found != null
+}
+
+parameter(key) := value(input.parameters, [key])
+
+invalid(key, found, expected) := sprintf("invalid value for %s - '%v', expected %s", [key, found, expected])
+
+# What is wrong with the shared parameters.
+mistakes contains invalid(key, found, concat(", ", allowed)) if {
+	some key, allowed in {
+		"view": ["summary", "findings", "full"],
+		"keyContext": ["pod", "none"],
+		"report": ["violations", "warnings"],
+	}
+	found := parameter(key)
+	not found in allowed
+}
+
+mistakes contains invalid("provider", found, "the name of a Provider") if {
+	found := parameter("provider")
+	not pod.present(found)
+}
+
+mistakes contains "breakGlass must be an object" if not is_object(object.get(input.parameters, "breakGlass", {}))
+
+mistakes contains invalid(concat(".", ["breakGlass", key]), found, "a list of names") if {
+	some key in ["users", "groups"]
+	found := value(input.parameters, ["breakGlass", key])
+	not all_present(found)
+}
+
+# Groups that everybody is in, controllers included, open the glass to everybody.
+mistakes contains invalid("breakGlass.groups", group, "a group that not everybody is in") if {
+	some group in value(input.parameters, ["breakGlass", "groups"])
+	group in {"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}
+}
+
+all_present(list) if {
+	is_array(list)
+	every element in list {
+		pod.present(element)
+	}
+}
+
+# A time span such as 90m, 36h or 7d, in nanoseconds.
+span_ns(text) := to_number(number) * units[unit] if {
+	[_, number, unit] := regex.find_all_string_submatch_n(`^([0-9]{1,5})([mhd])$`, text, 1)[0]
+}
+
+units := {"m": 60000000000, "h": 3600000000000, "d": 86400000000000}
+
+# A list of prefixes or an empty one.
+list(key) := found if {
+	found := parameter(key)
+	is_array(found)
+} else := []
+
+mistakes_of_prefixes(key) := {invalid(key, found, "a list of image prefixes") |
+	found := parameter(key)
+	not all_present(found)
+}
