@@ -51,13 +51,13 @@ mistakes contains settings.invalid("exceptions", found, "a list") if {
 	not is_array(found)
 }
 
-mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), object.get(exception, key, "<empty>"), "some text") if {
+mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), settings.shown(exception, key), "some text") if {
 	some i, exception in settings.list("exceptions")
 	some key in ["cve", "reason"]
 	pod.text(exception, key) == ""
 }
 
-mistakes contains settings.invalid(sprintf("exceptions[%d].expires", [i]), object.get(exception, "expires", "<empty>"), "a date such as 2027-01-31") if {
+mistakes contains settings.invalid(sprintf("exceptions[%d].expires", [i]), settings.shown(exception, "expires"), "a date such as 2027-01-31") if {
 	some i, exception in settings.list("exceptions")
 	not expiry_ns(exception)
 }

@@ -100,21 +100,16 @@ mistakes contains settings.invalid(concat(".", [place.name, key]), prefix, "an i
 	not pod.present(prefix)
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), shown(rule, "prefix"), "an image prefix") if {
+mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), settings.shown(rule, "prefix"), "an image prefix") if {
 	some place in places
 	some key, _ in place.known.policies
 	some i, rule in place.keys[key]
 	pod.text(rule, "prefix") == ""
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), shown(rule, "action"), concat(", ", allowed)) if {
+mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), settings.shown(rule, "action"), concat(", ", allowed)) if {
 	some place in places
 	some key, allowed in place.known.policies
 	some i, rule in place.keys[key]
-	not shown(rule, "action") in allowed
+	not settings.shown(rule, "action") in allowed
 }
-
-shown(rule, key) := rule[key] if {
-	is_object(rule)
-	rule[key]
-} else := "<empty>"

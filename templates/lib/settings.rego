@@ -21,6 +21,12 @@ parameter(key) := value(input.parameters, [key])
 
 invalid(key, found, expected) := sprintf("invalid value for %s - '%v', expected %s", [key, found, expected])
 
+# An element's field as messages show it, whatever the element is.
+shown(element, key) := element[key] if {
+	is_object(element)
+	element[key]
+} else := "<empty>"
+
 # What is wrong with the shared parameters.
 mistakes contains invalid(key, found, concat(", ", allowed)) if {
 	some key, allowed in {

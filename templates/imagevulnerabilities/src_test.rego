@@ -1,0 +1,250 @@
+package imagevulnerabilities_test
+
+import data.imagevulnerabilities
+import data.lib.fixtures_test as fixtures
+import future.keywords
+
+now := time.parse_rfc3339_ns("2027-01-15T12:00:00Z")
+
+critical := {"ID": "CVE-1", "Aliases": ["GHSA-one"], "Package": "a", "Installed": "1", "Fixed": "2", "Severity": "Critical", "Published": "2027-01-14T12:00:00Z"}
+
+high := {"ID": "CVE-2", "Package": "b", "Installed": "1", "Fixed": "", "Severity": "High", "Published": "2026-06-01T00:00:00Z"}
+
+medium := {"ID": "CVE-3", "Package": "c", "Installed": "1", "Fixed": "2", "Severity": "Medium"}
+
+unknown := {"ID": "CVE-4", "Package": "d", "Installed": "1", "Severity": "Unknown"}
+
+report(vulnerabilities) := {
+	"ImageAndTag": "x/a:1",
+	"Status": "rejected",
+	"ScannedAt": "2027-01-10T12:00:00Z",
+	"Summary": {"Total": count(vulnerabilities)},
+	"Vulnerabilities": vulnerabilities,
+}
+
+# The messages for image x/a:1 with this report.
+said(image_report, parameters) := found if {
+	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x/a:1"], parameters)
+		with external_data as {"system_error": "", "errors": [], "responses": [["x/a:1", image_report]]}
+		with time.now_ns as now
+}
+
+listing(vulnerabilities, parameters) := said(report(vulnerabilities), parameters)
+
+rejected(why) := {concat("", ["Image 'x/a:1' REJECTED. ", why])}
+
+first := "CVE-1 (Critical) in a 1, fixed in 2"
+
+second := "CVE-2 (High) in b 1, no fix yet"
+
+third := "CVE-3 (Medium) in c 1, fixed in 2"
+
+test_high_denies_by_default if {
+	listing([], {}) == set()
+	listing([medium, unknown], {}) == set()
+	listing([high, medium], {}) == rejected(second)
+	listing([critical, high, medium], {}) == rejected(concat("", [first, ", and 1 more not below High: CVE-2"]))
+}
+
+test_the_list_is_judged_not_the_verdict_that_came_with_it if {
+	said(object.union(report([high]), {"Status": "accepted"}), {}) == rejected(second)
+	said(report([medium]), {}) == set()
+}
+
+test_thresholds if {
+	listing([high], {"severityThreshold": "CRITICAL"}) == set()
+	listing([critical], {"severityThreshold": "critical"}) == rejected(first)
+	listing([medium], {"severityThreshold": "Medium"}) == rejected(third)
+	listing([unknown], {"severityThreshold": "Unknown"}) == rejected("CVE-4 (Unknown) in d 1, no fix yet")
+	listing([unknown], {"severityThreshold": "Negligible"}) == set()
+	listing([{"ID": "n", "Severity": "Negligible"}], {"severityThreshold": "negligible"}) == rejected("n (Negligible) in ? ?, no fix yet")
+	listing([{"ID": "n", "Severity": "Negligible"}], {"severityThreshold": "low"}) == set()
+	listing([{"ID": "l", "Severity": "Low"}], {"severityThreshold": "low"}) == rejected("l (Low) in ? ?, no fix yet")
+}
+
+test_unknown_severities if {
+	listing([unknown], {"unknownSeverity": "High"}) == rejected("CVE-4 (Unknown) in d 1, no fix yet")
+	listing([unknown], {"unknownSeverity": "Medium"}) == set()
+	every strange in [{"ID": "s", "Severity": "Bad"}, {"ID": "s", "Severity": 9}] {
+		listing([strange], {"severityThreshold": "Critical"}) == rejected(sprintf("s (%v) in ? ?, no fix yet", [strange.Severity]))
+	}
+	every strange in [{}, "CVE-1", null] {
+		listing([strange], {}) == rejected("? (?) in ? ?, no fix yet")
+	}
+}
+
+test_only_fixed if {
+	listing([high], {"onlyFixed": true}) == set()
+	listing([high], {"onlyFixed": false}) == rejected(second)
+	listing([critical, high], {"onlyFixed": true}) == rejected(first)
+}
+
+test_what_the_provider_set_aside_does_not_count if {
+	listing([object.union(high, {"Suppressed": "VEX not_affected"})], {}) == set()
+	listing([object.union(high, {"Suppressed": ""})], {}) == rejected(second)
+}
+
+test_no_final_report if {
+	every status, why in {
+		"report_not_available": "Scan report is pending: because.",
+		"scan_failed": "Scan failed: because.",
+		"other": "Unexpected ScanReport.Status value 'other'",
+	} {
+		said({"ImageAndTag": "x/a:1", "Status": status, "Message": "because"}, {}) == rejected(why)
+	}
+	said({"ImageAndTag": "x/a:1"}, {}) == rejected("Unexpected ScanReport.Status value '<empty>'")
+	pending := {"ImageAndTag": "x/a:1", "Status": "report_not_available"}
+	said(pending, {}) == rejected("Scan report is pending")
+	said(pending, {"reportPending": "accept"}) == set()
+	said(pending, {"reportPending": "reject", "scanFailed": "accept"}) == rejected("Scan report is pending")
+	failed := {"ImageAndTag": "x/a:1", "Status": "scan_failed"}
+	said(failed, {"scanFailed": "accept"}) == set()
+	said(failed, {"scanFailed": "reject", "reportPending": "accept"}) == rejected("Scan failed")
+}
+
+test_a_report_without_a_list if {
+	bare := {"ImageAndTag": "x/a:1", "Status": "accepted"}
+	said(bare, {}) == rejected("Its report has no list of vulnerabilities")
+	said(object.union(bare, {"Vulnerabilities": null}), {}) == rejected("Its report has no list of vulnerabilities")
+	said(object.union(bare, {"Vulnerabilities": "none"}), {}) == rejected("Its report has no list of vulnerabilities")
+	said(object.union(bare, {"Summary": {"Total": 1}}), {}) == rejected("Its report has no list of vulnerabilities")
+	said(object.union(bare, {"Summary": {"Total": 0}}), {}) == set()
+}
+
+cut_list(vulnerabilities, parameters) := said(object.union(report(vulnerabilities), {"Truncated": true}), parameters)
+
+test_a_cut_list if {
+	excepted := {"exceptions": [{"cve": "CVE-2", "expires": "2028-01-01", "reason": "r"}]}
+	cut_list([high], excepted) == rejected("Its list of vulnerabilities was cut at High, which is not below the threshold High")
+	cut_list([high, medium], excepted) == set()
+	cut_list([medium], {}) == set()
+	cut_list([medium], {"severityThreshold": "low"}) == rejected("Its list of vulnerabilities was cut at Medium, which is not below the threshold low") | rejected(third)
+	cut_list([], {}) == rejected("Its list of vulnerabilities was cut at its start, which is not below the threshold High")
+	cut_list([medium, {}], {"exceptions": []}) == rejected("Its list of vulnerabilities was cut at ?, which is not below the threshold High") | rejected("? (?) in ? ?, no fix yet")
+}
+
+test_old_reports if {
+	listing([], {"maxReportAge": "6d"}) == set()
+	listing([], {"maxReportAge": "4d"}) == rejected("Its report is of 2027-01-10T12:00:00Z and too old; reports may be 4d old")
+	listing([], {"maxReportAge": "120h"}) == set()
+	every undated in [object.remove(report([]), ["ScannedAt"]), object.union(report([]), {"ScannedAt": "yesterday"})] {
+		said(undated, {"maxReportAge": "6d"}) == rejected("Its report does not say when the scan was; reports may be 6d old")
+		said(undated, {}) == set()
+	}
+	pending := {"ImageAndTag": "x/a:1", "Status": "report_not_available"}
+	said(pending, {"maxReportAge": "6d", "reportPending": "accept"}) == set()
+}
+
+test_grace if {
+	listing([critical], {"minCVEAge": "2d"}) == set()
+	listing([critical], {"minCVEAge": "12h"}) == rejected(first)
+	listing([critical], {"minCVEAge": "24h"}) == rejected(first)
+	listing([high], {"minCVEAge": "2d"}) == rejected(second)
+	listing([object.remove(high, ["Published"])], {"minCVEAge": "99999d"}) == rejected(second)
+	listing([critical], {"minCVEAge": "2d", "report": "warnings"}) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": published 2027-01-14T12:00:00Z, it will deny after 2027-01-16T12:00:00Z"])}
+}
+
+except(exception) := {"exceptions": [object.union({"cve": "CVE-1", "expires": "2027-12-31", "reason": "not reachable"}, exception)]}
+
+test_exceptions if {
+	listing([critical], except({})) == set()
+	listing([critical, high], except({})) == rejected(second)
+	listing([critical], except({"cve": "cve-1"})) == set()
+	listing([critical], except({"cve": "GHSA-one"})) == set()
+	listing([critical], except({"cve": "CVE-11"})) == rejected(first)
+	listing([critical], except({"images": ["x/"]})) == set()
+	listing([critical], except({"images": ["y/", "docker.io/x/a"]})) == set()
+	listing([critical], except({"images": ["y/"]})) == rejected(first)
+	listing([critical], except({"images": []})) == rejected(first)
+	listing([critical], except({"namespaces": ["other", "shop"]})) == set()
+	listing([critical], except({"namespaces": ["other"]})) == rejected(first)
+	listing([critical], except({"namespaces": []})) == rejected(first)
+}
+
+test_exceptions_expire if {
+	listing([critical], except({"expires": "2027-01-15"})) == set()
+	listing([critical], except({"expires": "2027-01-14"})) == rejected(concat("", [first, ", its exception expired 2027-01-14"]))
+	listing([critical], except({"expires": "2027-01-15T12:00:00Z"})) == set()
+	listing([critical], except({"expires": "2027-01-15T11:59:59Z"})) == rejected(concat("", [first, ", its exception expired 2027-01-15T11:59:59Z"]))
+	twice := {"exceptions": array.concat(except({"expires": "2027-01-14"}).exceptions, except({}).exceptions)}
+	listing([critical], twice) == set()
+}
+
+warned(parameters) := listing([critical], object.union({"report": "warnings"}, parameters))
+
+test_exceptions_that_expire_soon_are_warned_of if {
+	warned(except({})) == set()
+	warned(except({"expires": "2027-01-20"})) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": its exception expires 2027-01-20 (not reachable)"])}
+	warned(object.union(except({"expires": "2027-01-20"}), {"expiresSoon": "3d"})) == set()
+	warned(object.union(except({"expires": "2027-12-01"}), {"expiresSoon": "365d"})) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": its exception expires 2027-12-01 (not reachable)"])}
+	warned(except({"expires": "2027-01-14"})) == set()
+	warned(object.union(except({}), {"minCVEAge": "2d"})) == set()
+	warned({}) == set()
+	listing([critical], except({"expires": "2027-01-20"})) == set()
+	listing([medium], {"report": "warnings", "exceptions": [{"cve": "CVE-3", "expires": "2027-01-20", "reason": "r"}]}) == set()
+}
+
+test_break_glass if {
+	answer := {"system_error": "", "errors": [], "responses": [["x/a:1", report([high])]]}
+	enforced := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.breaking(["x/a:1"], {}) with external_data as answer with time.now_ns as now
+	enforced == set()
+	told := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.breaking(["x/a:1"], {"report": "warnings"}) with external_data as answer with time.now_ns as now
+	told == {concat("", ["Break-glass: admitted for 'alice', reason 'incident 7', in spite of: Image 'x/a:1' REJECTED. ", second])}
+}
+
+test_many_findings_are_counted if {
+	many := [object.union(high, {"ID": sprintf("CVE-%d", [i])}) | some i in numbers.range(1, 9)]
+	listing(many, {"help": "Ask."}) == rejected("CVE-1 (High) in b 1, no fix yet, and 8 more not below High: CVE-2, CVE-3, CVE-4, CVE-5, CVE-6: Ask.")
+}
+
+test_the_findings_are_asked_for if {
+	seen := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x", "x"], {"keyContext": "none"}) with external_data as fixtures.never
+	seen == {"Image 'x' REJECTED. Scan failed: the scan provider 'imagegate-provider' could not be asked: asked for [\"x?view=findings\"]."}
+}
+
+test_details if {
+	found := imagevulnerabilities.violation with input as fixtures.under(["x/a:1"], {})
+		with external_data as {"system_error": "", "errors": [], "responses": [["x/a:1", report([high])]]}
+		with time.now_ns as now
+	{violation.details | some violation in found} == {{"image": "x/a:1", "status": "rejected"}}
+	soon := imagevulnerabilities.violation with input as fixtures.under(["x/a:1"], object.union({"report": "warnings"}, except({"expires": "2027-01-20"})))
+		with external_data as {"system_error": "", "errors": [], "responses": [["x/a:1", report([critical])]]}
+		with time.now_ns as now
+	{violation.details | some violation in soon} == {{"image": "x/a:1", "warning": "exception"}}
+}
+
+wrong := [
+	[{"severityThreshold": "Severe"}, "severityThreshold - 'Severe', expected Critical, High, Medium, Low, Negligible, Unknown"],
+	[{"severityThreshold": 7}, "severityThreshold - '7', expected Critical, High, Medium, Low, Negligible, Unknown"],
+	[{"unknownSeverity": ""}, "unknownSeverity - '', expected Critical, High, Medium, Low, Negligible, Unknown"],
+	[{"maxReportAge": "week"}, "maxReportAge - 'week', expected a time span such as 90m, 36h or 7d"],
+	[{"maxReportAge": false}, "maxReportAge - 'false', expected a time span such as 90m, 36h or 7d"],
+	[{"minCVEAge": 7}, "minCVEAge - '7', expected a time span such as 90m, 36h or 7d"],
+	[{"expiresSoon": "-1d"}, "expiresSoon - '-1d', expected a time span such as 90m, 36h or 7d"],
+	[{"reportPending": "x"}, "reportPending - 'x', expected accept, reject"],
+	[{"scanFailed": true}, "scanFailed - 'true', expected accept, reject"],
+	[{"onlyFixed": "yes"}, "onlyFixed - 'yes', expected true, false"],
+	[{"exceptions": {}}, "exceptions - '{}', expected a list"],
+	[except({"cve": ""}), "exceptions[0].cve - '', expected some text"],
+	[except({"reason": 1}), "exceptions[0].reason - '1', expected some text"],
+	[{"exceptions": [{"cve": "CVE-1", "expires": "2027-12-31"}]}, "exceptions[0].reason - '<empty>', expected some text"],
+	[{"exceptions": [{"cve": "CVE-1", "reason": "r"}]}, "exceptions[0].expires - '<empty>', expected a date such as 2027-01-31"],
+	[except({"expires": "never"}), "exceptions[0].expires - 'never', expected a date such as 2027-01-31"],
+	[except({"expires": "2027-02-30"}), "exceptions[0].expires - '2027-02-30', expected a date such as 2027-01-31"],
+	[except({"images": "x/"}), "exceptions[0].images - 'x/', expected a list of texts"],
+	[except({"namespaces": [""]}), "exceptions[0].namespaces - '[\"\"]', expected a list of texts"],
+	[{"report": "x"}, "report - 'x', expected violations, warnings"],
+]
+
+test_wrong_values_are_named if {
+	every pair in wrong {
+		found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], pair[0]) with external_data as fixtures.never
+		print(pair[1], found)
+		found == {sprintf("Configuration error: invalid value for %s", [pair[1]])}
+	}
+}
+
+test_an_exception_that_is_no_object if {
+	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], {"exceptions": ["CVE-1"]}) with external_data as fixtures.never
+	count(found) == 3
+}
