@@ -50,13 +50,13 @@ type Client struct {
 }
 
 // New makes a Client without contacting anybody. Its errors name the option at
-// fault.
+// fault as the configuration spells it.
 func New(o Options) (*Client, error) {
 	if err := CheckURL(o.URL); err != nil {
-		return nil, fmt.Errorf("URL: %w", err)
+		return nil, fmt.Errorf("url: %w", err)
 	}
 	if o.RequestTimeout <= 0 || o.RequestsPerSecond <= 0 || o.Burst <= 0 {
-		return nil, errors.New("RequestTimeout, RequestsPerSecond and Burst must be greater than zero")
+		return nil, errors.New("requestTimeout, requestsPerSecond and burst must be greater than zero")
 	}
 	tr, err := transport(o.Proxy, o.CAFile)
 	if err != nil {

@@ -44,33 +44,33 @@ func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
 		choose := httpproxy.FromEnvironment().ProxyFunc()
 		return func(req *http.Request) (*url.URL, error) { return choose(req.URL) }, nil
 	case Direct:
-		return nil, nil //nolint:nilnil // this is how http.Transport spells "no proxy"
+		return nil, nil // http.Transport's spelling of "no proxy"
 	}
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
 		// The text may hold a password.
-		return nil, errors.New("Proxy: it is not a URL")
+		return nil, errors.New("proxy: it is not a URL")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("Proxy: %q is not an http(s) URL", u.Redacted())
+		return nil, fmt.Errorf("proxy: %q is not an http(s) URL", u.Redacted())
 	}
 	return http.ProxyURL(u), nil
 }
 
 func authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
-		return nil, nil //nolint:nilnil // this is how tls.Config spells "the system's"
+		return nil, nil // tls.Config's spelling of "the system's"
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("CAFile: %w", err)
+		return nil, fmt.Errorf("caFile: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("CAFile: %s holds no PEM certificate", file)
+		return nil, fmt.Errorf("caFile: %s holds no PEM certificate", file)
 	}
 	return pool, nil
 }

@@ -1,0 +1,114 @@
+package anchore
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
+)
+
+// about is what is remembered of the service itself.
+type about struct {
+	version string
+	feedsAt time.Time
+	until   time.Time
+}
+
+const (
+	aboutTTL     = 5 * time.Minute
+	aboutTimeout = 5 * time.Second
+)
+
+// Generation returns who would judge an image now and when the service last
+// took in new vulnerability data, at most five minutes old. Sysdig tells
+// neither version nor time. Its errors are *report.Failure.
+func (c *Client) Generation(ctx context.Context) (scanner.Generation, error) {
+	d, err := c.dialect(ctx)
+	if err != nil {
+		return scanner.Generation{}, err
+	}
+	a, err := c.asked(ctx, d)
+	if err != nil {
+		return scanner.Generation{}, err
+	}
+	return d.generation(a), nil
+}
+
+// basis is the Generation of a verdict. Not knowing it is no reason to lose the
+// verdict: then it is what was known last.
+func (c *Client) basis(ctx context.Context, d dialect) scanner.Generation {
+	a, _ := c.asked(ctx, d)
+	return d.generation(a)
+}
+
+func (d dialect) generation(a about) scanner.Generation {
+	g := scanner.Generation{Scanner: d.product, DatabaseBuiltAt: a.feedsAt}
+	if a.version != "" {
+		g.Scanner += " " + a.version
+	}
+	return g
+}
+
+// asked returns what is known of the service, after asking it when that is
+// old. What it does not tell any more stays as it was: a service that has a
+// bad moment must not look like another one.
+func (c *Client) asked(ctx context.Context, d dialect) (about, error) {
+	c.mu.Lock()
+	a := c.about
+	c.mu.Unlock()
+	if d.api == Sysdig || time.Now().Before(a.until) {
+		return a, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, aboutTimeout)
+	defer cancel()
+	r, err := c.call(ctx, d.api, remote.Request{Method: http.MethodGet, Path: "/version", Limit: maxSmallBody})
+	if err != nil {
+		return a, err
+	}
+	if v := version(r); v != "" {
+		a.version = v
+	}
+	if r, err = c.call(ctx, d.api, remote.Request{Method: http.MethodGet, Path: "/system/feeds", Limit: maxSmallBody}); err != nil {
+		return a, err
+	}
+	if at := feedsAt(r); !at.IsZero() {
+		a.feedsAt = at
+	}
+	a.until = time.Now().Add(aboutTTL)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.about = a
+	return a, nil
+}
+
+func version(r *remote.Reply) string {
+	var body struct {
+		Service struct {
+			Version string `json:"version"`
+		} `json:"service"`
+	}
+	if r.Status != http.StatusOK || json.Unmarshal(r.Body, &body) != nil || len(body.Service.Version) > 40 {
+		return ""
+	}
+	return body.Service.Version
+}
+
+// feedsAt returns the time of the newest data of all feeds, or zero.
+func feedsAt(r *remote.Reply) time.Time {
+	var feeds []struct {
+		LastFullSync time.Time `json:"last_full_sync"`
+	}
+	if r.Status != http.StatusOK || json.Unmarshal(r.Body, &feeds) != nil {
+		return time.Time{}
+	}
+	var newest time.Time
+	for _, f := range feeds {
+		if f.LastFullSync.After(newest) {
+			newest = f.LastFullSync.UTC()
+		}
+	}
+	return newest
+}

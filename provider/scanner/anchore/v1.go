@@ -1,0 +1,128 @@
+package anchore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// v1 is the API of Anchore Engine and of Sysdig's legacy scanner.
+func v1(a API) dialect {
+	product := "Anchore Engine"
+	if a == Sysdig {
+		product = "Sysdig Secure"
+	}
+	return dialect{api: a, product: product, submission: submissionV1, state: stateV1, verdict: verdictV1}
+}
+
+type imageV1 struct {
+	Digest string `json:"digest,omitempty"`
+	Tag    string `json:"tag"`
+	// CreatedAt has to go with a digest; only whole seconds are understood.
+	CreatedAt string `json:"created_at,omitempty"`
+}
+
+func submissionV1(s *subject, how Submit, now time.Time) (url.Values, any) {
+	// Subscribing would make the service watch the tag from now on.
+	query := url.Values{"autosubscribe": {"false"}}
+	if how == SubmitTag {
+		return query, imageV1{Tag: s.tag}
+	}
+	return query, imageV1{Digest: s.pull, Tag: s.tag, CreatedAt: now.UTC().Format("2006-01-02T15:04:05Z")}
+}
+
+func stateV1(body []byte) (state, error) {
+	var list []struct {
+		Digest string `json:"imageDigest"`
+		Status string `json:"analysis_status"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return state{}, err
+	}
+	if len(list) != 1 {
+		return state{}, fmt.Errorf("it lists %d images, not one", len(list))
+	}
+	return state{Digest: list[0].Digest, Status: list[0].Status}, nil
+}
+
+type evaluationV1 struct {
+	Status         string          `json:"status"`
+	PolicyID       string          `json:"policyId"`
+	LastEvaluation string          `json:"last_evaluation"`
+	Detail         json.RawMessage `json:"detail"`
+}
+
+// verdictV1 reads [{"<digest>": {"<tag>": [{evaluation}]}}]. The tag is
+// normalised by the service in ways that are not documented, so the sole one
+// there is counts; it answers for the tag it was asked for.
+func verdictV1(body []byte, digest string) (*verdict, error) {
+	raw, err := soleV1(body, digest)
+	if err != nil {
+		return nil, err
+	}
+	var e evaluationV1
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, err
+	}
+	if strings.EqualFold(e.PolicyID, "N/A") {
+		return nil, errNotEvaluated
+	}
+	if e.PolicyID == "" || !isObject(e.Detail) {
+		return nil, errors.New("it has no policyId or no detail")
+	}
+	v := &verdict{}
+	if v.judgement, err = judge(e.Status, actionV1(e.Detail)); err != nil {
+		return nil, err
+	}
+	if v.at, err = evaluatedAt(e.LastEvaluation); err != nil {
+		return nil, err
+	}
+	var inner bytes.Buffer
+	if err := json.Compact(&inner, raw); err != nil {
+		return nil, err
+	}
+	v.inner = inner.Bytes()
+	return v, nil
+}
+
+func soleV1(body []byte, digest string) (json.RawMessage, error) {
+	var images []map[string]map[string][]json.RawMessage
+	if err := json.Unmarshal(body, &images); err != nil {
+		return nil, err
+	}
+	if len(images) != 1 || len(images[0]) != 1 {
+		return nil, errors.New("it is not about one image")
+	}
+	tags, ok := images[0][digest]
+	if !ok {
+		return nil, errors.New("it is about another image")
+	}
+	if len(tags) != 1 {
+		return nil, fmt.Errorf("it is about %d tags, not one", len(tags))
+	}
+	for _, evaluations := range tags {
+		if len(evaluations) != 1 {
+			return nil, fmt.Errorf("it holds %d evaluations, not one", len(evaluations))
+		}
+		return evaluations[0], nil
+	}
+	return nil, errors.New("it is empty")
+}
+
+// actionV1 finds the final action in the detail, whose shape is the policy
+// engine's own and has changed over time.
+func actionV1(detail json.RawMessage) string {
+	var d struct {
+		Result struct {
+			FinalAction string `json:"final_action"`
+		} `json:"result"`
+	}
+	if json.Unmarshal(detail, &d) != nil {
+		return ""
+	}
+	return d.Result.FinalAction
+}
