@@ -21,8 +21,8 @@ import (
 
 // writeSBOM reads the image's layers, lists its packages and writes the list in
 // Syft's JSON, the format that loses nothing Grype wants to know.
-func writeSBOM(ctx context.Context, img v1.Image, req sandbox.Request, path string) error {
-	list, err := listPackages(ctx, img, req)
+func writeSBOM(ctx context.Context, img v1.Image, req sandbox.Request, licences *licences, path string) error {
+	list, err := listPackages(ctx, img, req, licences)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func writeSBOM(ctx context.Context, img v1.Image, req sandbox.Request, path stri
 	return nil
 }
 
-func listPackages(ctx context.Context, img v1.Image, req sandbox.Request) (list *sbom.SBOM, err error) {
+func listPackages(ctx context.Context, img v1.Image, req sandbox.Request, licences *licences) (list *sbom.SBOM, err error) {
 	temp := file.NewTempDirGenerator("layers")
 	defer func() { err = errors.Join(err, temp.Cleanup()) }()
 	dir, err := temp.NewDirectory("content")
@@ -56,6 +56,9 @@ func listPackages(ctx context.Context, img v1.Image, req sandbox.Request) (list 
 	}
 	src := stereoscopesource.New(content, stereoscopesource.ImageConfig{Reference: ref})
 	defer func() { err = errors.Join(err, src.Close()) }()
+	if ctx, err = licences.wait(ctx); err != nil {
+		return nil, err
+	}
 	list, err = syft.CreateSBOM(ctx, src, catalogers())
 	if err != nil {
 		return nil, fmt.Errorf("list the image's packages: %w", err)
@@ -74,4 +77,35 @@ func catalogers() *syft.CreateSBOMConfig {
 	cfg.Packages.Golang = cfg.Packages.Golang.WithCaptureSymbols(cataloging.SymbolScopeAll)
 	cfg.Compliance.MissingVersion = cataloging.ComplianceActionDrop
 	return cfg
+}
+
+// licences is Syft's recogniser of licence texts. Syft insists on one and takes
+// most of a second to make it, so it is made while layers are fetched.
+type licences struct {
+	ready chan struct{}
+	ctx   context.Context //nolint:containedctx // it is how Syft hands the recogniser over
+	err   error
+}
+
+func prepareLicences(ctx context.Context) *licences {
+	l := &licences{ready: make(chan struct{})}
+	go func() {
+		defer close(l.ready)
+		l.ctx, l.err = syft.SetContextLicenseScanner(ctx, cataloging.DefaultLicenseConfig())
+	}()
+	return l
+}
+
+// wait returns a context that carries the recogniser. The scan's context ends
+// it early.
+func (l *licences) wait(ctx context.Context) (context.Context, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-l.ready:
+	}
+	if l.err != nil {
+		return nil, fmt.Errorf("prepare the listing of packages: %w", l.err)
+	}
+	return l.ctx, nil
 }

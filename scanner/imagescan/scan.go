@@ -26,6 +26,10 @@ import (
 // known.
 func Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findings, error) {
 	start := time.Now()
+	var texts *licences
+	if req.SBOM == "" {
+		texts = prepareLicences(ctx)
+	}
 	reader, err := v6.NewReader(v6.Config{DBDirPath: req.DatabaseDir})
 	if err != nil {
 		return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be opened")
@@ -43,7 +47,7 @@ func Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findings, error) {
 	sbom := req.SBOM
 	if sbom == "" {
 		sbom = filepath.Join(req.WorkDir, sandbox.SBOMFile)
-		if err := writeSBOM(ctx, img, req, sbom); err != nil {
+		if err := writeSBOM(ctx, img, req, texts, sbom); err != nil {
 			return nil, explain(err, req)
 		}
 	}
