@@ -87,26 +87,13 @@ type Outcome struct {
 // for, as it slows the run down.
 func Run(ctx context.Context, modules map[string]*ast.Module, coverage bool) (Outcome, error) {
 	var outcome Outcome
-	// The runner would add the builtin to OPA's global table; a compiler and an
-	// option of its own keep it to this run.
-	runner := tester.NewRunner().
-		SetCompiler(Compiler(false)).
-		SetDefaultRegoVersion(ast.RegoV1).
-		SetTimeout(testTimeout).
-		CapturePrintOutput(true).
-		AddCustomBuiltins([]*tester.Builtin{{Decl: externalData, Func: rego.Function1(
-			&rego.Function{Name: externalData.Name, Decl: externalData.Decl},
-			func(rego.BuiltinContext, *ast.Term) (*ast.Term, error) {
-				return nil, errors.New("a unit test called external_data without replacing it")
-			},
-		)}})
-	tracer := cover.New()
+	var tracer *cover.Cover
 	if coverage {
-		runner = runner.SetCoverageQueryTracer(tracer)
+		tracer = cover.New()
 	}
-	results, err := runner.Run(ctx, modules)
+	results, err := start(ctx, modules, tracer, "")
 	if err != nil {
-		return outcome, fmt.Errorf("compiling the unit tests: %w", err)
+		return outcome, err
 	}
 	for result := range results {
 		if result.Pass() {
@@ -120,4 +107,31 @@ func Run(ctx context.Context, modules map[string]*ast.Module, coverage bool) (Ou
 		outcome.Coverage = tracer.Report(modules)
 	}
 	return outcome, nil
+}
+
+// start runs the unit tests whose names match filter. The builtin is given to the compiler and the run
+// rather than to OPA's global table.
+func start(ctx context.Context, modules map[string]*ast.Module, tracer *cover.Cover, filter string) (chan *tester.Result, error) {
+	runner := tester.NewRunner().
+		SetCompiler(Compiler(false)).
+		SetDefaultRegoVersion(ast.RegoV1).
+		SetTimeout(testTimeout).
+		CapturePrintOutput(true).
+		AddCustomBuiltins([]*tester.Builtin{{Decl: externalData, Func: rego.Function1(
+			&rego.Function{Name: externalData.Name, Decl: externalData.Decl},
+			func(rego.BuiltinContext, *ast.Term) (*ast.Term, error) {
+				return nil, errors.New("a unit test called external_data without replacing it")
+			},
+		)}})
+	if filter != "" {
+		runner = runner.Filter(filter)
+	}
+	if tracer != nil {
+		runner = runner.SetCoverageQueryTracer(tracer)
+	}
+	results, err := runner.Run(ctx, modules)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the unit tests: %w", err)
+	}
+	return results, nil
 }
