@@ -62,6 +62,15 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewJSONHandler(w, o)), nil
 }
 
+// quiet is the log of a command that a person waits for: its progress is
+// printed, and only failures are logged, unless more was asked for.
+func quiet(c config.Log) config.Log {
+	if c == config.Default().Log {
+		c.Level, c.Format = "error", "text"
+	}
+	return c
+}
+
 // dataDir returns the folder for what the provider makes itself.
 func dataDir(c *config.Config) (string, error) {
 	if c.DataDir != "" {
@@ -164,6 +173,18 @@ func (p *parts) startScanner(ctx context.Context, c *config.Config) error {
 	}
 	p.scanners, err = route.New(route.Route{Backend: p.adapter})
 	return err
+}
+
+// waitReady waits for the bundled worker, whose first start downloads a
+// vulnerability database.
+func (p *parts) waitReady(ctx context.Context) error {
+	if p.worker == nil {
+		return nil
+	}
+	if err := p.worker.WaitReady(ctx); err != nil {
+		return fmt.Errorf("the bundled scan worker: %w", err)
+	}
+	return nil
 }
 
 func readToken(path string) (string, error) {

@@ -32,6 +32,9 @@ func (e *ExitCode) Error() string {
 // Unwrap returns Err.
 func (e *ExitCode) Unwrap() error { return e.Err }
 
+// ExitCode returns Code.
+func (e *ExitCode) ExitCode() int { return e.Code }
+
 // usageCode is the exit code of mistakes in the command line or configuration
 // and of whatever kept a command from its work.
 const usageCode = 2
@@ -49,14 +52,19 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	code := &ExitCode{Code: usageCode, Err: err}
-	if e, ok := errors.AsType[*ExitCode](err); ok {
-		code = e
+	code, cause := usageCode, err
+	var coded interface {
+		error
+		ExitCode() int
 	}
-	if code.Err != nil {
-		_, _ = fmt.Fprintln(stderr, "error:", code.Err)
+	if errors.As(err, &coded) {
+		// Without a cause the outcome has been printed already.
+		code, cause = coded.ExitCode(), errors.Unwrap(coded)
 	}
-	return code.Code
+	if cause != nil {
+		_, _ = fmt.Fprintln(stderr, "error:", cause)
+	}
+	return code
 }
 
 func command() *cobra.Command {
@@ -66,6 +74,6 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), scanCommand())
+	root.AddCommand(serveCommand(), scanCommand(), reviewCommand(), templateCommand())
 	return root
 }

@@ -50,12 +50,6 @@ Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
 		if _, err := name.ParseReference(args[0]); err != nil {
 			return err
 		}
-		if !cmd.Flags().Changed("log-level") {
-			// A person waits at a terminal: progress is printed, not logged.
-			if err := cmd.Flags().Set("log-level", "error"); err != nil {
-				return err
-			}
-		}
 		c, err := config.Load(cmd.Flags(), os.LookupEnv)
 		if err != nil {
 			return err
@@ -67,7 +61,7 @@ Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
 
 func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) (err error) {
 	ctx := cmd.Context()
-	log, err := logger(c.Log, cmd.ErrOrStderr())
+	log, err := logger(quiet(c.Log), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -83,12 +77,9 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 			err = errors.Join(err, closeErr)
 		}
 	}()
-	if p.worker != nil {
-		// The first start downloads a vulnerability database.
-		if err := p.worker.WaitReady(ctx); err != nil {
-			show.end()
-			return fmt.Errorf("the bundled scan worker: %w", err)
-		}
+	if err := p.waitReady(ctx); err != nil {
+		show.end()
+		return err
 	}
 	show.step("scanning " + image)
 	ctx, cancel := context.WithTimeout(ctx, c.Registry.Timeout.Duration+c.Scan.Deadline.Duration)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -75,7 +74,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return fmt.Errorf("registering the certificate metrics: %w", err)
 	}
 	ready := &readiness{files: files, parts: p}
-	h, err := handler(c, p, ready)
+	h, err := server.NewHandler(serverOptions(c, p, ready.check))
 	if err != nil {
 		return err
 	}
@@ -117,19 +116,19 @@ func completeTLS(c *config.Config, log *slog.Logger) error {
 	return nil
 }
 
-func handler(c *config.Config, p *parts, ready *readiness) (http.Handler, error) {
-	return server.NewHandler(server.Options{
+func serverOptions(c *config.Config, p *parts, ready func(context.Context) error) server.Options {
+	return server.Options{
 		Service:           p.service,
 		Budget:            c.Server.Budget.Duration,
 		MaxWait:           c.Server.MaxWait.Duration,
 		Concurrency:       c.Server.Concurrency,
 		Limits:            wire.Limits{BodyBytes: c.Server.Limits.BodyBytes, Keys: c.Server.Limits.Keys, KeyBytes: c.Server.Limits.KeyBytes},
 		RequireClientCert: c.Server.TLS.ClientAuth == config.ClientAuthRequire,
-		Ready:             ready.check,
+		Ready:             ready,
 		Logger:            p.log,
 		Verbose:           c.Log.Verbose,
 		Metrics:           p.metrics,
-	})
+	}
 }
 
 // readiness is what must be so for requests to make sense here.

@@ -15,9 +15,12 @@ const EnvPrefix = "IMAGEGATE_"
 
 const configFlag = "config"
 
+// AddFileFlag adds --config alone.
+func AddFileFlag(fs *pflag.FlagSet) { fs.String(configFlag, "", "configuration file (YAML)") }
+
 // AddFlags adds --config and the flags that override single fields of it.
 func AddFlags(fs *pflag.FlagSet) {
-	fs.String(configFlag, "", "configuration file (YAML)")
+	AddFileFlag(fs)
 	c := Default()
 	bind(fs, &c)
 }

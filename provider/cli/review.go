@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/review"
+	"github.com/imagegate/imagegate/provider/server"
+)
+
+// reviewCommand is provider review, whose live scanning is this provider with
+// the configuration of --config and the environment.
+func reviewCommand() *cobra.Command {
+	var cmd *cobra.Command
+	cmd = review.Command(func(ctx context.Context) (http.Handler, func(), error) {
+		return live(ctx, cmd)
+	})
+	config.AddFileFlag(cmd.Flags())
+	return cmd
+}
+
+// live assembles a provider whose handler is called in process.
+func live(ctx context.Context, cmd *cobra.Command) (http.Handler, func(), error) {
+	c, err := config.Load(cmd.Flags(), os.LookupEnv)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := logger(quiet(c.Log), cmd.ErrOrStderr())
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := assemble(ctx, &c, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	end := func() {
+		if err := p.close(context.WithoutCancel(ctx)); err != nil {
+			log.Error("ending the scans", "error", err)
+		}
+	}
+	if err := p.waitReady(ctx); err != nil {
+		end()
+		return nil, nil, err
+	}
+	// The caller is this process: there is no TLS, and so no client certificate.
+	c.Server.TLS.ClientAuth = config.ClientAuthOff
+	h, err := server.NewHandler(serverOptions(&c, p, p.scanners.Ready))
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return h, end, nil
+}
