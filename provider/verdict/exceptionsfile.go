@@ -1,0 +1,190 @@
+package verdict
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+// The bounds of what an entry says; both end up in messages.
+const (
+	maxIdentifier  = 64
+	maxReasonBytes = 256
+)
+
+// exceptionEntry is one element of the file's list, as written.
+type exceptionEntry struct {
+	CVE        string       `json:"cve"`
+	Images     []string     `json:"images"`
+	Namespaces optionalList `json:"namespaces"`
+	Packages   optionalList `json:"packages"`
+	Expires    string       `json:"expires"`
+	Reason     string       `json:"reason"`
+}
+
+// optionalList tells a list that is left out, which means "all", from one that
+// is empty or null, which is refused: it reads like "none".
+type optionalList struct {
+	given bool
+	items []string
+}
+
+// UnmarshalJSON is called for null as well.
+func (l *optionalList) UnmarshalJSON(b []byte) error {
+	l.given = true
+	return json.UnmarshalCaseSensitivePreserveInts(b, &l.items)
+}
+
+func (l optionalList) checked(check func(string) error) ([]string, error) {
+	if !l.given {
+		return nil, nil
+	}
+	if len(l.items) == 0 {
+		return nil, errors.New("is an empty list; leave the field out to mean all")
+	}
+	for i, s := range l.items {
+		if err := check(s); err != nil {
+			return nil, err
+		}
+		if slices.Contains(l.items[:i], s) {
+			return nil, fmt.Errorf("%q is there twice", s)
+		}
+	}
+	return l.items, nil
+}
+
+// parseExceptions reads an exceptions file: a YAML list, [] when there are
+// none. Its error lists every mistake with the entry and the field.
+func parseExceptions(b []byte) (*exceptions, error) {
+	entries, err := decodeExceptions(b)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	all := make([]*exception, 0, len(entries))
+	scopes := map[string]int{}
+	for i, entry := range entries {
+		e, err := entry.exception()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("entry %d (%s): %w", i+1, shown(entry.CVE), err))
+			continue
+		}
+		if first, ok := scopes[e.scope()]; ok {
+			errs = append(errs, fmt.Errorf("entry %d (%s): is about the same as entry %d", i+1, shown(entry.CVE), first))
+			continue
+		}
+		scopes[e.scope()] = i + 1
+		all = append(all, e)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return newExceptions(all), nil
+}
+
+func decodeExceptions(b []byte) ([]exceptionEntry, error) {
+	j, err := yaml.YAMLToJSONStrict(b)
+	if err != nil {
+		return nil, err
+	}
+	// An empty file is more likely cut off than meant.
+	if string(j) == "null" {
+		return nil, errors.New("is empty; write [] when there are no exceptions")
+	}
+	var entries []exceptionEntry
+	strict, err := json.UnmarshalStrict(j, &entries)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+func shown(cve string) string {
+	if checkIdentifier(cve) != nil {
+		return "unnamed"
+	}
+	return cve
+}
+
+func (n *exceptionEntry) exception() (*exception, error) {
+	var errs []error
+	e := &exception{cve: n.CVE, until: n.Expires, reason: strings.TrimSpace(n.Reason)}
+	fail := func(field string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", field, err))
+		}
+	}
+	var err error
+	fail("cve", checkIdentifier(n.CVE))
+	if e.images, err = parsePatterns(n.Images); err != nil {
+		errs = append(errs, err)
+	}
+	e.namespaces, err = n.Namespaces.checked(checkNamespace)
+	fail("namespaces", err)
+	e.packages, err = n.Packages.checked(checkPackage)
+	fail("packages", err)
+	e.expires, err = parseExpiry(n.Expires)
+	fail("expires", err)
+	fail("reason", checkReason(e.reason))
+	e.by = fmt.Sprintf("exception until %s: %s", e.until, e.reason)
+	return e, errors.Join(errs...)
+}
+
+func checkIdentifier(s string) error {
+	switch {
+	case s == "":
+		return errors.New("missing")
+	case len(s) > maxIdentifier:
+		return fmt.Errorf("is longer than %d bytes", maxIdentifier)
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("%q is no identifier of a vulnerability", s)
+	}
+	return nil
+}
+
+// parseExpiry reads RFC 3339, or a date, which means its first moment in UTC:
+// the exception holds until that day and not on it.
+func parseExpiry(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, errors.New("missing; every exception needs an end")
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a date (2026-12-01) nor a time (2026-12-01T12:00:00Z)", s)
+}
+
+func checkReason(s string) error {
+	switch {
+	case s == "":
+		return errors.New("missing; say why the finding may be ignored")
+	case len(s) > maxReasonBytes:
+		return fmt.Errorf("is longer than %d bytes", maxReasonBytes)
+	case strings.ContainsFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }):
+		return errors.New("has characters that cannot be printed, or more than one line")
+	}
+	return nil
+}
+
+func checkNamespace(s string) error {
+	if why := validation.IsDNS1123Label(s); len(why) > 0 {
+		return fmt.Errorf("%q is no name of a namespace: %s", s, why[0])
+	}
+	return nil
+}
+
+func checkPackage(s string) error {
+	if s == "" || s != strings.TrimSpace(s) {
+		return fmt.Errorf("%q is no name of a package", s)
+	}
+	return nil
+}

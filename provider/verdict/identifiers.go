@@ -1,0 +1,51 @@
+package verdict
+
+import (
+	"iter"
+	"strings"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// identifier is the form in which names of vulnerabilities are compared.
+func identifier(s string) string { return strings.ToUpper(s) }
+
+// names yields all names of a finding.
+func names(v *report.Vulnerability) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if v.ID != "" && !yield(identifier(v.ID)) {
+			return
+		}
+		for _, a := range v.Aliases {
+			if a != "" && !yield(identifier(a)) {
+				return
+			}
+		}
+	}
+}
+
+// ownNames yields the names by which a finding may be set aside. The
+// advisories of distributions bundle flaws (one ALAS or ELSA lists many CVEs);
+// such a finding goes by its own identifier only, for what is said about one
+// of the CVEs does not hold for the others.
+func ownNames(v *report.Vulnerability) iter.Seq[string] {
+	if !bundles(v) {
+		return names(v)
+	}
+	return names(&report.Vulnerability{ID: v.ID})
+}
+
+// bundles reports whether a finding is about more than one CVE.
+func bundles(v *report.Vulnerability) bool {
+	var cve string
+	for id := range names(v) {
+		if !strings.HasPrefix(id, "CVE-") {
+			continue
+		}
+		if cve != "" && id != cve {
+			return true
+		}
+		cve = id
+	}
+	return false
+}

@@ -1,0 +1,181 @@
+package verdict
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/filewatch"
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Judge draws verdicts. It may be used by any number of goroutines and is a
+// prometheus.Collector of its exceptions and files.
+type Judge struct {
+	o Options
+	// The contents of the files; nil when none are configured.
+	exceptions *filewatch.Content[*exceptions]
+	vex        *filewatch.Content[*statements]
+	failures   *prometheus.CounterVec
+
+	mu sync.Mutex
+	// reminded is when the end of an exception was logged last, by its scope.
+	reminded map[string]time.Time
+}
+
+// New reads the files and returns a Judge, or every mistake in them and in the
+// options with the field and the entry.
+func New(o Options) (*Judge, error) {
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("configuring the verdict: %w", err)
+	}
+	j := &Judge{o: o, failures: newFailures(), reminded: map[string]time.Time{}}
+	if f := o.ExceptionsFile; f != "" {
+		j.exceptions = filewatch.New("exceptions file", []string{f}, func(contents [][]byte) (*exceptions, error) {
+			x, err := parseExceptions(contents[0])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", f, err)
+			}
+			return x, nil
+		})
+	}
+	if len(o.VEXFiles) > 0 {
+		files := slices.Clone(o.VEXFiles)
+		j.vex = filewatch.New("VEX documents", files, func(contents [][]byte) (*statements, error) {
+			return parseVEX(files, contents, o.Now())
+		})
+	}
+	if err := j.reload(); err != nil {
+		return nil, fmt.Errorf("configuring the verdict: %w", err)
+	}
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(j); err != nil {
+			return nil, fmt.Errorf("registering the verdict's metrics: %w", err)
+		}
+	}
+	return j, nil
+}
+
+// Start follows the files until ctx ends. A file that breaks leaves what was
+// read before in use. Its error says that watching could not begin at all.
+func (j *Judge) Start(ctx context.Context) error {
+	var files []string
+	if j.exceptions != nil {
+		files = append(files, j.exceptions.Files()...)
+	}
+	if j.vex != nil {
+		files = append(files, j.vex.Files()...)
+	}
+	if len(files) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return filewatch.Follow(ctx, j.o.Logger, files, func() {
+		if err := j.reload(); err != nil {
+			j.o.Logger.ErrorContext(ctx, "cannot reload the verdict's files; what was read before stays in use", "error", err)
+		}
+		j.remind(ctx)
+	})
+}
+
+// reload reads the files that changed. It returns each failure once.
+func (j *Judge) reload() error {
+	var errs []error
+	if j.exceptions != nil {
+		changed, err := j.exceptions.Reload()
+		errs = append(errs, j.count(partExceptions, err))
+		if x, _ := j.exceptions.Get(); changed {
+			j.o.Logger.Info("loaded exceptions", "file", j.o.ExceptionsFile, "exceptions", len(x.all))
+		}
+	}
+	if j.vex != nil {
+		changed, err := j.vex.Reload()
+		errs = append(errs, j.count(partVEX, err))
+		if x, _ := j.vex.Get(); changed {
+			j.o.Logger.Info("loaded VEX documents", "files", j.o.VEXFiles, "statements", len(x.all))
+			if u := x.useless(); len(u) > 0 {
+				j.o.Logger.Warn("VEX statements have no effect: they name no product with the digest of an image",
+					"statements", len(u), "first", u[0].where)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (j *Judge) count(part string, err error) error {
+	if err != nil {
+		j.failures.WithLabelValues(part).Inc()
+	}
+	return err
+}
+
+// rules are what is in the files now.
+type rules struct {
+	exceptions *exceptions
+	vex        *statements
+	at         time.Time
+}
+
+func (j *Judge) rules() rules {
+	r := rules{at: j.o.Now(), exceptions: &exceptions{}, vex: &statements{}}
+	// New has seen both load, so they have a value.
+	if j.exceptions != nil {
+		r.exceptions, _ = j.exceptions.Get()
+	}
+	if j.vex != nil {
+		r.vex, _ = j.vex.Get()
+	}
+	return r
+}
+
+// Judge draws the verdict on a scan of the subject.
+func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
+	if scan == nil {
+		return Outcome{Status: report.ScanFailed, Message: "there is no scan to judge"}
+	}
+	r, i := j.rules(), imageOf(s)
+	t := tally{o: &j.o}
+	out := r.mark(scan, i)
+	for n := range out.Vulnerabilities {
+		ours := scan.Vulnerabilities[n].Suppressed == ""
+		t.add(&out.Vulnerabilities[n], ours)
+	}
+	if t.worst != nil {
+		t.lapsed = r.exceptions.lapsed(i, t.worst, r.at)
+	}
+	status, message := t.verdict(scan.Judgement)
+	return Outcome{Status: status, Message: message, Scan: out}
+}
+
+// mark returns the scan with Suppressed filled in, on a copy if it must.
+func (r rules) mark(scan *report.Scan, i image) *report.Scan {
+	out := scan
+	if len(r.exceptions.all) == 0 && len(r.vex.all) == 0 {
+		return out
+	}
+	for n := range scan.Vulnerabilities {
+		v := &scan.Vulnerabilities[n]
+		if v.Suppressed != "" {
+			continue
+		}
+		by := r.exceptions.suppression(i, v, r.at)
+		if by == "" {
+			by = r.vex.suppression(i, v)
+		}
+		if by == "" {
+			continue
+		}
+		if out == scan {
+			c := *scan
+			c.Vulnerabilities = slices.Clone(scan.Vulnerabilities)
+			out = &c
+		}
+		out.Vulnerabilities[n].Suppressed = by
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package verdict
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Options is how images are judged.
+type Options struct {
+	// Threshold rejects an image that has a finding of this severity or worse.
+	Threshold report.Severity
+	// OnlyFixed ignores findings that have no fixed version yet.
+	OnlyFixed bool
+	// ExceptionsFile is a YAML list of exceptions; empty is none.
+	ExceptionsFile string
+	// VEXFiles are OpenVEX documents.
+	VEXFiles []string
+
+	// Tighten rejects what a scanner with a policy of its own lets pass when a
+	// finding reaches the threshold. Otherwise its pass stands.
+	Tighten bool
+	// Loosen accepts what a scanner with a policy of its own rejects when it
+	// has findings that reach the threshold and every one of them is
+	// suppressed. The scanner may have had reasons that are no findings (the
+	// image runs as root, say): they are overruled with it.
+	Loosen bool
+
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Logger may be nil.
+	Logger *slog.Logger
+	// Registerer may be nil: no metrics then.
+	Registerer prometheus.Registerer
+}
+
+func (o *Options) complete() error {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	var errs []error
+	if !slices.Contains(report.Severities(), o.Threshold) {
+		errs = append(errs, fmt.Errorf("Threshold: %d is no severity", int(o.Threshold)))
+	}
+	for i, f := range o.VEXFiles {
+		switch {
+		case f == "":
+			errs = append(errs, fmt.Errorf("VEXFiles[%d]: is empty", i))
+		case slices.Contains(o.VEXFiles[:i], f):
+			errs = append(errs, fmt.Errorf("VEXFiles[%d]: %s is there twice", i, f))
+		}
+	}
+	return errors.Join(errs...)
+}

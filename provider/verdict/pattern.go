@@ -1,0 +1,137 @@
+package verdict
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// pattern names the images of an exception. There are five forms, all of them
+// compared spelled out (nginx is docker.io/library/nginx), so that a
+// reference matches however it is written:
+//
+//	ghcr.io/acme/            everything below; the final slash makes it so
+//	ghcr.io/acme/web         this repository, whatever the tag or digest
+//	ghcr.io/acme/web:1.2     this tag, of references without a digest
+//	ghcr.io/acme/web@sha256: this digest, of the index or of the manifest
+//	*                        every image
+//
+// A name never matches a longer one: nginx is not nginx-evil, nor nginx/evil.
+type pattern struct {
+	any        bool
+	below      string
+	repository string
+	tag        string
+	digest     string
+}
+
+func parsePattern(s string) (pattern, error) {
+	switch {
+	case s == "":
+		return pattern{}, errors.New("is empty")
+	case s == "*":
+		return pattern{any: true}, nil
+	case strings.HasSuffix(s, "/"):
+		return parseFolder(s)
+	case strings.Contains(s, "@"):
+		d, err := name.NewDigest(s)
+		if err != nil {
+			return pattern{}, err
+		}
+		return pattern{repository: d.Context().Name(), digest: d.DigestStr()}.checked()
+	}
+	if bare, _, _ := strings.Cut(s, ":"); !strings.Contains(s, "/") && looksLikeRegistry(bare) {
+		return pattern{}, errors.New("reads as a repository of Docker Hub; to mean a registry end it with a slash")
+	}
+	t, err := name.NewTag(s)
+	if err != nil {
+		return pattern{}, err
+	}
+	p := pattern{repository: t.Context().Name()}
+	if strings.Contains(path.Base(s), ":") {
+		p.tag = t.TagStr()
+	}
+	return p.checked()
+}
+
+// parseFolder spells out a prefix by way of a repository below it. It takes
+// two more components because one alone would be put under library/.
+func parseFolder(s string) (pattern, error) {
+	const inside = "a/b"
+	r, err := name.NewRepository(s + inside)
+	if err != nil {
+		return pattern{}, err
+	}
+	if path.Clean(r.Name()) != r.Name() {
+		return pattern{}, errPath
+	}
+	return pattern{below: strings.TrimSuffix(r.Name(), inside)}, nil
+}
+
+var errPath = errors.New("has a component that is empty, . or ..")
+
+func (p pattern) checked() (pattern, error) {
+	if path.Clean(p.repository) != p.repository {
+		return pattern{}, errPath
+	}
+	return p, nil
+}
+
+func looksLikeRegistry(s string) bool { return s == "localhost" || strings.Contains(s, ".") }
+
+// String returns the pattern spelled out: the same for all ways to write it.
+func (p pattern) String() string {
+	switch {
+	case p.any:
+		return "*"
+	case p.below != "":
+		return p.below
+	case p.digest != "":
+		return p.repository + "@" + p.digest
+	case p.tag != "":
+		return p.repository + ":" + p.tag
+	}
+	return p.repository
+}
+
+func (p pattern) matches(i image) bool {
+	switch {
+	case p.any:
+		return true
+	case i.repository == "":
+		return false
+	case p.below != "":
+		return strings.HasPrefix(i.repository, p.below)
+	case p.repository != i.repository:
+		return false
+	case p.digest != "":
+		return i.has(p.digest)
+	}
+	return p.tag == "" || p.tag == i.tag
+}
+
+// parsePatterns reads the images of one exception.
+func parsePatterns(in []string) ([]pattern, error) {
+	if len(in) == 0 {
+		return nil, errors.New("images: missing; name repositories, or write \"*\" for every image")
+	}
+	var errs []error
+	seen := map[string]bool{}
+	out := make([]pattern, 0, len(in))
+	for i, s := range in {
+		p, err := parsePattern(s)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("images[%d]: %q %w", i, s, err))
+		case seen[p.String()]:
+			errs = append(errs, fmt.Errorf("images[%d]: %q is there twice", i, s))
+		default:
+			seen[p.String()] = true
+			out = append(out, p)
+		}
+	}
+	return out, errors.Join(errs...)
+}
