@@ -1,0 +1,187 @@
+package worker_test
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/worker"
+)
+
+// expect scans and compares code and a part of the message; afterwards nothing
+// may be left on disk, and the worker must serve the next request.
+func (w *testWorker) expect(t *testing.T, req harbor.ScanRequest, code, part string) {
+	t.Helper()
+	e := w.failed(t, req)
+	if e.Code != code || !strings.Contains(e.Message, part) {
+		t.Errorf("got %s: %q, want %s: ...%s...", e.Code, e.Message, code, part)
+	}
+	if strings.Contains(e.Message, password) {
+		t.Errorf("the message tells the password: %q", e.Message)
+	}
+	w.scratchIsEmpty(t)
+}
+
+func TestRefusals(t *testing.T) {
+	reg := startRegistry(t)
+	chart := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), "application/vnd.cncf.helm.config.v1+json")
+	chartDigest := push(t, reg, "team/chart", chart)
+	strange, err := mutate.AppendLayers(empty.Image, static.NewLayer([]byte("x"), "application/vnd.example.layer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	strangeDigest := push(t, reg, "team/strange", strange)
+	appDigest := push(t, reg, "team/app", image(t, layer(t, map[string][]byte{"a": []byte("a")})))
+	w := startWorker(t, nil)
+
+	wrong := request(reg, "team/app", appDigest)
+	wrong.Registry.Authorization = basic(user, "not it")
+	anonymous := request(reg, "team/app", appDigest)
+	anonymous.Registry.Authorization = ""
+	gone := request(reg, "team/app", appDigest)
+	gone.Registry.URL = "http://127.0.0.1:1"
+	for name, c := range map[string]struct {
+		req        harbor.ScanRequest
+		code, part string
+	}{
+		"wrong password":     {wrong, "unauthorized", "does not let these credentials"},
+		"no credentials":     {anonymous, "unauthorized", "does not let these credentials"},
+		"unknown digest":     {request(reg, "team/app", digestOf('a')), "not_found", "the registry has no"},
+		"unknown repository": {request(reg, "team/none", digestOf('a')), "not_found", "the registry has no"},
+		"Helm chart":         {request(reg, "team/chart", chartDigest), "unsupported", "not a container image"},
+		"strange layer":      {request(reg, "team/strange", strangeDigest), "unsupported", "not a container image"},
+		"registry down":      {gone, "registry", "could not be reached"},
+	} {
+		t.Run(name, func(t *testing.T) { w.expect(t, c.req, c.code, c.part) })
+	}
+}
+
+// A broken blob is served by a registry that does not keep its word.
+func TestBrokenLayers(t *testing.T) {
+	reg := startRegistry(t)
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return os.Open(writeTar(t, 1<<20))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := image(t, l)
+	digest := push(t, reg, "team/app", img)
+	compressed := readLayer(t, img)
+	w := startWorker(t, nil)
+
+	serve := func(content []byte, claim int) func(http.ResponseWriter, *http.Request) bool {
+		return func(rw http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, layerDigest(t, img)) {
+				return false
+			}
+			rw.Header().Set("Content-Length", strconv.Itoa(claim))
+			_, _ = rw.Write(content)
+			return true
+		}
+	}
+	flipped := append([]byte{}, compressed...)
+	flipped[len(flipped)/2] ^= 0xff
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"cut off in transfer": serve(compressed[:len(compressed)/2], len(compressed)),
+		"shorter":             serve(compressed[:len(compressed)/2], len(compressed)/2),
+		"changed":             serve(flipped, len(flipped)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			reg.onBlob(answer)
+			w.expect(t, request(reg, "team/app", digest), "invalid", "is broken")
+		})
+	}
+	reg.onBlob(nil)
+	w.report(t, request(reg, "team/app", digest))
+}
+
+// A few MiB that unpack to gigabytes end within the disk limit.
+func TestLayerBomb(t *testing.T) {
+	const limit = 64 << 20
+	reg := startRegistry(t)
+	bomb := bombLayer(t, 2<<30)
+	digest := push(t, reg, "team/bomb", image(t, bomb))
+	small := push(t, reg, "team/small", image(t, layer(t, map[string][]byte{"a": []byte("a")})))
+	w := startWorker(t, func(c *worker.Config) { c.Limits.Disk = limit })
+	used := watchDisk(t, filepath.Join(w.cache, "scratch"))
+	w.expect(t, request(reg, "team/bomb", digest), "too_large", "limit on disk space")
+	if most := used(); most > 2*limit {
+		t.Errorf("the bomb took %d MiB of disk, twice the limit is %d", most>>20, 2*limit>>20)
+	}
+	w.report(t, request(reg, "team/small", small))
+}
+
+// The same with one file on disk larger than a file may be.
+func TestFileLimit(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/bomb", image(t, bombLayer(t, 256<<20)))
+	w := startWorker(t, func(c *worker.Config) { c.Limits.File = 32 << 20 })
+	w.expect(t, request(reg, "team/bomb", digest), "too_large", "larger than")
+}
+
+func TestTimeoutKillsTheChild(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", image(t, layer(t, map[string][]byte{"a": []byte("a")})))
+	released := make(chan struct{})
+	t.Cleanup(func() { close(released) })
+	reg.onBlob(func(_ http.ResponseWriter, r *http.Request) bool {
+		select { // a registry that never answers
+		case <-released:
+		case <-r.Context().Done():
+		}
+		return true
+	})
+	w := startWorker(t, func(c *worker.Config) { c.Limits.Timeout = 1500 * time.Millisecond })
+	w.expect(t, request(reg, "team/app", digest), "timeout", "took longer than 1.5s")
+	reg.onBlob(nil)
+	w.report(t, request(reg, "team/app", digest))
+}
+
+// bombLayer is a layer with one file of zeros, compressed on disk.
+func bombLayer(t *testing.T, size int64) v1.Layer {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bomb.tar.gz")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	zw := gzip.NewWriter(f)
+	tw := tar.NewWriter(zw)
+	if err := tw.WriteHeader(&tar.Header{Name: "zeros", Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(tw, zeros{}, size); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []io.Closer{tw, zw} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := tarball.LayerFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
