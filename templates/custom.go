@@ -222,7 +222,7 @@ func (o *ownRules) compile(entry string, libs []string) error {
 // customCRD is the image scan policy's CRD under another kind, with the
 // parameters that still mean something.
 func customCRD(options CustomOptions) ([]byte, error) {
-	base, err := sources.ReadFile("imagescanpolicy/crd.yaml")
+	base, err := sources.ReadFile("imagescanpolicy/crd.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("reading the base of the template: %w", err)
 	}

@@ -3,7 +3,7 @@
 // own rules to a ConstraintTemplate.
 //
 // A policy is a folder with src.rego (its violation rules), src_test.rego,
-// crd.yaml (the ConstraintTemplate without its code: names, annotations and the
+// crd.tmpl (the ConstraintTemplate without its code: names, annotations and the
 // schema of the parameters) and the generated template.yaml. Rego shared by
 // several policies is in lib/; a template carries the libraries it imports.
 package templates
@@ -19,7 +19,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-//go:embed lib/*.rego */src.rego */crd.yaml */template.yaml
+//go:embed lib/*.rego */src.rego */crd.tmpl */template.yaml
 var sources embed.FS
 
 // libPrefix is the package path that Gatekeeper allows for libraries.
@@ -30,7 +30,7 @@ const ownRulesName = "rules"
 
 // Policies returns the names of the policies, which are their folders' names.
 func Policies() ([]string, error) {
-	found, err := fs.Glob(sources, "*/crd.yaml")
+	found, err := fs.Glob(sources, "*/crd.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("listing policies: %w", err)
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // testTimeout bounds a single unit test.
-const testTimeout = 10 * time.Second
+const testTimeout = 60 * time.Second
 
 // Sources are Rego files by their path below the templates folder.
 type Sources map[string]string
