@@ -262,3 +262,5 @@ func request(reg *testRegistry, repository, digest string) harbor.ScanRequest {
 }
 
 func digestOf(c byte) string { return fmt.Sprintf("sha256:%s", strings.Repeat(string(c), 64)) }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
