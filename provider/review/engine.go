@@ -76,7 +76,7 @@ func (e *Engine) load(ctx context.Context) error {
 	if e.identity, err = newIdentity(e.server); err != nil {
 		return err
 	}
-	if e.source, err = newDataSource(e.config.Policies, e.server, e.identity, e.config.Timeout); err != nil {
+	if e.source, err = newDataSource(e.config.Policies.providerPaths(), e.server, e.identity, e.config.Timeout); err != nil {
 		return err
 	}
 	if e.evaluator, err = newEvaluator(e.source, e.config.EnforcementPoint); err != nil {

@@ -43,21 +43,20 @@ var _ gator.Client = (*evaluator)(nil)
 type dataSource struct {
 	providers *externaldata.ProviderCache
 	identity  *identity
-	names     []string
+	paths     map[string]string
 }
 
-func newDataSource(p Policies, server *loopback.Server, id *identity, timeout time.Duration) (*dataSource, error) {
+func newDataSource(paths map[string]string, server *loopback.Server, id *identity, timeout time.Duration) (*dataSource, error) {
 	providers := externaldata.NewCache()
-	names, err := registerProviders(providers, p, server, timeout)
-	if err != nil {
+	if err := registerProviders(providers, paths, server, timeout); err != nil {
 		return nil, err
 	}
-	return &dataSource{providers: providers, identity: id, names: names}, nil
+	return &dataSource{providers: providers, identity: id, paths: paths}, nil
 }
 
 // forget closes the engine's connections to the server.
 func (s *dataSource) forget() {
-	for _, name := range s.names {
+	for name := range s.paths {
 		s.providers.Remove(name)
 	}
 }

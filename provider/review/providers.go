@@ -3,12 +3,8 @@ package review
 import (
 	"encoding/base64"
 	"fmt"
-	"io/fs"
-	"maps"
 	"net/url"
-	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,20 +28,45 @@ const (
 	digestsPath = "/digests"
 )
 
-// registerProviders makes server answer for every provider that the policies
-// may call. The engine looks providers up in a table by name, and a template
-// may take the name from anywhere, so the table has every string of the
-// policies that can be a name: one too many does nothing.
-func registerProviders(cache *externaldata.ProviderCache, p Policies, server *loopback.Server, timeout time.Duration) ([]string, error) {
-	paths := map[string]string{reportsProvider: reportsPath, digestsProvider: digestsPath}
-	for name := range p.names() {
-		if _, known := paths[name]; !known {
-			paths[name] = pathOf(name)
-		}
+// providerPaths tells for every provider that the policies may call which
+// endpoint it is.
+func (p *Policies) providerPaths() map[string]string {
+	var docs []document
+	for _, t := range p.templates {
+		docs = append(docs, t.document)
 	}
+	paths := providerPathsIn(append(docs, p.constraints...))
 	for _, provider := range p.providers {
 		paths[provider.Name] = pathOfProvider(provider)
 	}
+	return paths
+}
+
+// providerPathsIn looks for the names of Providers in templates and
+// constraints. The engine looks providers up in a table by name, and a template
+// may take the name from anywhere, so every string that can be a name counts:
+// one too many in the table does nothing.
+func providerPathsIn(docs []document) map[string]string {
+	paths := map[string]string{reportsProvider: reportsPath, digestsProvider: digestsPath}
+	literal := regexp.MustCompile("[\"`]([a-z0-9][-a-z0-9.]*)[\"`]")
+	add := func(s string) {
+		if _, known := paths[s]; !known && len(validation.IsDNS1123Subdomain(s)) == 0 {
+			paths[s] = pathOf(s)
+		}
+	}
+	for _, d := range docs {
+		eachString(d.object.Object, func(s string) {
+			add(s)
+			for _, match := range literal.FindAllStringSubmatch(s, -1) {
+				add(match[1])
+			}
+		})
+	}
+	return paths
+}
+
+// registerProviders makes server answer for the providers.
+func registerProviders(cache *externaldata.ProviderCache, paths map[string]string, server *loopback.Server, timeout time.Duration) error {
 	for name, path := range paths {
 		err := cache.Upsert(&unversioned.Provider{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -56,10 +77,10 @@ func registerProviders(cache *externaldata.ProviderCache, p Policies, server *lo
 			},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("registering provider %q: %w", name, err)
+			return fmt.Errorf("registering provider %q: %w", name, err)
 		}
 	}
-	return slices.Sorted(maps.Keys(paths)), nil
+	return nil
 }
 
 func pathOfProvider(p *unversioned.Provider) string {
@@ -81,31 +102,6 @@ func pathOf(name string) string {
 	return reportsPath
 }
 
-// names collects the strings that can name a Provider, a cluster-scoped object,
-// from the Rego sources and from the values of templates and constraints.
-func (p *Policies) names() map[string]bool {
-	names := map[string]bool{}
-	literal := regexp.MustCompile("[\"`]([a-z0-9][-a-z0-9.]*)[\"`]")
-	collect := func(s string) {
-		if len(validation.IsDNS1123Subdomain(s)) == 0 {
-			names[s] = true
-			return
-		}
-		for _, match := range literal.FindAllStringSubmatch(s, -1) {
-			if len(validation.IsDNS1123Subdomain(match[1])) == 0 {
-				names[match[1]] = true
-			}
-		}
-	}
-	for _, t := range p.templates {
-		eachString(t.object.Object, collect)
-	}
-	for _, c := range p.constraints {
-		eachString(c.object.Object, collect)
-	}
-	return names
-}
-
 func eachString(v any, collect func(string)) {
 	switch v := v.(type) {
 	case string:
@@ -118,21 +114,5 @@ func eachString(v any, collect func(string)) {
 		for _, item := range v {
 			eachString(item, collect)
 		}
-	}
-}
-
-// addForNames adds what a suite's file holds, as far as it can be read.
-func (p *Policies) addForNames(root fs.FS, suiteFile, name string) {
-	b, err := fs.ReadFile(root, path.Join(path.Dir(suiteFile), name))
-	if err != nil {
-		return
-	}
-	docs, err := parseDocuments(name, b, true)
-	if err != nil {
-		return
-	}
-	for _, d := range docs {
-		// As constraints they are only searched for names.
-		p.constraints = append(p.constraints, d)
 	}
 }

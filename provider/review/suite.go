@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -118,7 +119,8 @@ type testRun struct {
 	test   int
 	source *dataSource
 	gator  *verify.Runner
-	prints *bytes.Buffer
+	// prints is what the rules of the case under way print.
+	prints *gator.PrintBuffer
 
 	// client is kept from case to case, which saves compiling the template
 	// again, until something of a case stays behind in it.
@@ -126,17 +128,16 @@ type testRun struct {
 }
 
 func (r *suiteRunner) newTestRun(s suite, test int) (*testRun, error) {
-	var p Policies
+	var docs []document
 	for _, name := range []string{s.Tests[test].Template, s.Tests[test].Constraint} {
-		// Only the names of providers are wanted: what cannot be read here
-		// is gator's to report.
-		p.addForNames(r.root, s.AbsolutePath, name)
+		docs = append(docs, r.readable(s, name)...)
 	}
-	source, err := newDataSource(p, r.server, r.identity, defaultTimeout)
+	source, err := newDataSource(providerPathsIn(docs), r.server, r.identity, defaultTimeout)
 	if err != nil {
 		return nil, err
 	}
-	run := &testRun{suiteRunner: r, suite: s, test: test, source: source, prints: &bytes.Buffer{}}
+	run := &testRun{suiteRunner: r, suite: s, test: test, source: source}
+	run.resetPrints()
 	run.gator, err = verify.NewRunner(r.root, run.newClient)
 	if err != nil {
 		return nil, fmt.Errorf("making gator's runner: %w", err)
@@ -144,18 +145,37 @@ func (r *suiteRunner) newTestRun(s suite, test int) (*testRun, error) {
 	return run, nil
 }
 
+// readable is what a file of a suite holds, as far as it can be read: what is
+// wrong with it is gator's to report.
+func (r *suiteRunner) readable(s suite, name string) []document {
+	b, err := fs.ReadFile(r.root, path.Join(path.Dir(s.AbsolutePath), name))
+	if err != nil {
+		return nil
+	}
+	docs, err := parseDocuments(name, b, true)
+	if err != nil {
+		return nil
+	}
+	return docs
+}
+
 func (r *testRun) newClient(...gator.Opt) (gator.Client, error) {
 	if r.client != nil {
 		return r.client, nil
 	}
 	client, err := newEvaluator(r.source, util.GatorEnforcementPoint,
-		rego.PrintEnabled(true), rego.PrintHook(gator.NewPrintHook(r.prints)))
+		rego.PrintEnabled(true), rego.PrintHook(gator.NewPrintHook(r)))
 	if err != nil {
 		return nil, err
 	}
 	r.client = client
 	return client, nil
 }
+
+func (r *testRun) resetPrints() { r.prints = gator.NewPrintBuffer(gator.DefaultPrintBufferLimit) }
+
+// Write receives what rules print: the client outlives the buffer of a case.
+func (r *testRun) Write(p []byte) (int, error) { return r.prints.Write(p) }
 
 // only runs the test with these cases and no others.
 func (r *testRun) only(ctx context.Context, cases []*verify.Case) verify.TestResult {
@@ -180,7 +200,7 @@ func (r *testRun) runCase(ctx context.Context, index int) verify.CaseResult {
 		return verify.CaseResult{Name: c.Name, Error: err}
 	}
 	r.server.Answer(handler)
-	r.prints.Reset()
+	r.resetPrints()
 	result := r.only(ctx, []*verify.Case{c})
 	if len(c.Inventory) > 0 {
 		r.client = nil
