@@ -168,7 +168,13 @@ func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, e
 		case http.StatusOK:
 			return r, nil
 		case http.StatusFound:
-			wait := max(c.wait(n, time.Since(began)), delay(r.header, "Refresh-After", maxRefreshAfter))
+			wait := c.wait(n, time.Since(began))
+			// One second is the least that the header can say: it stands for
+			// "soon", and taken literally it would add up to a second to every
+			// scan that a Pod waits for.
+			if asked := delay(r.header, "Refresh-After", maxRefreshAfter); asked > time.Second {
+				wait = max(wait, asked)
+			}
 			if err := sleep(ctx, wait); err != nil {
 				return nil, err
 			}
