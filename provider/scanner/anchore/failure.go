@@ -31,6 +31,12 @@ func (c *Client) refused(d dialect, r *remote.Reply, secret string) *report.Fail
 	if r.Status == http.StatusNotFound && !isError(r) {
 		return c.elsewhere(d.api)
 	}
+	if strings.Contains(r.Message(), "digest add unsupported") {
+		return &report.Failure{
+			Reason:  report.ReasonInternal,
+			Message: fmt.Sprintf("the scanner is too old to take images by digest (%s.submit: %s)", configured, SubmitTag),
+		}
+	}
 	return c.remote.Failed("submitting the image to the scanner", r, secret)
 }
 

@@ -2,6 +2,7 @@ package anchore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -91,7 +92,7 @@ func (s *scan) judged(ctx context.Context) (*verdict, error) {
 				Message: "the scanner could not analyse the image (analysis_failed); its own log says why",
 			}
 		default:
-			return nil, s.malformed("the state of the image", fmt.Errorf("its analysis_status is %q", st.Status))
+			return nil, s.malformed("the state of the image", nil, fmt.Errorf("its analysis_status is %q", st.Status))
 		}
 	}
 	return nil, err
@@ -114,7 +115,7 @@ func (s *scan) submit(ctx context.Context) (state, error) {
 func (s *scan) state(r *remote.Reply) (state, error) {
 	st, err := s.d.state(r.Body)
 	if err != nil {
-		return state{}, s.malformed("the state of the image", err)
+		return state{}, s.malformed("the state of the image", r, err)
 	}
 	if st.Digest == s.s.digest {
 		return st, nil
@@ -127,7 +128,7 @@ func (s *scan) state(r *remote.Reply) (state, error) {
 			Err: fmt.Errorf("the scanner took %q", st.Digest),
 		}
 	}
-	return state{}, s.malformed("the state of the image", fmt.Errorf("it is about image %q", st.Digest))
+	return state{}, s.malformed("the state of the image", r, fmt.Errorf("it is about image %q", st.Digest))
 }
 
 // next waits and asks how far the service is.
@@ -178,7 +179,7 @@ func (s *scan) check(ctx context.Context) (*verdict, error) {
 			return nil, s.unjudged(r)
 		}
 		if err != nil {
-			return nil, s.malformed("the policy evaluation", err)
+			return nil, s.malformed("the policy evaluation", r, err)
 		}
 		return v, nil
 	case http.StatusNotFound:
@@ -239,10 +240,17 @@ func (s *scan) call(ctx context.Context, r remote.Request) (*remote.Reply, error
 	return s.c.call(ctx, s.d.api, r)
 }
 
-func (s *scan) malformed(what string, err error) *report.Failure {
+// malformed is the failure of an answer that counts for nothing. Where it is
+// not even JSON, what it says tells more than the parser does: often it is
+// somebody's sign-in page.
+func (s *scan) malformed(what string, r *remote.Reply, err error) *report.Failure {
+	why := s.c.remote.Redact(err.Error(), s.secret)
+	if syntax := (*json.SyntaxError)(nil); r != nil && errors.As(err, &syntax) {
+		why = remote.With("it is not JSON", s.c.remote.Quote(r, s.secret))
+	}
 	return &report.Failure{
 		Reason:  report.ReasonInternal,
-		Message: fmt.Sprintf("the scanner's answer is not %s: %s", what, s.c.remote.Redact(err.Error(), s.secret)),
+		Message: fmt.Sprintf("the scanner's answer is not %s: %s", what, why),
 		Err:     err,
 	}
 }

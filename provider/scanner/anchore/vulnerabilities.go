@@ -39,7 +39,7 @@ func (s *scan) listed(ctx context.Context) ([]report.Vulnerability, error) {
 	}
 	list, err := findings(r.Body, s.s.digest)
 	if err != nil {
-		return nil, s.malformed("a list of vulnerabilities", err)
+		return nil, s.malformed("a list of vulnerabilities", r, err)
 	}
 	return list, nil
 }

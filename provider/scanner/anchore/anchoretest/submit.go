@@ -3,6 +3,7 @@ package anchoretest
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"time"
 )
@@ -85,3 +86,6 @@ func normalised(tag string) string {
 	}
 	return tag
 }
+
+// Submit submits an image as a POST with this body does, without one.
+func (s *Server) Submit(body []byte) { s.submit(httptest.NewRecorder(), body) }
