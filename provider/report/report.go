@@ -52,6 +52,7 @@ type Summary struct {
 
 // Finding is a vulnerability in one line.
 type Finding struct {
+	// ID is the vulnerability's Name.
 	ID        string
 	Package   string
 	Installed string

@@ -49,6 +49,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestFindingsAreCalledByTheirCVE(t *testing.T) {
+	for want, v := range map[string]report.Vulnerability{
+		"CVE-2022-32149": {ID: "GHSA-69ch-w2m2-3vjp", Aliases: []string{"GO-2022-1059", "CVE-2022-32149"}},
+		"CVE-1":          {ID: "CVE-1", Aliases: []string{"CVE-2"}},
+		"GHSA-x":         {ID: "GHSA-x", Aliases: []string{"GO-1"}},
+	} {
+		if got := report.FindingOf(v).ID; got != want {
+			t.Errorf("%+v is called %s, want %s", v, got, want)
+		}
+	}
+}
+
 func TestSortPutsTheWorstFirst(t *testing.T) {
 	v := []report.Vulnerability{
 		vulnerability("B", report.SeverityLow, "1"),

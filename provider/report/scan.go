@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,17 @@ type Vulnerability struct {
 	// empty when it counts. In a stored scan it is what the scanner itself set
 	// aside.
 	Suppressed string `json:",omitempty"`
+}
+
+// Name is what people call the flaw: its CVE where it has one, whichever
+// database the scanner knows it from, or else ID.
+func (v Vulnerability) Name() string {
+	for _, id := range append([]string{v.ID}, v.Aliases...) {
+		if strings.HasPrefix(id, "CVE-") {
+			return id
+		}
+	}
+	return v.ID
 }
 
 // Judgement is the verdict of a scanner that judges by a policy of its own
