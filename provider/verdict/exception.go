@@ -109,8 +109,11 @@ func (x *exceptions) lapsed(i image, v *report.Vulnerability, at time.Time) *exc
 }
 
 func (x *exceptions) find(i image, v *report.Vulnerability, want func(*exception) bool) *exception {
+	if len(x.all) == 0 {
+		return nil
+	}
 	for id := range ownNames(v) {
-		for _, e := range x.byCVE[id] {
+		for _, e := range x.byCVE[identifier(id)] {
 			if e.matches(i, v) && want(e) {
 				return e
 			}

@@ -145,7 +145,7 @@ func TestWrongExceptionsAreNamed(t *testing.T) {
 		"registry, no slash": {`- {cve: CVE-1, images: [ghcr.io], expires: 2027-01-01, reason: r}`, "end it with a slash"},
 		"glob":               {`- {cve: CVE-1, images: ["nginx*"], expires: 2027-01-01, reason: r}`, `"nginx*"`},
 		"only a slash":       {`- {cve: CVE-1, images: [/], expires: 2027-01-01, reason: r}`, `"/"`},
-		"path":               {`- {cve: CVE-1, images: [ghcr.io/a/../], expires: 2027-01-01, reason: r}`, "has a component"},
+		"path":               {`- {cve: CVE-1, images: [ghcr.io/a/../], expires: 2027-01-01, reason: r}`, "has an empty component"},
 		"no expires":         {`- {cve: CVE-1, images: [nginx], reason: r}`, "entry 1 (CVE-1): expires: missing"},
 		"invalid expires":    {`- {cve: CVE-1, images: [nginx], expires: never, reason: r}`, `expires: "never" is neither`},
 		"impossible date":    {`- {cve: CVE-1, images: [nginx], expires: 2026-02-30, reason: r}`, `expires: "2026-02-30" is neither`},

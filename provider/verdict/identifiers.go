@@ -10,14 +10,14 @@ import (
 // identifier is the form in which names of vulnerabilities are compared.
 func identifier(s string) string { return strings.ToUpper(s) }
 
-// names yields all names of a finding.
+// names yields all names of a finding, as the scanner spells them.
 func names(v *report.Vulnerability) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		if v.ID != "" && !yield(identifier(v.ID)) {
+		if v.ID != "" && !yield(v.ID) {
 			return
 		}
 		for _, a := range v.Aliases {
-			if a != "" && !yield(identifier(a)) {
+			if a != "" && !yield(a) {
 				return
 			}
 		}
@@ -39,10 +39,11 @@ func ownNames(v *report.Vulnerability) iter.Seq[string] {
 func bundles(v *report.Vulnerability) bool {
 	var cve string
 	for id := range names(v) {
-		if !strings.HasPrefix(id, "CVE-") {
+		const prefix = "CVE-"
+		if len(id) < len(prefix) || !strings.EqualFold(id[:len(prefix)], prefix) {
 			continue
 		}
-		if cve != "" && id != cve {
+		if cve != "" && !strings.EqualFold(id, cve) {
 			return true
 		}
 		cve = id

@@ -49,14 +49,14 @@ func (o *Options) complete() error {
 	}
 	var errs []error
 	if !slices.Contains(report.Severities(), o.Threshold) {
-		errs = append(errs, fmt.Errorf("Threshold: %d is no severity", int(o.Threshold)))
+		errs = append(errs, fmt.Errorf("option Threshold: %d is no severity", int(o.Threshold)))
 	}
 	for i, f := range o.VEXFiles {
 		switch {
 		case f == "":
-			errs = append(errs, fmt.Errorf("VEXFiles[%d]: is empty", i))
+			errs = append(errs, fmt.Errorf("option VEXFiles[%d]: is empty", i))
 		case slices.Contains(o.VEXFiles[:i], f):
-			errs = append(errs, fmt.Errorf("VEXFiles[%d]: %s is there twice", i, f))
+			errs = append(errs, fmt.Errorf("option VEXFiles[%d]: %s is there twice", i, f))
 		}
 	}
 	return errors.Join(errs...)

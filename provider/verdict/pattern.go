@@ -71,7 +71,7 @@ func parseFolder(s string) (pattern, error) {
 	return pattern{below: strings.TrimSuffix(r.Name(), inside)}, nil
 }
 
-var errPath = errors.New("has a component that is empty, . or ..")
+var errPath = errors.New("has an empty component or one of dots")
 
 func (p pattern) checked() (pattern, error) {
 	if path.Clean(p.repository) != p.repository {

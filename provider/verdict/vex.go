@@ -60,6 +60,9 @@ func (p product) namesDigest() bool {
 // statement holds, by timestamp as the OpenVEX specification has it; of two of
 // the same time, the one that lets the finding stand.
 func (x *statements) suppression(i image, v *report.Vulnerability) string {
+	if len(x.all) == 0 {
+		return ""
+	}
 	var latest *statement
 	consider := func(s *statement) {
 		if latest == nil || s.at.After(latest.at) || s.at.Equal(latest.at) && !s.suppresses() {
@@ -67,7 +70,7 @@ func (x *statements) suppression(i image, v *report.Vulnerability) string {
 		}
 	}
 	for n := range ownNames(v) {
-		for _, s := range x.byName[n] {
+		for _, s := range x.byName[identifier(n)] {
 			if s.suppresses() && s.about(i, v) == yes {
 				consider(s)
 			}
@@ -77,7 +80,7 @@ func (x *statements) suppression(i image, v *report.Vulnerability) string {
 		return ""
 	}
 	for n := range names(v) {
-		for _, s := range x.byName[n] {
+		for _, s := range x.byName[identifier(n)] {
 			if !s.suppresses() && s.about(i, v) >= maybe {
 				consider(s)
 			}

@@ -74,7 +74,7 @@ func TestReport(t *testing.T) {
 			{"id": "CVE-2", "package": "b", "version": "1", "severity": "Important", "vendor_attributes": {"CVSS": {"nvd": {"V3Score": 7}}}},
 			{"id": "GHSA-3", "package": "c", "version": "1", "fix_version": "2", "severity": "critical",
 			 "description": "bad", "links": ["https://example.org/3"],
-			 "vendor_attributes": {"aliases": ["CVE-3"], "published": "2026-01-02"}},
+			 "vendor_attributes": {"aliases": ["CVE-3"], "published": "2026-01-02", "purl": "pkg:npm/c@1"}},
 			{"id": "CVE-4", "package": "d", "version": "1", "severity": "Catastrophic"}
 		]}`, image.Digest)
 	got, err := client(t, a.URL).Scan(t.Context(), image)
@@ -82,7 +82,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []report.Vulnerability{
-		{ID: "GHSA-3", Aliases: []string{"CVE-3"}, Package: "c", Installed: "1", Fixed: "2", Severity: report.SeverityCritical,
+		{ID: "GHSA-3", Aliases: []string{"CVE-3"}, Package: "c", PURL: "pkg:npm/c@1", Installed: "1", Fixed: "2", Severity: report.SeverityCritical,
 			Published: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Description: "bad", Links: []string{"https://example.org/3"}},
 		{ID: "CVE-2", Package: "b", Installed: "1", Severity: report.SeverityHigh},
 		{ID: "CVE-1", Package: "a", Installed: "1", Severity: report.SeverityUnknown},

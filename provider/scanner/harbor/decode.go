@@ -38,6 +38,7 @@ type item struct {
 type vendorAttributes struct {
 	Aliases   []string `json:"aliases"`
 	Published string   `json:"published"`
+	PURL      string   `json:"purl"`
 }
 
 // decode reads a report. Whatever does not prove to be a whole report on the
@@ -139,6 +140,7 @@ func (i item) vulnerability() report.Vulnerability {
 	if json.Unmarshal(i.Vendor, &vendor) == nil {
 		v.Aliases = vendor.Aliases
 		v.Published = date(vendor.Published)
+		v.PURL = vendor.PURL
 	}
 	return v
 }
