@@ -161,8 +161,8 @@ func TestDeploymentIsJudgedAtCreation(t *testing.T) {
 	clean, vulnerable := sample(t, registry.Fixed), push(t, image(t, registry.Vulnerable), "vulnerable")
 	// Workload templates are not pinned and nobody waits for their scans: have
 	// both images scanned by Pods first.
-	create(t, pod(ns, "clean", clean.Ref)).admitted(t)
-	create(t, pod(ns, "vulnerable", vulnerable.Ref)).denied(t, advisory...)
+	settle(t, pod(ns, "clean", clean.Ref)).admitted(t)
+	settle(t, pod(ns, "vulnerable", vulnerable.Ref)).denied(t, advisory...)
 
 	want := append([]string{"[" + constraintOf(expandedPolicy) + "]", "[Implied by ", "Image '" + vulnerable.Ref + "' REJECTED."}, advisory...)
 	create(t, deployment(ns, vulnerable.Ref)).denied(t, want...)

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// ScanTime returns how long the provider's last finished scan of a manifest
-// took by the provider's own log.
+// ScanTime returns how long the last scan of a manifest took the scanner, by
+// the scanner's own log: the time that nobody after it can save.
 func (s *System) ScanTime(digest string) (time.Duration, error) {
-	f, err := os.Open(filepath.Join(s.Provider.spec.Logs, s.Provider.spec.Name+".log"))
+	f, err := os.Open(filepath.Join(s.Scanner.spec.Logs, s.Scanner.spec.Name+".log"))
 	if err != nil {
-		return 0, fmt.Errorf("read the provider's log: %w", err)
+		return 0, fmt.Errorf("read the scanner's log: %w", err)
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
@@ -23,19 +23,19 @@ func (s *System) ScanTime(digest string) (time.Duration, error) {
 	found := false
 	for lines.Scan() {
 		var line struct {
-			Message  string        `json:"msg"`
-			Digest   string        `json:"digest"`
-			Duration time.Duration `json:"duration"`
+			Message string `json:"msg"`
+			Digest  string `json:"digest"`
+			Millis  int64  `json:"took_ms"`
 		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "scan finished" && line.Digest == digest {
-			took, found = line.Duration, true
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "scan done" && line.Digest == digest {
+			took, found = time.Duration(line.Millis)*time.Millisecond, true
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return 0, fmt.Errorf("read the provider's log: %w", err)
+		return 0, fmt.Errorf("read the scanner's log: %w", err)
 	}
 	if !found {
-		return 0, fmt.Errorf("the provider's log has no finished scan of %s", digest)
+		return 0, fmt.Errorf("the scanner's log has no finished scan of %s", digest)
 	}
 	return took, nil
 }

@@ -163,6 +163,8 @@ func (s *System) writeProviderConfig(ports []int) (string, error) {
 		"registry": map[string]any{
 			"dockerConfig": s.dockerConfig,
 			"insecure":     []string{s.opts.Registry.Host()},
+			// Those who move a tag and look should not wait for long.
+			"tagTTL": "3s",
 		},
 		"scanner": map[string]any{"harbor": map[string]any{"url": "http://" + address(ports[0])}},
 		"log":     map[string]any{"level": "debug"},
