@@ -104,7 +104,7 @@ func (s *Summary) suppress(v Vulnerability) {
 // FindingOf returns v in one line whose every part is bounded and printable.
 func FindingOf(v Vulnerability) Finding {
 	return Finding{
-		ID:        Clean(v.ID, maxID),
+		ID:        Clean(v.Name(), maxID),
 		Package:   Clean(v.Package, maxPackage),
 		Installed: Clean(v.Installed, maxVersion),
 		Fixed:     Clean(v.Fixed, maxVersion),
@@ -124,7 +124,7 @@ func (f Finding) String() string {
 // SuppressedOf returns what is said of a suppressed v, bounded and printable.
 func SuppressedOf(v Vulnerability) SuppressedFinding {
 	return SuppressedFinding{
-		ID:      Clean(v.ID, maxID),
+		ID:      Clean(v.Name(), maxID),
 		Package: Clean(v.Package, maxPackage),
 		By:      Clean(v.Suppressed, maxReason),
 	}
