@@ -1,7 +1,7 @@
 # Decisions by image prefix.
 #
-# A policy is {"rules": [{"prefix", "action", "scope"}], "default": {"action",
-# "scope"}}; a decision is {"action", "scope"} with scope as messages print it.
+# A policy is {"rules": [{"prefix", "action", "scope"}], "prefixes": those of the
+# rules, "default": {"action", "scope"}}; a decision is {"action", "scope"} with scope as messages print it.
 package lib.prefixes
 
 import data.lib.pod
@@ -34,7 +34,7 @@ others(image) := union({reference.other_spellings(image)} | {spellings |
 
 # The first matching rule for each of the spellings.
 matches(spellings, policy) := [match |
-	strings.any_prefix_match(spellings, [rule.prefix | some rule in policy.rules])
+	strings.any_prefix_match(spellings, policy.prefixes)
 	some spelling in spellings
 	match := first(spelling, policy.rules)
 ]

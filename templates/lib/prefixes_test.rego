@@ -8,6 +8,7 @@ nothing := {"review": {"object": {}}, "parameters": {}}
 
 policy(pairs) := {
 	"rules": [{"prefix": pair[0], "action": pair[1], "scope": "Global"} | some pair in pairs],
+	"prefixes": [pair[0] | some pair in pairs],
 	"default": {"action": "scan-result", "scope": "Global"},
 }
 

@@ -25,17 +25,23 @@ judging := "scanRules" if {
 
 # Before the scan. The article's scanRules has no such phase: all is scanned.
 pre_scan := {
-	"rules": custom_rules(section("preScanPolicies")),
+	"rules": pre_scan_rules,
+	"prefixes": [rule.prefix | some rule in pre_scan_rules],
 	"default": default_action(section("preScanPolicies"), "scan"),
 }
 
+pre_scan_rules := custom_rules(section("preScanPolicies"))
+
 # With the reports at hand.
 scan := {
-	"rules": array.concat(custom_rules(section(judging)), listed_rules(section(judging))),
+	"rules": scan_rules,
+	"prefixes": [rule.prefix | some rule in scan_rules],
 	"default": default_action(section(judging), "scan-result"),
 	"reportPending": scoped(section(judging), "reportPending", "reject").value,
 	"scanFailed": scoped(section(judging), "scanFailed", "reject").value,
 }
+
+scan_rules := array.concat(custom_rules(section(judging)), listed_rules(section(judging)))
 
 default_action(from, fallback) := {"action": found.value, "scope": found.scope} if {
 	found := scoped(from, "defaultPolicy", fallback)

@@ -1,0 +1,89 @@
+package templates_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+)
+
+// BenchmarkImageScanPolicy judges a Pod with five containers through Gatekeeper's
+// engine: the policy has 50 prefixes and 20 namespaces, and the reports come from
+// Gatekeeper's cache. Allowed-repos is the same Pod under a rule of the kind
+// everybody runs, for comparison.
+func BenchmarkImageScanPolicy(b *testing.B) {
+	request := creation(b, benchPod())
+	b.Run("summary", func(b *testing.B) { benchPolicy(b, request, "summary", 3_000) })
+	b.Run("full-1MiB-in-one-image", func(b *testing.B) { benchPolicy(b, request, "full", 1<<20) })
+	b.Run("allowed-repos", func(b *testing.B) {
+		e := newEngine(b, time.Hour)
+		e.addTemplate(b, readFile(b, "testdata/allowedrepos.yaml"))
+		repos := make([]string, 0, 51)
+		for i := range 50 {
+			repos = append(repos, fmt.Sprintf("registry-%d.example.com/", i))
+		}
+		e.addConstraint(b, "BenchAllowedRepos", "bench", map[string]any{"repos": append(repos, "registry.example.com/")})
+		measure(b, e, request)
+	})
+}
+
+// benchPolicy makes the first image's report about size bytes long and the
+// others' small.
+func benchPolicy(b *testing.B, request admissionv1.AdmissionRequest, view string, size int) {
+	e := newEngine(b, time.Hour)
+	for i := range 5 {
+		report := map[string]any{"ImageAndTag": benchImage(i), "Status": "accepted", "Message": "no finding at or above High"}
+		if i == 0 {
+			rows := make([]any, size/128)
+			for row := range rows {
+				rows[row] = []any{"c7460dfcab50", benchImage(i), fmt.Sprintf("%032d", row), "vulnerabilities", "package", "HIGH", "warn", false}
+			}
+			report["InnerReport"] = map[string]any{"rows": rows}
+		}
+		e.provider.reports[benchImage(i)] = report
+	}
+	e.addTemplate(b, readFile(b, "imagescanpolicy/template.yaml"))
+	e.addConstraint(b, "ImageScanPolicy", "bench", benchParameters(view))
+	measure(b, e, request)
+}
+
+func measure(b *testing.B, e *engine, request admissionv1.AdmissionRequest) {
+	b.Helper()
+	if messages := e.review(b, request); messages != nil {
+		b.Fatal(messages)
+	}
+	calls := e.provider.calls
+	for b.Loop() {
+		e.review(b, request)
+	}
+	if e.provider.calls != calls {
+		b.Fatal("not answered from the cache")
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N), "µs/Pod")
+}
+
+func benchImage(i int) string { return fmt.Sprintf("registry.example.com/team-%d/app:1.%d", i, i) }
+
+func benchPod() string {
+	var containers strings.Builder
+	for i := range 5 {
+		fmt.Fprintf(&containers, "  - {name: c%d, image: %s}\n", i, benchImage(i))
+	}
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: ns-7}\nspec:\n  containers:\n" + containers.String()
+}
+
+func benchParameters(view string) map[string]any {
+	var custom []any
+	for i := range 50 {
+		custom = append(custom, map[string]any{"prefix": fmt.Sprintf("registry-%d.example.com/", i), "action": "reject"})
+	}
+	namespaces := map[string]any{}
+	for i := range 20 {
+		namespaces[fmt.Sprintf("ns-%d", i)] = map[string]any{"defaultPolicy": "scan-result"}
+	}
+	return map[string]any{"view": view, "scanPolicies": map[string]any{
+		"defaultPolicy": "reject", "customPolicies": custom, "byNamespace": namespaces,
+	}}
+}
