@@ -16,12 +16,12 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/registry"
-	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/store"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // rememberedFailures bounds the digests whose failures are remembered; each
@@ -35,6 +35,7 @@ const generationEvery = time.Minute
 // parts is everything between the command line and the outside, without HTTP.
 type parts struct {
 	service *scan.Service
+	judge   *verdict.Judge
 	images  *registry.Resolver
 	// scanners are the backends, behind one port.
 	scanners *route.Router
@@ -102,11 +103,14 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if err != nil {
 		return p, err
 	}
+	if p.judge, err = verdict.New(verdictOptions(c, p)); err != nil {
+		return p, err
+	}
 	p.service, err = scan.New(scan.Options{
 		Registry:       p.images,
 		Scanner:        p.scanners,
 		Store:          memory,
-		Policy:         report.Policy{Threshold: c.Verdict.SeverityThreshold, OnlyFixed: c.Verdict.OnlyFixed},
+		Judge:          p.judge,
 		Workers:        c.Scan.Workers,
 		Queue:          c.Scan.Queue,
 		Deadline:       c.Scan.Deadline.Duration,
@@ -129,6 +133,19 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Registerer:         p.metrics,
 	})
 	return p, err
+}
+
+func verdictOptions(c *config.Config, p *parts) verdict.Options {
+	return verdict.Options{
+		Threshold:      c.Verdict.SeverityThreshold,
+		OnlyFixed:      c.Verdict.OnlyFixed,
+		ExceptionsFile: c.Verdict.ExceptionsFile,
+		VEXFiles:       c.Verdict.VEXFiles,
+		Tighten:        c.Verdict.Tighten,
+		Loosen:         c.Verdict.Loosen,
+		Logger:         p.log,
+		Registerer:     p.metrics,
+	}
 }
 
 func registryOptions(c *config.Config) registry.Options {

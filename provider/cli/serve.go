@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/selfsigned"
@@ -80,13 +81,14 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	stop := context.AfterFunc(ctx, func() { ready.draining.Store(true) })
 	defer stop()
-	followed := make(chan error, 1)
-	go func() { followed <- files.Start(ctx) }()
+	follow := errgroup.Group{}
+	follow.Go(func() error { return files.Start(ctx) })
+	follow.Go(func() error { return p.judge.Start(ctx) })
 	announce(c, p, listener.Addr(), log)
 	longest := max(c.Server.Budget.Duration, c.Server.MaxWait.Duration)
 	err = server.Serve(ctx, listener, files.Config(), h, longest, log)
 	if ctx.Err() != nil {
-		err = errors.Join(err, <-followed)
+		err = errors.Join(err, follow.Wait())
 	}
 	log.Info("stopped")
 	return err

@@ -193,10 +193,19 @@ type Memory struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Verdict judges the findings of scanners without a policy of their own.
+// Verdict judges what scanners found.
 type Verdict struct {
 	SeverityThreshold report.Severity `json:"severityThreshold"`
 	OnlyFixed         bool            `json:"onlyFixed"`
+	// ExceptionsFile is a YAML list of exceptions, each with an end and a
+	// reason; it is read again when it changes.
+	ExceptionsFile string `json:"exceptionsFile,omitempty"`
+	// VEXFiles are OpenVEX documents, read again when they change.
+	VEXFiles []string `json:"vexFiles,omitempty"`
+	// Tighten and Loosen let the settings above reject what a scanner with a
+	// policy of its own accepts, and accept what it rejects.
+	Tighten bool `json:"tighten"`
+	Loosen  bool `json:"loosen"`
 }
 
 // Log is what is written to standard error.

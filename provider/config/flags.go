@@ -71,6 +71,8 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str((*string)(&c.Scanner.Bundled.Database), "scanner-database", "vulnerability data of the bundled worker: update or sample")
 	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", report.SeverityHigh, "severity from which a finding rejects an image")
 	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
+	str(&c.Verdict.ExceptionsFile, "exceptions", "file of exceptions, each with an end and a reason (YAML)")
+	fs.StringSliceVar(&c.Verdict.VEXFiles, "vex", c.Verdict.VEXFiles, "OpenVEX documents")
 	str(&c.Log.Level, "log-level", "debug, info, warn or error")
 	str(&c.Log.Format, "log-format", "json or text")
 	fs.BoolVar(&c.Log.Verbose, "verbose-log", c.Log.Verbose, "log every request and answer whole")

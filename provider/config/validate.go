@@ -26,6 +26,11 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.Registry.validate(field.NewPath("registry"))...)
 	errs = append(errs, c.Scan.validate(field.NewPath("scan"))...)
 	errs = append(errs, c.Scanner.validate(field.NewPath("scanner"))...)
+	v := field.NewPath("verdict")
+	errs = append(errs, readable(v.Child("exceptionsFile"), c.Verdict.ExceptionsFile)...)
+	for i, f := range c.Verdict.VEXFiles {
+		errs = append(errs, readable(v.Child("vexFiles").Index(i), f)...)
+	}
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
 	memory := field.NewPath("store", "memory")
 	errs = append(errs, positive(memory.Child("reports"), c.Store.Memory.Reports)...)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
 
@@ -17,8 +16,7 @@ type Options struct {
 	Registry Registry
 	Scanner  Scanner
 	Store    Store
-	// Policy judges scans of scanners that have no policy of their own.
-	Policy report.Policy
+	Judge    Judge
 
 	// Workers bounds the scans under way at once, Queue those that wait for a
 	// worker.
@@ -74,6 +72,7 @@ func (o *Options) check() error {
 		"Registry":      o.Registry != nil,
 		"Scanner":       o.Scanner != nil,
 		"Store":         o.Store != nil,
+		"Judge":         o.Judge != nil,
 		"Logger":        o.Logger != nil,
 		"Registerer":    o.Registerer != nil,
 		"Workers":       o.Workers > 0,

@@ -13,6 +13,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // Registry says what a reference means and opens it for the scanner.
@@ -36,4 +37,10 @@ type Scanner interface {
 type Store interface {
 	Get(ctx context.Context, digest string) (*report.Scan, error)
 	Put(ctx context.Context, digest string, scan *report.Scan) error
+}
+
+// Judge draws the verdict on a finished scan, each time it is read. Its
+// configuration may change in between.
+type Judge interface {
+	Judge(scan *report.Scan, subject verdict.Subject) verdict.Outcome
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // Query asks about one image reference.
@@ -128,7 +129,7 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 	// All manifests are started before any is waited for.
 	pending := make([]func() answer, len(res.Manifests))
 	for i, m := range res.Manifests {
-		pending[i] = s.begin(ctx, task{resolved: res, manifest: m, access: q.Access})
+		pending[i] = s.begin(ctx, q, task{resolved: res, manifest: m, access: q.Access})
 	}
 	if len(pending) == 0 {
 		return failedAnswer(res.Digest, &report.Failure{
@@ -167,7 +168,7 @@ func badness(s report.Status) int {
 
 // begin looks a manifest up, starts its scan where nothing is known, and
 // returns a function that waits for the answer until ctx ends.
-func (s *Service) begin(ctx context.Context, t task) func() answer {
+func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 	digest := t.manifest.Digest
 	at := func(a answer) func() answer { return func() answer { return a } }
 	stored, err := s.o.Store.Get(ctx, digest)
@@ -184,7 +185,7 @@ func (s *Service) begin(ctx context.Context, t task) func() answer {
 			if age == stale {
 				s.refresh(t)
 			}
-			return at(s.judged(digest, stored, lookupHit))
+			return at(s.judged(q, t, stored, lookupHit))
 		}
 		note = s.expiredNote(stored)
 	}
@@ -197,13 +198,13 @@ func (s *Service) begin(ctx context.Context, t task) func() answer {
 	if err != nil {
 		return at(answer{status: report.NotAvailable, digest: digest, message: note + err.Error(), cache: lookupMiss})
 	}
-	return func() answer { return s.await(ctx, j, note) }
+	return func() answer { return s.await(ctx, q, t, j, note) }
 }
 
 // await waits for the job until ctx ends; note precedes what is said of a scan
 // that is not finished by then.
-func (s *Service) await(ctx context.Context, j *job, note string) answer {
-	digest := j.task.manifest.Digest
+func (s *Service) await(ctx context.Context, q Query, t task, j *job, note string) answer {
+	digest := t.manifest.Digest
 	select {
 	case <-j.done:
 	case <-ctx.Done():
@@ -213,10 +214,15 @@ func (s *Service) await(ctx context.Context, j *job, note string) answer {
 		_, until := s.failures.get(digest)
 		return failedAnswer(digest, j.failed, until, s.o.Now())
 	}
-	return s.judged(digest, j.scan, lookupMiss)
+	return s.judged(q, t, j.scan, lookupMiss)
 }
 
-func (s *Service) judged(digest string, scan *report.Scan, cache string) answer {
-	status, message := s.o.Policy.Judge(scan)
-	return answer{status: status, digest: digest, message: message, scan: scan, cache: cache}
+func (s *Service) judged(q Query, t task, scan *report.Scan, cache string) answer {
+	outcome := s.o.Judge.Judge(scan, verdict.Subject{
+		Reference: q.Reference,
+		Digest:    t.resolved.Digest,
+		Manifest:  t.manifest.Digest,
+		Namespace: q.Access.Namespace,
+	})
+	return answer{status: outcome.Status, digest: t.manifest.Digest, message: outcome.Message, scan: outcome.Scan, cache: cache}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/store"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // The ports are played by functions here; the real ones are tested in their
@@ -60,9 +61,13 @@ func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*s
 	if err != nil {
 		t.Fatal(err)
 	}
+	judge, err := verdict.New(verdict.Options{Threshold: report.SeverityHigh})
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := scan.Options{
 		Registry: r, Scanner: s, Store: memory,
-		Policy:  report.Policy{Threshold: report.SeverityHigh},
+		Judge:   judge,
 		Workers: 2, Queue: 10, Deadline: time.Minute, Attempts: 3,
 		RetryInitial: time.Second, RetryMax: 4 * time.Second,
 		TransientFor: 5 * time.Second, FailureInitial: 30 * time.Second, FailureMax: 5 * time.Minute,

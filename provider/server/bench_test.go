@@ -24,6 +24,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/store"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // BenchmarkWarmCache is one request of five keys over mutual TLS on loopback
@@ -143,11 +144,15 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
+	judge, err := verdict.New(verdict.Options{Threshold: report.SeverityHigh})
+	if err != nil {
+		b.Fatal(err)
+	}
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	svc, err := scan.New(scan.Options{
 		Registry: resolver, Scanner: unused, Store: memory,
-		Policy:  report.Policy{Threshold: report.SeverityHigh},
+		Judge:   judge,
 		Workers: 1, Queue: 1, Deadline: time.Minute, Attempts: 1,
 		RetryInitial: time.Second, RetryMax: time.Second,
 		TransientFor: time.Second, FailureInitial: time.Second, FailureMax: time.Second,
