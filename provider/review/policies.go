@@ -37,6 +37,7 @@ type Policies struct {
 	// make whole ones; skipped are the kinds of templates for other engines.
 	sketches []document
 	skipped  map[string]bool
+	mutators int
 	notes    []string
 }
 
@@ -104,6 +105,9 @@ func (p *Policies) Add(source string, manifests []byte) error {
 // Notes tells what was found among the files but plays no part in a review.
 func (p *Policies) Notes() []string {
 	notes := slices.Clone(p.notes)
+	if p.mutators > 0 {
+		notes = append(notes, fmt.Sprintf("mutators (%d) are not applied: a review judges manifests as they are written", p.mutators))
+	}
 	for _, d := range p.sketches {
 		whole := slices.ContainsFunc(p.templates, func(t template) bool { return t.object.GetName() == d.object.GetName() })
 		if !whole {
@@ -134,7 +138,7 @@ func (p *Policies) addOne(d document) error {
 	case group == groupExternalData && kind == "Provider":
 		return p.addProvider(d)
 	case group == groupMutations:
-		p.note("%s: %s is not applied: a review judges manifests as they are written", d.source, d.label())
+		p.mutators++
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func TestRemarks(t *testing.T) {
 		want string
 	}{
 		"no Rego source": {options(files("pod-good.yaml")), "ConstraintTemplate testvap is left out with its constraints: it has no Rego source"},
-		"mutators":       {options(files("pod-good.yaml")), "Assign pin is not applied"},
+		"mutators":       {options(files("pod-good.yaml")), "mutators (1) are not applied"},
 		"no expansion": {options(files("workloads.yaml"), func(o *Options) {
 			o.Templates = []string{"testdata/templates/teststatus.yaml", "testdata/templates/testrequest.yaml"}
 		}), "Deployment default/web: no ExpansionTemplate among the files applies to it"},
