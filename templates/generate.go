@@ -78,5 +78,8 @@ func GenerateAll() (map[string][]byte, error) {
 		}
 		files[policy+"/template.yaml"] = text
 	}
+	if files["README.md"], err = Readme(); err != nil {
+		return nil, err
+	}
 	return files, nil
 }

@@ -1,6 +1,7 @@
 package templates_test
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -170,4 +171,27 @@ func checkParameters(t *testing.T, policy, parameters string) (unknown []string,
 	}
 	unknown = pruning.PruneWithOptions(object, structural, false, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	return unknown, invalid
+}
+
+// TestConstraintsFitTheSchemas checks every Constraint of the repository as
+// kubectl apply would.
+func TestConstraintsFitTheSchemas(t *testing.T) {
+	files, err := filepath.Glob("*/samples/*/constraint.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, err := filepath.Glob("../constraints/*/constraint.yaml")
+	if err != nil || len(files) == 0 || len(ready) < 7 {
+		t.Fatal(files, ready, err)
+	}
+	for _, file := range append(files, ready...) {
+		for _, document := range documents(t, file) {
+			constraint := plainJSON(t, string(document)).(map[string]any)
+			parameters := constraint["spec"].(map[string]any)["parameters"]
+			unknown, invalid := checkParameters(t, strings.ToLower(constraint["kind"].(string)), string(mustJSON(t, parameters)))
+			if len(unknown) > 0 || invalid != "" {
+				t.Errorf("%s: unknown %v, invalid %s", file, unknown, invalid)
+			}
+		}
+	}
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/open-policy-agent/opa/v1/types"
 )
 
-// testTimeout bounds a single unit test.
-const testTimeout = 60 * time.Second
+// testTimeout bounds a single unit test. It is far beyond what one takes: a test
+// that fails for lack of time would look like one that noticed a change.
+const testTimeout = 5 * time.Minute
 
 // Sources are Rego files by their path below the templates folder.
 type Sources map[string]string
