@@ -232,6 +232,21 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+func TestAnAdvisoryOfSeveralCVEsIsNoneOfThem(t *testing.T) {
+	digest := scannertest.Image(0).Digest
+	s := shape{At: "vulnerabilities", Status: 200, Body: json.RawMessage(`{"imageDigest":"{digest}","vulnerabilities":[
+		{"vuln":"RHSA-2020:1", "severity":"Moderate", "package":"a-1", "nvd_data":[{"id":"CVE-2020-1"},{"id":"CVE-2020-2"}]}]}`)}
+	got, err := client(t, shaped(t, anchoretest.V1, s, digest).URL+"/v1").Scan(t.Context(), scannertest.Image(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An exception for one of its CVEs must not cover the whole advisory.
+	want := []report.Vulnerability{{ID: "RHSA-2020:1", Package: "a-1"}}
+	if !reflect.DeepEqual(got.Vulnerabilities, want) {
+		t.Errorf("findings are %+v, want %+v", got.Vulnerabilities, want)
+	}
+}
+
 func TestAVerdictOutlivesItsFindings(t *testing.T) {
 	for _, file := range []string{"vulnerabilities-404", "vulnerabilities-500", "vulnerabilities-200-no-list", "vulnerabilities-200-other-image"} {
 		var log bytes.Buffer
@@ -344,12 +359,12 @@ func TestABusyServiceIsLeftAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	got, err := c.Scan(ctx, scannertest.Image(0))
-	if f := wantFailure(t, got, err, report.ReasonUnavailable, "busy"); f.RetryAfter != time.Minute {
+	if f := failureOf(t, got, err, report.ReasonUnavailable, "busy"); f.RetryAfter != time.Minute {
 		t.Errorf("retry after %s", f.RetryAfter)
 	}
 	asked := len(srv.Asked())
 	got, err = c.Scan(ctx, scannertest.Image(1))
-	if f := wantFailure(t, got, err, report.ReasonUnavailable, "left alone"); f.RetryAfter <= 0 || f.RetryAfter > time.Minute {
+	if f := failureOf(t, got, err, report.ReasonUnavailable, "left alone"); f.RetryAfter <= 0 || f.RetryAfter > time.Minute {
 		t.Errorf("retry after %s", f.RetryAfter)
 	}
 	if n := len(srv.Asked()); n != asked {

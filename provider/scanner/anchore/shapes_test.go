@@ -277,7 +277,7 @@ func tryShape(t *testing.T, api anchoretest.API, s shape, w want) {
 		}
 		return
 	}
-	f := wantFailure(t, got, err, w.reason, w.words)
+	f := failureOf(t, got, err, w.reason, w.words)
 	if f.RetryAfter != w.after {
 		t.Errorf("retry after %s, want %s", f.RetryAfter, w.after)
 	}
@@ -302,7 +302,13 @@ func post(t *testing.T, srv *anchoretest.Server, api anchoretest.API) {
 	srv.Submit(b)
 }
 
-func wantFailure(t *testing.T, scan *report.Scan, err error, reason report.Reason, words string) *report.Failure {
+func wantFailure(t *testing.T, scan *report.Scan, err error, reason report.Reason, words string) {
+	t.Helper()
+	_ = failureOf(t, scan, err, reason, words)
+}
+
+// failureOf returns the failure after a look at what it says.
+func failureOf(t *testing.T, scan *report.Scan, err error, reason report.Reason, words string) *report.Failure {
 	t.Helper()
 	if scan != nil {
 		t.Fatalf("there is a report: %+v", scan)

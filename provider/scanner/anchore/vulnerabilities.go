@@ -92,10 +92,10 @@ func (v vulnerability) vulnerability() report.Vulnerability {
 	if s, err := report.ParseSeverity(v.Severity); err == nil {
 		out.Severity = s
 	}
-	for _, n := range v.NVD {
-		if n.ID != "" && n.ID != v.ID {
-			out.Aliases = append(out.Aliases, n.ID)
-		}
+	// An advisory of a distribution may cover several CVEs: those are parts of
+	// it and no other names for it.
+	if len(v.NVD) == 1 && v.NVD[0].ID != "" && v.NVD[0].ID != v.ID {
+		out.Aliases = []string{v.NVD[0].ID}
 	}
 	if u := known(v.URL); u != "" {
 		out.Links = []string{u}

@@ -44,7 +44,7 @@ func imageV2(r *record, status string) map[string]any {
 }
 
 func details(r *record, field string) []any {
-	list := []any{}
+	list := make([]any, 0, len(r.tags))
 	for tag := range r.tags {
 		list = append(list, map[string]any{field: tag})
 	}
@@ -123,7 +123,7 @@ func checkV2(digest, tag string, plan Image) any {
 }
 
 func vulnerabilities(findings []report.Vulnerability) []any {
-	list := []any{}
+	list := make([]any, 0, len(findings))
 	for _, v := range findings {
 		fix := v.Fixed
 		if fix == "" {

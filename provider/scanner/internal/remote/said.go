@@ -48,22 +48,26 @@ func (r *Reply) Message() string {
 func (c *Client) Quote(r *Reply, secrets ...string) string {
 	s := r.Message()
 	if s == "" {
-		s = plain(r.Body)
+		// Before the cut too, or half a secret could be left.
+		s = plain([]byte(c.redact(string(r.Body), secrets)))
 	}
 	return c.Redact(s, secrets...)
 }
 
 // Redact bounds s and takes secrets out of it.
 func (c *Client) Redact(s string, secrets ...string) string {
-	s = strings.ToValidUTF8(s, "")
+	s = strings.Join(strings.Fields(c.redact(strings.ToValidUTF8(s, ""), secrets)), " ")
+	if len(s) > maxQuote {
+		s = strings.ToValidUTF8(s[:maxQuote], "") + "..."
+	}
+	return s
+}
+
+func (c *Client) redact(s string, secrets []string) string {
 	for _, list := range [][]string{c.o.Secrets, secrets} {
 		for _, secret := range list {
 			s = without(s, secret)
 		}
-	}
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxQuote {
-		s = strings.ToValidUTF8(s[:maxQuote], "") + "..."
 	}
 	return s
 }
