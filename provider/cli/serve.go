@@ -81,15 +81,17 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	stop := context.AfterFunc(ctx, func() { ready.draining.Store(true) })
 	defer stop()
-	follow := errgroup.Group{}
-	follow.Go(func() error { return files.Start(ctx) })
-	follow.Go(func() error { return p.judge.Start(ctx) })
 	announce(c, p, listener.Addr(), log)
-	longest := max(c.Server.Budget.Duration, c.Server.MaxWait.Duration)
-	err = server.Serve(ctx, listener, files.Config(), h, longest, log)
-	if ctx.Err() != nil {
-		err = errors.Join(err, follow.Wait())
-	}
+	// Whichever part ends with an error ends the others: a provider that no
+	// longer follows its files would serve an expired certificate one day.
+	running, ctx := errgroup.WithContext(ctx)
+	running.Go(func() error { return files.Start(ctx) })
+	running.Go(func() error { return p.judge.Start(ctx) })
+	running.Go(func() error {
+		longest := max(c.Server.Budget.Duration, c.Server.MaxWait.Duration)
+		return server.Serve(ctx, listener, files.Config(), h, longest, log)
+	})
+	err = running.Wait()
 	log.Info("stopped")
 	return err
 }

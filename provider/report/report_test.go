@@ -23,6 +23,8 @@ func TestFindingsAreCalledByTheirCVE(t *testing.T) {
 	for want, v := range map[string]report.Vulnerability{
 		"CVE-2022-32149": {ID: "GHSA-69ch-w2m2-3vjp", Aliases: []string{"GO-2022-1059", "CVE-2022-32149"}},
 		"CVE-1":          {ID: "CVE-1", Aliases: []string{"CVE-2"}},
+		"ELSA-1":         {ID: "ELSA-1", Aliases: []string{"CVE-1", "CVE-2"}},
+		"CVE-3":          {ID: "GHSA-y", Aliases: []string{"CVE-3", "CVE-3"}},
 		"GHSA-x":         {ID: "GHSA-x", Aliases: []string{"GO-1"}},
 	} {
 		if got := report.FindingOf(v).ID; got != want {

@@ -35,15 +35,24 @@ type Vulnerability struct {
 	Suppressed string `json:",omitempty"`
 }
 
-// Name is what people call the flaw: its CVE where it has one, whichever
-// database the scanner knows it from, or else ID.
+// Name is what people call the flaw: its one CVE, whichever database the
+// scanner knows it from, or else ID. An advisory that bundles several CVEs goes
+// by its own ID, since an exception for one of them does not cover the others.
 func (v Vulnerability) Name() string {
-	for _, id := range append([]string{v.ID}, v.Aliases...) {
-		if strings.HasPrefix(id, "CVE-") {
-			return id
-		}
+	if strings.HasPrefix(v.ID, "CVE-") {
+		return v.ID
 	}
-	return v.ID
+	name := v.ID
+	for _, alias := range v.Aliases {
+		if !strings.HasPrefix(alias, "CVE-") || alias == name {
+			continue
+		}
+		if name != v.ID {
+			return v.ID
+		}
+		name = alias
+	}
+	return name
 }
 
 // Judgement is the verdict of a scanner that judges by a policy of its own

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
 // reply is an answer read to its end.
@@ -70,7 +69,7 @@ func authorization(token string) string {
 // broken is a request that had no whole answer.
 func (c *Client) broken(ctx context.Context, err error) *report.Failure {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return remote.Ended(ctx)
 	}
 	what := "cannot be reached"
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -83,25 +82,4 @@ func (c *Client) broken(ctx context.Context, err error) *report.Failure {
 		Message: fmt.Sprintf("the scanner at %s %s", strings.TrimSuffix(c.base, apiPath), what),
 		Err:     err,
 	}
-}
-
-// ended is the failure of a scan whose context is over.
-func ended(ctx context.Context) *report.Failure {
-	err := ctx.Err()
-	if errors.Is(err, context.DeadlineExceeded) {
-		return &report.Failure{Reason: report.ReasonTimeout, Message: "the scan did not end within its deadline", Err: err}
-	}
-	return &report.Failure{Reason: report.ReasonUnavailable, Message: "the scan was called off", Err: err}
-}
-
-// delay reads a header in seconds, or as an HTTP date, and bounds it.
-func delay(h http.Header, name string, most time.Duration) time.Duration {
-	s := h.Get(name)
-	if n, err := strconv.Atoi(s); err == nil && n > 0 {
-		return min(time.Duration(min(n, 1<<20))*time.Second, most)
-	}
-	if at, err := http.ParseTime(s); err == nil {
-		return min(max(time.Until(at), 0), most)
-	}
-	return 0
 }

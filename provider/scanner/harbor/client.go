@@ -24,6 +24,9 @@ type Options struct {
 	// CAFile is a PEM file of authorities that are trusted for the adapter
 	// beside the system's.
 	CAFile string
+	// Proxy is an HTTP proxy's URL. Empty follows the environment, "direct"
+	// uses none.
+	Proxy string
 	// PollInterval is the longest wait between two polls of a young scan;
 	// default 500ms. The first polls come faster, and after ten times the
 	// interval the wait grows with the scan's age, up to 3s.
@@ -77,7 +80,7 @@ func New(o Options) (*Client, error) {
 	if o.UserAgent == "" {
 		o.UserAgent = "imagegate"
 	}
-	tr, err := transport(o.CAFile)
+	tr, err := remote.Transport(o.Proxy, o.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -96,45 +99,9 @@ func New(o Options) (*Client, error) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func baseURL(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "", fmt.Errorf("URL: %w", err)
+	base := strings.TrimSuffix(strings.TrimRight(s, "/"), apiPath)
+	if err := remote.CheckURL(base); err != nil {
+		return "", fmt.Errorf("url: %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("URL: %q is not http(s)://host[:port]", u.Redacted())
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("URL: %q must not hold credentials, a query or a fragment; credentials go into Token", u.Redacted())
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), apiPath) + apiPath, nil
-}
-
-func transport(caFile string) (*http.Transport, error) {
-	t := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    16,
-		IdleConnTimeout:        90 * time.Second,
-		ForceAttemptHTTP2:      true,
-	}
-	if caFile == "" {
-		return t, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("CAFile: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("CAFile: %s holds no PEM certificate", caFile)
-	}
-	t.TLSClientConfig.RootCAs = pool
-	return t, nil
+	return base + apiPath, nil
 }

@@ -285,11 +285,11 @@ func TestTokenAndTLS(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for _, url := range []string{"", "127.0.0.1:8081", "ftp://a", "http://user:hunter2@a", "http://a?b=c"} {
 		_, err := harbor.New(harbor.Options{URL: url})
-		if err == nil || !strings.Contains(err.Error(), "URL") || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || !strings.Contains(err.Error(), "url") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: error is %v", url, err)
 		}
 	}
-	if _, err := harbor.New(harbor.Options{URL: "http://a", CAFile: "/does/not/exist"}); err == nil || !strings.Contains(err.Error(), "CAFile") {
+	if _, err := harbor.New(harbor.Options{URL: "http://a", CAFile: "/does/not/exist"}); err == nil || !strings.Contains(err.Error(), "caFile") {
 		t.Errorf("error is %v", err)
 	}
 }

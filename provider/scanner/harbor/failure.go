@@ -32,7 +32,7 @@ func failed(doing string, r *reply, secret string) *report.Failure {
 	f := &report.Failure{Reason: report.ReasonInternal}
 	switch r.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		f.Reason, f.RetryAfter = report.ReasonUnavailable, delay(r.header, "Retry-After", maxRetryAfter)
+		f.Reason, f.RetryAfter = report.ReasonUnavailable, remote.Delay(r.header, "Retry-After", maxRetryAfter)
 		f.Message = with("the scanner is busy", said)
 		if reason, ok := reasonOf(body.Error.Code); ok && reason == report.ReasonDatabase {
 			f.Reason, f.Message = reason, with("the scanner has no usable vulnerability database", said)

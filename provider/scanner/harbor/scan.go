@@ -158,7 +158,7 @@ func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, e
 			if ctx.Err() != nil || broken >= maxBroken || !report.FailureOf(err).Transient() {
 				return nil, err
 			}
-			if err := sleep(ctx, c.wait(n, time.Since(began))); err != nil {
+			if err := remote.Sleep(ctx, c.wait(n, time.Since(began))); err != nil {
 				return nil, err
 			}
 			continue
@@ -172,10 +172,10 @@ func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, e
 			// One second is the least that the header can say: it stands for
 			// "soon", and taken literally it would add up to a second to every
 			// scan that a Pod waits for.
-			if asked := delay(r.header, "Refresh-After", maxRefreshAfter); asked > time.Second {
+			if asked := remote.Delay(r.header, "Refresh-After", maxRefreshAfter); asked > time.Second {
 				wait = max(wait, asked)
 			}
-			if err := sleep(ctx, wait); err != nil {
+			if err := remote.Sleep(ctx, wait); err != nil {
 				return nil, err
 			}
 		case http.StatusNotFound:
@@ -192,15 +192,4 @@ func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, e
 func (c *Client) wait(n int, age time.Duration) time.Duration {
 	interval := c.options.PollInterval
 	return max(min(firstWait<<min(n, 10), interval), min(age/10, longestWait))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ended(ctx)
-	}
 }

@@ -58,7 +58,7 @@ func New(o Options) (*Client, error) {
 	if o.RequestTimeout <= 0 || o.RequestsPerSecond <= 0 || o.Burst <= 0 {
 		return nil, errors.New("requestTimeout, requestsPerSecond and burst must be greater than zero")
 	}
-	tr, err := transport(o.Proxy, o.CAFile)
+	tr, err := Transport(o.Proxy, o.CAFile)
 	if err != nil {
 		return nil, err
 	}

@@ -62,15 +62,18 @@ func (c *Client) notice(r *Reply) {
 	}
 }
 
-// RetryAfter reads the header of that name, seconds or an HTTP date, and
-// bounds it by ten minutes. It is zero when there is none.
-func (r *Reply) RetryAfter() time.Duration {
-	s := r.Header.Get("Retry-After")
+// RetryAfter is the Delay of the header of that name, at most ten minutes.
+func (r *Reply) RetryAfter() time.Duration { return Delay(r.Header, "Retry-After", maxRetryAfter) }
+
+// Delay reads a header in seconds, or as an HTTP date, and bounds it. It is
+// zero when there is none.
+func Delay(h http.Header, name string, most time.Duration) time.Duration {
+	s := h.Get(name)
 	if n, err := strconv.Atoi(s); err == nil && n > 0 {
-		return min(time.Duration(min(n, 1<<20))*time.Second, maxRetryAfter)
+		return min(time.Duration(min(n, 1<<20))*time.Second, most)
 	}
 	if at, err := http.ParseTime(s); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter)
+		return min(max(time.Until(at), 0), most)
 	}
 	return 0
 }

@@ -14,7 +14,10 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-func transport(proxy, caFile string) (*http.Transport, error) {
+// Transport returns how a scanner is reached: TLS 1.2 or newer, verified
+// against the system's authorities and those of caFile, through a proxy as
+// Options.Proxy says. Its errors name the option at fault.
+func Transport(proxy, caFile string) (*http.Transport, error) {
 	through, err := proxyFunc(proxy)
 	if err != nil {
 		return nil, err
