@@ -1,17 +1,14 @@
 package harbor
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
 // Options configures a Client. Only URL is required.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
 // errorBody is the API's error object. code is the bundled worker's addition.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
 type scanRequest struct {
