@@ -64,7 +64,7 @@ func TestAssignMutators(t *testing.T) {
 func TestExpansionTemplates(t *testing.T) {
 	crd := gatekeeperCRD(t, "expansion.gatekeeper.sh_expansiontemplate.yaml")
 	covered := map[string]string{}
-	for _, document := range documents(t, "expansion/workloads.yaml") {
+	for _, document := range append(documents(t, "expansion/workloads.yaml"), documents(t, "expansion/cronjobs.yaml")...) {
 		checkAgainst(t, crd, "v1alpha1", document)
 		var typed expansionv1alpha1.ExpansionTemplate
 		if err := yaml.UnmarshalStrict(document, &typed); err != nil {

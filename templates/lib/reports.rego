@@ -44,16 +44,18 @@ view_context(view) := {"view": view} if view != "summary"
 pod_context := {} if {
 	input.parameters.keyContext == "none"
 } else := {name: value |
-	some name, value in {
-		"namespace": pod.namespace,
-		"serviceAccount": service_account,
-		"pullSecret": [secret.name | some secret in pod.reviewed.spec.imagePullSecrets; pod.present(secret.name)],
-		"platform": platform,
-	}
+	some name, value in object.union(who_pulls, {"platform": platform})
 	count(value) > 0
 }
 
-service_account := pod.text(pod.reviewed.spec, "serviceAccountName")
+# Service account and pull secrets mean something in a namespace only.
+who_pulls := {} if {
+	pod.namespace == ""
+} else := {
+	"namespace": pod.namespace,
+	"serviceAccount": pod.text(pod.reviewed.spec, "serviceAccountName"),
+	"pullSecret": [secret.name | some secret in pod.reviewed.spec.imagePullSecrets; pod.present(secret.name)],
+}
 
 # The platform is known before scheduling only where the Pod names it.
 platform := concat("/", [os, arch]) if {

@@ -31,6 +31,12 @@ test_key_with_a_view if {
 	asked(spec, {"keyContext": "none"}, "findings") == "a/b:1?view=findings"
 }
 
+test_key_without_a_namespace if {
+	unplaced := object.union(fixtures.pod_with(spec), {"metadata": {"namespace": ""}})
+	key := reports.key("a", "summary") with input as {"review": fixtures.review(unplaced), "parameters": {}}
+	key == "a?platform=linux%2Farm64"
+}
+
 test_bare_key if asked(spec, {"keyContext": "none"}, "summary") == "a/b:1"
 
 test_key_context_cannot_be_injected if {
