@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,28 +11,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/imagegate/imagegate/provider/exit"
 )
-
-// ExitCode is an error that sets the process's exit code. A nil Err means the
-// outcome has been printed already.
-type ExitCode struct {
-	Code int
-	Err  error
-}
-
-// Error returns the text of Err.
-func (e *ExitCode) Error() string {
-	if e.Err == nil {
-		return fmt.Sprintf("exit code %d", e.Code)
-	}
-	return e.Err.Error()
-}
-
-// Unwrap returns Err.
-func (e *ExitCode) Unwrap() error { return e.Err }
-
-// ExitCode returns Code.
-func (e *ExitCode) ExitCode() int { return e.Code }
 
 // usageCode is the exit code of mistakes in the command line or configuration
 // and of whatever kept a command from its work.
@@ -48,21 +28,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	code, cause := usageCode, err
-	var coded interface {
-		error
-		ExitCode() int
-	}
-	if errors.As(err, &coded) {
-		// Without a cause the outcome has been printed already.
-		code, cause = coded.ExitCode(), errors.Unwrap(coded)
-	}
-	if cause != nil {
-		_, _ = fmt.Fprintln(stderr, "error:", cause)
+	code, err := exit.Code(root.ExecuteContext(ctx), usageCode)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "error:", err)
 	}
 	return code
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 )
@@ -97,9 +98,9 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	case report.Accepted:
 		return nil
 	case report.Rejected:
-		return &ExitCode{Code: scanRejected}
+		return &exit.Error{Code: scanRejected}
 	default:
-		return &ExitCode{Code: scanUndone}
+		return &exit.Error{Code: scanUndone}
 	}
 }
 

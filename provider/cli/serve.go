@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/selfsigned"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
@@ -44,7 +45,7 @@ own making and starts the bundled scan worker.`,
 			return err
 		}
 		if err := serve(cmd.Context(), &c, log); err != nil {
-			return &ExitCode{Code: 1, Err: err}
+			return &exit.Error{Code: 1, Err: err}
 		}
 		return nil
 	}

@@ -6,28 +6,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/imagegate/imagegate/provider/exit"
 )
-
-// ExitError carries an exit code through cobra to main. Err is nil when the
-// output has said it all.
-type ExitError struct {
-	Code int
-	Err  error
-}
-
-// Error says what went wrong, or only the code.
-func (e *ExitError) Error() string {
-	if e.Err == nil {
-		return fmt.Sprintf("exit code %d", e.Code)
-	}
-	return e.Err.Error()
-}
-
-// Unwrap returns the cause.
-func (e *ExitError) Unwrap() error { return e.Err }
-
-// ExitCode is the code that the process should end with.
-func (e *ExitError) ExitCode() int { return e.Code }
 
 const long = `Judges manifests as a cluster with Gatekeeper would, without a cluster.
 
@@ -50,7 +31,7 @@ const examples = `  # What would the cluster say, if the reports were these?
   provider review --suite templates/...`
 
 // Command returns `provider review`. live is used when neither --reports nor
-// --provider-url is given; it may be nil. The command returns an *ExitError for
+// --provider-url is given; it may be nil. The command returns an *exit.Error for
 // every exit code but 0.
 func Command(live Live) *cobra.Command {
 	o := Options{Live: live}
@@ -71,11 +52,11 @@ func Command(live Live) *cobra.Command {
 			if code == CodeAllowed && err == nil {
 				return nil
 			}
-			return &ExitError{Code: code, Err: err}
+			return &exit.Error{Code: code, Err: err}
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &ExitError{Code: CodeError, Err: err}
+		return &exit.Error{Code: CodeError, Err: err}
 	})
 	addFlags(cmd, &o)
 	return cmd
@@ -86,7 +67,7 @@ func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &ExitError{Code: CodeError, Err: usageError(fmt.Sprintf("unexpected argument %q: repeat the flag for each file, or separate files by commas", args[0]))}
+	return &exit.Error{Code: CodeError, Err: usageError(fmt.Sprintf("unexpected argument %q: repeat the flag for each file, or separate files by commas", args[0]))}
 }
 
 func addFlags(cmd *cobra.Command, o *Options) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/imagegate/imagegate/provider/exit"
 )
 
 func execute(t *testing.T, args ...string) (stdout string, err error) {
@@ -36,12 +38,12 @@ func TestCommandsExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := execute(t, tt.args...)
-			var exit *ExitError
+			var coded *exit.Error
 			switch {
 			case tt.code == 0 && err != nil:
 				t.Errorf("got error %v", err)
 			case tt.code == 0:
-			case !errors.As(err, &exit) || exit.ExitCode() != tt.code || !strings.Contains(exit.Error(), tt.want):
+			case !errors.As(err, &coded) || coded.Code != tt.code || !strings.Contains(coded.Error(), tt.want):
 				t.Errorf("got error %v, want code %d, %q", err, tt.code, tt.want)
 			}
 		})
@@ -51,8 +53,8 @@ func TestCommandsExitCodes(t *testing.T) {
 func TestCommandsJSONIsTheContract(t *testing.T) {
 	stdout, err := execute(t, "--templates", "testdata/templates", "--constraints", "testdata/constraints/status.yaml",
 		"--reports", "testdata/reports/reports.yaml", "--file", "testdata/objects/pod-bad.yaml", "-o", "json")
-	var exit *ExitError
-	if !errors.As(err, &exit) || exit.Unwrap() != nil {
+	var coded *exit.Error
+	if !errors.As(err, &coded) || coded.Unwrap() != nil {
 		t.Errorf("got error %v", err)
 	}
 	var got struct {
