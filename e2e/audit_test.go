@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/imagegate/imagegate/e2e/registry"
@@ -43,8 +44,8 @@ func TestAuditReportsWhatADryrunConstraintLetIn(t *testing.T) {
 		t.Errorf("enforcementAction %q, want dryrun", found.EnforcementAction)
 	}
 	// Audit keeps 256 bytes: image, reason and worst advisory must be in them.
-	for _, text := range []string{img.Pinned, "scan result is 'reject'", "GHSA-69ch-w2m2-3vjp (High)|CVE-2022-32149 (High)"} {
-		if !matches(found.Message, text) {
+	for _, text := range []string{img.Pinned, "scan result is 'reject'", "CVE-2022-32149 (High)"} {
+		if !strings.Contains(found.Message, text) {
 			t.Errorf("the violation's message lacks %q: %s", text, found.Message)
 		}
 	}

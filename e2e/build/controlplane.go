@@ -110,7 +110,7 @@ func controlPlaneFolder(ctx context.Context, root, tools string) (dir, ldflags s
 		}
 		sum.Write(data)
 	}
-	fmt.Fprint(sum, goVersion, runtime.GOOS, runtime.GOARCH, ldflags)
+	_, _ = fmt.Fprint(sum, goVersion, runtime.GOOS, runtime.GOARCH, ldflags)
 	name := fmt.Sprintf("kubernetes-%s-gatekeeper-%s-%x", kubernetes, gatekeeper, sum.Sum(nil)[:6])
 	return filepath.Join(root, ".cache", "controlplane", name), ldflags, nil
 }

@@ -23,7 +23,7 @@ type target struct {
 // compile builds t to the file out. It writes beside the final name and
 // renames, so that an interrupted build leaves nothing that looks finished.
 func compile(ctx context.Context, t target, out string, env ...string) error {
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return fmt.Errorf("build %s: %w", t.name, err)
 	}
 	unfinished := out + ".unfinished"
@@ -42,11 +42,11 @@ func compile(ctx context.Context, t target, out string, env ...string) error {
 // timed builds t and says on progress how long it took.
 func timed(ctx context.Context, t target, out string, progress io.Writer) error {
 	start := time.Now()
-	fmt.Fprintf(progress, "build  %-24s ...\n", t.name)
+	_, _ = fmt.Fprintf(progress, "build  %-24s ...\n", t.name)
 	if err := compile(ctx, t, out); err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "build  %-24s %.1f s\n", t.name, time.Since(start).Seconds())
+	_, _ = fmt.Fprintf(progress, "build  %-24s %.1f s\n", t.name, time.Since(start).Seconds())
 	return nil
 }
 

@@ -83,7 +83,7 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 		if err := step.run(ctx); err != nil {
 			return nil, fmt.Errorf("start %s: %w", step.name, err)
 		}
-		fmt.Fprintf(opts.Progress, "start  %-24s %.1f s\n", step.name, time.Since(began).Seconds())
+		_, _ = fmt.Fprintf(opts.Progress, "start  %-24s %.1f s\n", step.name, time.Since(began).Seconds())
 	}
 	return c, nil
 }
@@ -102,7 +102,7 @@ func (c *Cluster) Stop() {
 
 // LogFiles returns the log file of each process.
 func (c *Cluster) LogFiles() []string {
-	var files []string
+	files := make([]string, 0, len(c.processes))
 	for _, p := range c.processes {
 		files = append(files, p.Log)
 	}

@@ -71,7 +71,7 @@ func readManifest(path string) (gatekeeperManifest, error) {
 			m.webhooks = append(m.webhooks, obj)
 		case slices.Contains(unneeded, kind):
 		default:
-			fmt.Fprintf(&static, "---\n%s", doc)
+			_, _ = fmt.Fprintf(&static, "---\n%s", doc)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (c *Cluster) installWebhooks(ctx context.Context, m gatekeeperManifest, url
 		if err != nil {
 			return fmt.Errorf("write Gatekeeper's webhooks: %w", err)
 		}
-		fmt.Fprintf(&out, "---\n%s", doc)
+		_, _ = fmt.Fprintf(&out, "---\n%s", doc)
 	}
 	return c.Apply(ctx, out.String())
 }

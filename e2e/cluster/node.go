@@ -36,7 +36,7 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create the node: %w", err)
 	}
-	//nolint:contextcheck // the node works until Stop, not until the start is over
+	// The node works until Stop, not until the start is over
 	nodeCtx, stop := context.WithCancel(context.Background())
 	c.stopNode, c.nodeDone = stop, make(chan struct{})
 	n := &node{client: c.Client}

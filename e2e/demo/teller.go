@@ -32,7 +32,7 @@ func denied(texts ...string) wants { return wants{true, texts} }
 
 // chapter prints what comes next and why.
 func (t *teller) chapter(text string) {
-	fmt.Fprintf(t.out, "\n\033[1m## %s\033[0m\n", text)
+	_, _ = fmt.Fprintf(t.out, "\n## %s\n", text)
 }
 
 // kubectl runs and prints one command.
@@ -43,14 +43,14 @@ func (t *teller) kubectl(ctx context.Context, want wants, args ...string) error 
 // kubectlInput is kubectl with a manifest on standard input.
 func (t *teller) kubectlInput(ctx context.Context, want wants, manifest string, args ...string) error {
 	line := commandLine(args)
-	fmt.Fprintf(t.out, "\n$ %s", line)
+	_, _ = fmt.Fprintf(t.out, "\n$ %s", line)
 	if manifest != "" {
-		fmt.Fprintf(t.out, " <<EOF\n%s\nEOF", strings.TrimSpace(manifest))
+		_, _ = fmt.Fprintf(t.out, " <<EOF\n%s\nEOF", strings.TrimSpace(manifest))
 	}
-	fmt.Fprintln(t.out)
+	_, _ = fmt.Fprintln(t.out)
 	began := time.Now()
 	out, err := t.stack.Cluster.KubectlInput(ctx, strings.NewReader(manifest), args...)
-	fmt.Fprintf(t.out, "%s\n(%.1f s)\n", out, time.Since(began).Seconds())
+	_, _ = fmt.Fprintf(t.out, "%s\n(%.1f s)\n", out, time.Since(began).Seconds())
 	return want.check(line, out, err)
 }
 
@@ -58,13 +58,13 @@ func (t *teller) kubectlInput(ctx context.Context, want wants, manifest string, 
 // prints the command and its last output.
 func (t *teller) kubectlUntil(ctx context.Context, want wants, args ...string) error {
 	line := commandLine(args)
-	fmt.Fprintf(t.out, "\n$ %s\n", line)
+	_, _ = fmt.Fprintf(t.out, "\n$ %s\n", line)
 	began := time.Now()
 	for {
 		out, err := t.stack.Cluster.Kubectl(ctx, args...)
 		failed := want.check(line, out, err)
 		if failed == nil || time.Since(began) > patience || ctx.Err() != nil {
-			fmt.Fprintf(t.out, "%s\n(after %.1f s)\n", out, time.Since(began).Seconds())
+			_, _ = fmt.Fprintf(t.out, "%s\n(after %.1f s)\n", out, time.Since(began).Seconds())
 			return failed
 		}
 		select {
@@ -91,7 +91,8 @@ func (w wants) check(line, out string, err error) error {
 
 // commandLine quotes arguments as a shell would want them.
 func commandLine(args []string) string {
-	words := []string{"kubectl"}
+	words := make([]string, 0, 1+len(args))
+	words = append(words, "kubectl")
 	for _, a := range args {
 		if strings.ContainsAny(a, " {}'\"$;|<>*") {
 			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
@@ -116,7 +117,7 @@ func (t *teller) push(ctx context.Context, program, label, repository, tag strin
 	if err != nil {
 		return registry.Pushed{}, err
 	}
-	fmt.Fprintf(t.out, "pushed %s\n    is %s\n", pushed.Ref, pushed.Digest)
+	_, _ = fmt.Fprintf(t.out, "pushed %s\n    is %s\n", pushed.Ref, pushed.Digest)
 	return pushed, nil
 }
 
@@ -126,7 +127,7 @@ func (t *teller) remain(ctx context.Context) {
 	if auth, err := t.stack.Registry.Auth().Authorization(); err == nil {
 		user, password = auth.Username, auth.Password
 	}
-	fmt.Fprintf(t.out, `
+	_, _ = fmt.Fprintf(t.out, `
 Everything is running. In another terminal:
 
   export KUBECONFIG=%s
@@ -136,5 +137,5 @@ The registry is http://%s (user %q, password %q).
 Logs are in %s. Ctrl-C ends it all.
 `, t.stack.Cluster.Kubeconfig, t.stack.Cluster.KubectlPath(), t.stack.Registry.Host(), user, password, t.stack.Dir)
 	<-ctx.Done()
-	fmt.Fprintln(t.out, "\nending")
+	_, _ = fmt.Fprintln(t.out, "\nending")
 }

@@ -38,15 +38,15 @@ type Process struct {
 // Start runs spec. The child does not end with ctx-bound requests: it runs
 // until Stop or Kill, or until the parent dies.
 func Start(spec Spec) (*Process, error) {
-	if err := os.MkdirAll(spec.Logs, 0o755); err != nil {
+	if err := os.MkdirAll(spec.Logs, 0o750); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	p := &Process{Name: spec.Name, Log: filepath.Join(spec.Logs, spec.Name+".log"), done: make(chan struct{})}
-	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
-	defer out.Close()                             // the child has its own descriptor
+	defer func() { _ = out.Close() }()            // the child has its own descriptor
 	p.cmd = exec.Command(spec.Path, spec.Args...) //nolint:noctx // lives until Stop
 	p.cmd.Env = append(os.Environ(), spec.Env...)
 	p.cmd.Dir = spec.Dir
@@ -112,7 +112,7 @@ func Tail(path string, n int64) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return err.Error()

@@ -62,7 +62,7 @@ func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err e
 	}); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(progress, "start  %-24s %.1f s\n", "all", time.Since(began).Seconds())
+	_, _ = fmt.Fprintf(progress, "start  %-24s %.1f s\n", "all", time.Since(began).Seconds())
 	return s, nil
 }
 

@@ -16,7 +16,7 @@ func (s *System) ScanTime(digest string) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the scanner's log: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	var took time.Duration

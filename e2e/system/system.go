@@ -69,13 +69,13 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 		if err := p.Start(ctx); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(opts.Progress, "start  %-24s %.1f s\n", p.spec.Name, time.Since(began).Seconds())
+		_, _ = fmt.Fprintf(opts.Progress, "start  %-24s %.1f s\n", p.spec.Name, time.Since(began).Seconds())
 	}
 	began := time.Now()
 	if err := s.register(ctx); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(opts.Progress, "start  %-24s %.1f s\n", "templates, webhook", time.Since(began).Seconds())
+	_, _ = fmt.Fprintf(opts.Progress, "start  %-24s %.1f s\n", "templates, webhook", time.Since(began).Seconds())
 	return s, nil
 }
 
@@ -90,8 +90,9 @@ func (s *System) Stop() {
 
 // LogFiles returns the log file of each program.
 func (s *System) LogFiles() []string {
-	var files []string
-	for _, p := range []*Part{s.Scanner, s.Provider, s.Mutator} {
+	parts := []*Part{s.Scanner, s.Provider, s.Mutator}
+	files := make([]string, 0, len(parts))
+	for _, p := range parts {
 		files = append(files, filepath.Join(p.spec.Logs, p.spec.Name+".log"))
 	}
 	return files
