@@ -20,8 +20,8 @@ const (
 	// analysed image may have no verdict: services that are made of several
 	// parts need a moment.
 	maxBroken   = 5
-	maxMissing  = 3
-	maxUnjudged = 3
+	maxMissing  = 5
+	maxUnjudged = 5
 
 	firstWait   = 100 * time.Millisecond
 	longestWait = 10 * time.Second
