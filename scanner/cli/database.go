@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,7 +16,7 @@ import (
 )
 
 func databaseCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "db", Short: "Look after the vulnerability database; not while a worker uses the directory"}
+	cmd := &cobra.Command{Use: "db", Short: "Look after the vulnerability database"}
 	cmd.AddCommand(statusCommand(), importCommand(), buildSampleCommand())
 	return cmd
 }
@@ -27,7 +28,13 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Check the installed vulnerability database and describe it",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return describe(cmd, cfg) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db := database.New(*cfg, slog.New(slog.DiscardHandler))
+			if err := db.Inspect(); err != nil {
+				return err
+			}
+			return describe(cmd, db)
+		},
 	}
 	cmd.Flags().StringVar(&cfg.Dir, "db-dir", cfg.Dir, "directory of the vulnerability database")
 	return cmd
@@ -41,7 +48,11 @@ func importCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg.Import = args[0]
-			return describe(cmd, cfg)
+			db := database.New(*cfg, slog.New(slog.DiscardHandler))
+			if err := db.Start(); err != nil {
+				return err
+			}
+			return errors.Join(describe(cmd, db), db.Close())
 		},
 	}
 	cmd.Flags().StringVar(&cfg.Dir, "db-dir", cfg.Dir, "directory of the vulnerability database")
@@ -80,11 +91,7 @@ func offline() *database.Config {
 	return &cfg
 }
 
-func describe(cmd *cobra.Command, cfg *database.Config) error {
-	db := database.New(*cfg, slog.New(slog.DiscardHandler))
-	if err := db.Start(); err != nil {
-		return err
-	}
+func describe(cmd *cobra.Command, db *database.Database) error {
 	st, _ := db.Status()
 	enc := json.NewEncoder(cmd.OutOrStdout())
 	enc.SetIndent("", "  ")

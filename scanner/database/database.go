@@ -16,13 +16,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/anchore/clio"
-	"github.com/anchore/grype/grype/db/v6/distribution"
-	"github.com/anchore/grype/grype/db/v6/installation"
-
-	"github.com/imagegate/imagegate/scanner/advisories"
 	"github.com/imagegate/imagegate/scanner/failure"
 )
 
@@ -67,49 +63,64 @@ type Database struct {
 	cfg Config
 	log *slog.Logger
 
+	lock *os.File
+
 	mu      sync.Mutex
 	current *generation
-}
-
-// generation is one installed copy.
-type generation struct {
-	root    string // gen-*
-	dir     string // the directory of the .db file, for readers
-	status  Status
-	stamp   stamp
-	users   int
-	retired bool
-}
-
-// stamp recognises that somebody changed the file under us.
-type stamp struct {
-	size    int64
-	changed time.Time
 }
 
 // New returns a database that is not ready before Start.
 func New(cfg Config, log *slog.Logger) *Database { return &Database{cfg: cfg, log: log} }
 
-// Start installs or finds a database, which may take minutes for a large file.
-// Having none yet is no error when one can be downloaded later.
+// Start takes the directory for this process and installs or finds a database,
+// which may take minutes for a large file. Having none yet is no error when one
+// can be downloaded later.
 func (d *Database) Start() error {
 	if err := os.MkdirAll(d.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the database directory: %w", err)
 	}
-	var err error
+	if err := d.claim(); err != nil {
+		return err
+	}
 	switch {
 	case d.cfg.Sample:
-		err = d.installSample()
+		return d.installSample()
 	case d.cfg.Import != "":
-		err = d.install(d.cfg.Import, KindGrype)
+		return d.install(d.cfg.Import, KindGrype)
 	default:
-		err = d.adopt()
+		return d.adopt()
 	}
-	if err == nil {
-		d.sweep()
-	}
-	return err
 }
+
+// claim locks the directory: two processes would remove each other's copies.
+func (d *Database) claim() error {
+	f, err := os.OpenFile(filepath.Join(d.cfg.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock the database directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("the database directory %s is in use by another process: %w", d.cfg.Dir, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lock = f
+	return nil
+}
+
+// Close gives the directory back.
+func (d *Database) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lock == nil {
+		return nil
+	}
+	return d.lock.Close()
+}
+
+// Inspect finds the installed database without taking the directory, to look at
+// it only.
+func (d *Database) Inspect() error { return d.adopt() }
 
 // adopt takes up what an earlier run installed.
 func (d *Database) adopt() error {
@@ -137,37 +148,6 @@ func (d *Database) adopt() error {
 	}
 	d.use(g)
 	return nil
-}
-
-// open checks a generation, checksum included, and describes it.
-func (d *Database) open(root, kind string) (*generation, error) {
-	cfg := d.installConfig(root)
-	// Age is checked whenever a scan starts, not only now.
-	cfg.ValidateAge = false
-	curator, err := d.curator(cfg)
-	if err != nil {
-		return nil, err
-	}
-	st := curator.Status()
-	if st.Error != nil {
-		return nil, fmt.Errorf("vulnerability database in %s: %w", root, st.Error)
-	}
-	s, err := stampOf(cfg.DBFilePath())
-	if err != nil {
-		return nil, err
-	}
-	return &generation{
-		root: root, dir: cfg.DBDirectoryPath(), stamp: s,
-		status: Status{Kind: kind, BuiltAt: st.Built.UTC(), Schema: st.SchemaVersion, From: st.From},
-	}, nil
-}
-
-func stampOf(path string) (stamp, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return stamp{}, fmt.Errorf("look at the vulnerability database: %w", err)
-	}
-	return stamp{size: st.Size(), changed: st.ModTime()}, nil
 }
 
 // use makes g the database of new scans.
@@ -258,57 +238,6 @@ func (d *Database) done(g *generation) {
 	if idle {
 		d.discard(g)
 	}
-}
-
-func (d *Database) discard(g *generation) {
-	if err := os.RemoveAll(g.root); err != nil {
-		d.log.Warn("an old vulnerability database could not be removed", "dir", g.root, "error", err)
-	}
-}
-
-// sweep removes what earlier runs left: half installed and superseded copies.
-func (d *Database) sweep() {
-	entries, err := os.ReadDir(d.cfg.Dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		root := filepath.Join(d.cfg.Dir, e.Name())
-		if strings.HasPrefix(e.Name(), generationPrefix) && (d.current == nil || d.current.root != root) {
-			d.discard(&generation{root: root})
-		}
-	}
-}
-
-func (d *Database) installSample() error {
-	all, err := advisories.Load()
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(d.cfg.Dir, generationPrefix+"build-")
-	if err != nil {
-		return fmt.Errorf("make a directory for the sample database: %w", err)
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // swept at the next start
-	path, err := BuildSample(dir, all)
-	if err != nil {
-		return err
-	}
-	return d.install(path, KindSample)
-}
-
-func (d *Database) installConfig(root string) installation.Config {
-	return installation.Config{DBRootDir: root, ValidateChecksum: true, ValidateAge: d.cfg.MaxAge > 0, MaxAllowedBuiltAge: d.cfg.MaxAge}
-}
-
-func (d *Database) distributionConfig() distribution.Config {
-	cfg := distribution.DefaultConfig()
-	cfg.ID = clio.Identification{Name: d.cfg.Name, Version: d.cfg.Version}
-	cfg.RequireUpdateCheck = true
-	if d.cfg.UpdateURL != "" {
-		cfg.LatestURL = d.cfg.UpdateURL
-	}
-	return cfg
 }
 
 // BuiltAt is Status in the words of the API.

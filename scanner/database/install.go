@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/anchore/clio"
 	v6 "github.com/anchore/grype/grype/db/v6"
 	"github.com/anchore/grype/grype/db/v6/distribution"
 	"github.com/anchore/grype/grype/db/v6/installation"
+
+	"github.com/imagegate/imagegate/scanner/advisories"
 )
 
 const (
@@ -79,9 +82,11 @@ func (d *Database) point(name, kind string) error {
 // retryEvery is how soon a first download is tried again.
 const retryEvery = time.Minute
 
-// Run keeps the database fresh until ctx ends. It returns at once when the
-// configuration has nothing to update.
+// Run removes what earlier runs left, and keeps the database fresh until ctx
+// ends. A download that is under way is not interrupted (the library cannot),
+// so callers that want to end should not wait for Run.
 func (d *Database) Run(ctx context.Context) {
+	d.sweep()
 	if !d.cfg.AutoUpdate || d.cfg.Sample || d.cfg.Import != "" {
 		return
 	}
@@ -141,4 +146,35 @@ func (d *Database) description() *v6.Description {
 		return nil
 	}
 	return desc
+}
+
+func (d *Database) installSample() error {
+	all, err := advisories.Load()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(d.cfg.Dir, generationPrefix+"build-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the sample database: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // swept at the next start
+	path, err := BuildSample(dir, all)
+	if err != nil {
+		return err
+	}
+	return d.install(path, KindSample)
+}
+
+func (d *Database) installConfig(root string) installation.Config {
+	return installation.Config{DBRootDir: root, ValidateChecksum: true, ValidateAge: d.cfg.MaxAge > 0, MaxAllowedBuiltAge: d.cfg.MaxAge}
+}
+
+func (d *Database) distributionConfig() distribution.Config {
+	cfg := distribution.DefaultConfig()
+	cfg.ID = clio.Identification{Name: d.cfg.Name, Version: d.cfg.Version}
+	cfg.RequireUpdateCheck = true
+	if d.cfg.UpdateURL != "" {
+		cfg.LatestURL = d.cfg.UpdateURL
+	}
+	return cfg
 }

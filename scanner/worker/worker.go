@@ -116,13 +116,16 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { w.queue.Run(ctx) })
-	wg.Go(func() {
+	// Not waited for: it cannot be interrupted while it downloads or installs,
+	// and what it leaves half done is removed at the next start.
+	go func() {
 		if err := w.db.Start(); err != nil {
 			cancel(fmt.Errorf("vulnerability database: %w", err))
 			return
 		}
 		w.db.Run(ctx)
-	})
+	}()
+	defer w.db.Close() //nolint:errcheck // only a lock
 	<-ctx.Done()
 	w.log.Info("scanner worker stops")
 	stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
