@@ -110,6 +110,21 @@ func TestArticleRulesAreVerbatim(t *testing.T) {
 	}
 }
 
+// TestArticleCustomRulesDeny sets the condition that the article leaves false.
+func TestArticleCustomRulesDeny(t *testing.T) {
+	rules := strings.Replace(string(readFile(t, "testdata/rules/article-custom.rego")), "false", "true", 1)
+	template, err := templates.Custom([]byte(rules), templates.CustomOptions{Kind: "MyRules"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, time.Minute)
+	e.addTemplate(t, template)
+	e.addConstraint(t, "MyRules", "mine", "{}")
+	if diff := cmp.Diff([]string{"This is a custom deny message"}, e.review(t, creation(t, strings.ReplaceAll(customPod, "IMAGE", "a")))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCustomRulesWithTheGeneratedOnes(t *testing.T) {
 	e := newEngine(t, time.Minute)
 	e.provider.reports = map[string]map[string]any{

@@ -39,6 +39,8 @@ type provider struct {
 	failure string
 	asked   []string
 	calls   int
+	// stop takes the provider off the network.
+	stop func()
 }
 
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -97,6 +99,7 @@ func newEngine(t testing.TB, ttl time.Duration) *engine {
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
 	server.StartTLS()
 	t.Cleanup(server.Close)
+	answers.stop = server.Close
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 
 	providers := externaldata.NewCache()

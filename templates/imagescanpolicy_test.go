@@ -1,10 +1,18 @@
 package templates_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/frameworks/constraint/pkg/client/reviews"
+	gatekeeper "github.com/open-policy-agent/gatekeeper/v3/pkg/target"
+	"github.com/open-policy-agent/gatekeeper/v3/pkg/util"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const fivePlaces = `
@@ -51,5 +59,112 @@ func TestEveryPlaceOfAnImageIsJudged(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"bad:1", "broken:1", "good:1", "slow:1"}, e.provider.images()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+const onePod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: shop}
+spec:
+  containers: [{name: app, image: "app:1"}]
+`
+
+func scanEngine(t *testing.T, parameters string) *engine {
+	t.Helper()
+	e := newEngine(t, time.Minute)
+	e.addTemplate(t, readFile(t, "imagescanpolicy/template.yaml"))
+	e.addConstraint(t, "ImageScanPolicy", "scan", parameters)
+	return e
+}
+
+func TestAPendingImageIsAskedForAgain(t *testing.T) {
+	e := scanEngine(t, "{}")
+	request := creation(t, onePod)
+	e.provider.reports["app:1"] = map[string]any{"ImageAndTag": "app:1", "Status": "report_not_available", "Message": "scanning for 2s"}
+	want := []string{"Image 'app:1' REJECTED. Global default policy - scan report is pending: scanning for 2s."}
+	if diff := cmp.Diff(want, e.review(t, request)); diff != "" {
+		t.Error(diff)
+	}
+	e.provider.reports["app:1"] = map[string]any{"ImageAndTag": "app:1", "Status": "accepted"}
+	if got := e.review(t, request); got != nil {
+		t.Errorf("the pending answer was kept: %v", got)
+	}
+	if e.review(t, request); e.provider.calls != 2 {
+		t.Errorf("%d calls, the final answer was not kept", e.provider.calls)
+	}
+}
+
+func TestConstraintsOfAKindShareTheCall(t *testing.T) {
+	e := scanEngine(t, "{}")
+	e.addConstraint(t, "ImageScanPolicy", "scan-too", `{report: warnings, breakGlass: {users: [alice]}}`)
+	if got := e.review(t, creation(t, onePod)); len(got) != 1 {
+		t.Error(got)
+	}
+	if e.provider.calls != 1 {
+		t.Errorf("%d calls", e.provider.calls)
+	}
+}
+
+func TestAProviderThatCannotAnswerDenies(t *testing.T) {
+	e := scanEngine(t, "{}")
+	e.provider.failure = "the scan queue is full"
+	want := []string{"Image 'app:1' REJECTED. Global default policy - scan failed: the scan provider 'imagegate-provider' could not be asked: the scan queue is full."}
+	if diff := cmp.Diff(want, e.review(t, creation(t, onePod))); diff != "" {
+		t.Error(diff)
+	}
+	e.provider.stop()
+	got := e.review(t, creation(t, strings.ReplaceAll(onePod, "app:1", "app:2")))
+	if len(got) != 1 || !strings.HasPrefix(got[0], "Image 'app:2' REJECTED. Global default policy - scan failed: the scan provider 'imagegate-provider' could not be asked: ") {
+		t.Error(got)
+	}
+	missing := scanEngine(t, "{provider: elsewhere}")
+	got = missing.review(t, creation(t, onePod))
+	if len(got) != 1 || !strings.HasPrefix(got[0], "Image 'app:1' REJECTED. Global default policy - scan failed: the scan provider 'elsewhere' could not be asked: ") {
+		t.Error(got)
+	}
+}
+
+func TestImagesDecidedBeforeTheScanAreNotSent(t *testing.T) {
+	e := scanEngine(t, `{preScanPolicies: {customPolicies: [{prefix: evil/, action: reject}, {prefix: base/, action: accept}]}}`)
+	judge := func(images string) []string {
+		return e.review(t, creation(t, strings.Replace(onePod, `[{name: app, image: "app:1"}]`, images, 1)))
+	}
+	if diff := cmp.Diff([]string{"Image 'evil/a' REJECTED. Global custom policy (prefix 'evil/')"}, judge(`[{name: a, image: evil/a}, {name: b, image: app}]`)); diff != "" {
+		t.Error(diff)
+	}
+	if got := judge(`[{name: a, image: base/a}]`); got != nil || e.provider.calls != 0 {
+		t.Error(got, e.provider.calls)
+	}
+	judge(`[{name: a, image: base/a}, {name: b, image: app}]`)
+	if diff := cmp.Diff([]string{"app"}, e.provider.images()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAuditJudgesThePodItself(t *testing.T) {
+	e := scanEngine(t, "{}")
+	pod := &unstructured.Unstructured{Object: plainJSON(t, onePod).(map[string]any)}
+	responses, err := e.Review(t.Context(), gatekeeper.AugmentedUnstructured{Object: *pod, Namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}},
+		reviews.EnforcementPoint(util.WebhookEnforcementPoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if results := responses.Results(); len(results) != 1 || !strings.Contains(results[0].Msg, "scan report is pending") {
+		t.Error(results)
+	}
+}
+
+func TestAnUpdateIsJudgedByWhatItChanges(t *testing.T) {
+	e := scanEngine(t, "{scanPolicies: {defaultPolicy: reject}}")
+	update := creation(t, strings.Replace(onePod, "  containers:", "  ephemeralContainers: [{name: debug, image: \"shell:1\"}]\n  containers:", 1))
+	update.Operation, update.SubResource = admissionv1.Update, "ephemeralcontainers"
+	update.OldObject = creation(t, onePod).Object
+	if diff := cmp.Diff([]string{"Image 'shell:1' REJECTED. Global default policy - policy action is 'reject'"}, e.review(t, update)); diff != "" {
+		t.Error(diff)
+	}
+	update.Object = update.OldObject
+	if got := e.review(t, update); got != nil {
+		t.Error(got)
 	}
 }

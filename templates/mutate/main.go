@@ -48,7 +48,7 @@ func run(ctx context.Context, folder, only string, verbose bool) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("stopped: %w", err)
 	}
-	return print(mutants, results, verbose)
+	return tell(mutants, results, verbose)
 }
 
 func judge(ctx context.Context, sources regotest.Sources, mutants []regotest.Mutant) []regotest.Verdict {
@@ -70,7 +70,7 @@ func judge(ctx context.Context, sources regotest.Sources, mutants []regotest.Mut
 	return results
 }
 
-func print(mutants []regotest.Mutant, results []regotest.Verdict, verbose bool) error {
+func tell(mutants []regotest.Mutant, results []regotest.Verdict, verbose bool) error {
 	tried, noticed, broken := map[string]int{}, map[string]int{}, 0
 	for i, mutant := range mutants {
 		if results[i] == regotest.Invalid {
