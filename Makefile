@@ -12,17 +12,20 @@ MODULES := . scanner e2e
 # Longer than any test takes, shorter than a stuck one would.
 TIMEOUT := 20m
 
+# Not `go run`: it would keep a signal from the program that has to clean up.
+DEMO := go build -C e2e -o ../bin/demo ./demo && exec bin/demo
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Bring a real cluster up, tell imagegate's story on it, and end
-	@cd e2e && go run ./demo
+	@$(DEMO)
 
 .PHONY: up
 up: ## The same, left running: prints the KUBECONFIG line, ends on Ctrl-C
-	@cd e2e && go run ./demo -keep
+	@$(DEMO) -keep
 
 .PHONY: test
 test: fmt vet drift unit lint e2e ## Everything below, cheapest first
