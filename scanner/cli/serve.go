@@ -58,11 +58,11 @@ func serveCommand() *cobra.Command {
 
 func limitFlags(f *pflag.FlagSet, cfg *worker.Config) {
 	f.DurationVar(&cfg.Limits.Timeout, "scan-timeout", cfg.Limits.Timeout, "time for one scan")
-	f.Var((*bytes)(&cfg.Limits.Memory), "memory-limit", "memory for one scan")
-	f.Var((*bytes)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes")
-	f.Var((*bytes)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")
+	f.Var((*size)(&cfg.Limits.Memory), "memory-limit", "memory for one scan")
+	f.Var((*size)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes")
+	f.Var((*size)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")
 	f.IntVar(&cfg.Limits.Files, "files-limit", cfg.Limits.Files, "files that a scan may write")
-	f.Var((*bytes)(&cfg.SBOMCacheBytes), "sbom-cache", "disk space for package lists of scanned images")
+	f.Var((*size)(&cfg.SBOMCacheBytes), "sbom-cache", "disk space for package lists of scanned images")
 }
 
 func databaseFlags(f *pflag.FlagSet, cfg *database.Config) {
@@ -75,13 +75,13 @@ func databaseFlags(f *pflag.FlagSet, cfg *database.Config) {
 	f.DurationVar(&cfg.MaxAge, "db-max-age", cfg.MaxAge, "scans fail when the database is older (0: never)")
 }
 
-// bytes is a flag like 512MiB.
-type bytes int64
+// size is a flag like 512MiB.
+type size int64
 
-func (b *bytes) String() string { return humanize.IBytes(uint64(max(0, *b))) }
-func (b *bytes) Type() string   { return "bytes" }
+func (b *size) String() string { return humanize.IBytes(uint64(max(0, *b))) }
+func (b *size) Type() string   { return "bytes" }
 
-func (b *bytes) Set(s string) error {
+func (b *size) Set(s string) error {
 	n, err := humanize.ParseBytes(s)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (b *bytes) Set(s string) error {
 	if n > 1<<62 {
 		return fmt.Errorf("%q is too large", s)
 	}
-	*b = bytes(n)
+	*b = size(n)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,9 +80,9 @@ func TestDoneAndFailed(t *testing.T) {
 
 func TestQueueIsBoundedAndShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		running := 0
+		var running atomic.Int64
 		q := run(t, config(), func(context.Context, harbor.ScanRequest) ([]byte, error) {
-			running++ // one worker at a time is awake here: synctest, and sleeps
+			running.Add(1)
 			time.Sleep(time.Hour)
 			return nil, nil
 		})
@@ -90,8 +91,8 @@ func TestQueueIsBoundedAndShared(t *testing.T) {
 			ids[add(t, q, of(fmt.Sprint(i), "Basic x"))] = true
 			synctest.Wait()
 		}
-		if running != 2 || q.Waiting() != 3 || len(ids) != 5 {
-			t.Errorf("%d run, %d wait, %d identifiers", running, q.Waiting(), len(ids))
+		if running.Load() != 2 || q.Waiting() != 3 || len(ids) != 5 {
+			t.Errorf("%d run, %d wait, %d identifiers", running.Load(), q.Waiting(), len(ids))
 		}
 		for i := range 5 { // equal requests need no place
 			if id := add(t, q, of(fmt.Sprint(i), "Basic x")); !ids[id] {
@@ -103,6 +104,12 @@ func TestQueueIsBoundedAndShared(t *testing.T) {
 			t.Errorf("full queue: %v", err)
 		}
 	})
+}
+
+func held(q *Queue) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.results.bytes
 }
 
 func TestResultsAreBounded(t *testing.T) {
@@ -127,12 +134,12 @@ func TestResultsAreBounded(t *testing.T) {
 		}
 		last := scan("last")
 		big := scan("big")
-		if q.Get(big).State != Done || q.Get(last).State != Done || q.results.bytes != 100 {
-			t.Errorf("100 bytes may be kept, %d are", q.results.bytes)
+		if q.Get(big).State != Done || q.Get(last).State != Done || held(q) != 100 {
+			t.Errorf("100 bytes may be kept, %d are", held(q))
 		}
 		time.Sleep(2 * time.Minute)
-		if q.Get(big).State != Unknown || q.results.bytes != 0 {
-			t.Errorf("old results are kept: %d bytes", q.results.bytes)
+		if q.Get(big).State != Unknown || held(q) != 0 {
+			t.Errorf("old results are kept: %d bytes", held(q))
 		}
 	})
 }
@@ -140,11 +147,11 @@ func TestResultsAreBounded(t *testing.T) {
 // A queue that stops does not start what waits.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		started := 0
+		var started atomic.Int64
 		cfg := config()
 		cfg.Workers = 1
 		q := New(cfg, func(ctx context.Context, _ harbor.ScanRequest) ([]byte, error) {
-			started++
+			started.Add(1)
 			<-ctx.Done()
 			return nil, failure.New(failure.Stopped, "stopped")
 		}, slog.New(slog.DiscardHandler))
@@ -156,8 +163,8 @@ func TestStop(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		<-done
-		if started != 1 {
-			t.Errorf("%d scans started", started)
+		if started.Load() != 1 {
+			t.Errorf("%d scans started", started.Load())
 		}
 	})
 }

@@ -95,7 +95,7 @@ func (r *Runner) exec(ctx context.Context, req Request) (*Outcome, error) {
 
 	out := &cappedBuffer{limit: req.Limits.Output, full: make(chan struct{})}
 	logs := newLogLines(r.Log.With("digest", req.Digest))
-	cmd := exec.Command(r.Command[0], r.Command[1:]...) //nolint:noctx,gosec // killed by the watch below, as a group; the command is our own
+	cmd := exec.Command(r.Command[0], r.Command[1:]...) //nolint:noctx // killed by the watch below, as a group
 	cmd.Dir = req.WorkDir
 	cmd.Env = r.environment(req)
 	cmd.Stdin = bytes.NewReader(stdin)

@@ -20,7 +20,6 @@ import (
 type Queue interface {
 	Add(harbor.ScanRequest) (string, error)
 	Get(id string) jobs.Result
-	Waiting() int
 }
 
 // Database is what the API says about the vulnerability data.

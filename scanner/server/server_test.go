@@ -30,7 +30,6 @@ func (m *memory) Add(r harbor.ScanRequest) (string, error) {
 	return "new", nil
 }
 func (m *memory) Get(id string) jobs.Result { return m.results[id] }
-func (m *memory) Waiting() int              { return 0 }
 
 type data struct {
 	err  error
