@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +17,6 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
@@ -39,7 +37,7 @@ type parts struct {
 	images  *registry.Resolver
 	// scanners are the backends, behind one port.
 	scanners *route.Router
-	adapter  *harbor.Client
+	closers  []func()
 	worker   *bundled.Worker
 	metrics  *prometheus.Registry
 	log      *slog.Logger
@@ -96,7 +94,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if p.images, err = registry.New(registryOptions(c)); err != nil {
 		return p, fmt.Errorf("registry: %w", err)
 	}
-	if err := p.startScanner(ctx, c); err != nil {
+	if err := p.startScanners(ctx, c); err != nil {
 		return p, err
 	}
 	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
@@ -164,34 +162,6 @@ func registryOptions(c *config.Config) registry.Options {
 	}
 }
 
-// startScanner connects to the configured adapter, or starts the bundled
-// worker where none is configured.
-func (p *parts) startScanner(ctx context.Context, c *config.Config) error {
-	url := c.Scanner.Harbor.URL
-	if url == "" {
-		worker, err := startBundled(ctx, c, p.log)
-		if err != nil {
-			return err
-		}
-		p.worker, url = worker, worker.URL()
-	}
-	token, err := readToken(c.Scanner.Harbor.TokenFile)
-	if err != nil {
-		return err
-	}
-	p.adapter, err = harbor.New(harbor.Options{
-		URL:          url,
-		Token:        token,
-		CAFile:       c.Scanner.Harbor.CAFile,
-		PollInterval: c.Scanner.Harbor.PollInterval.Duration,
-	})
-	if err != nil {
-		return fmt.Errorf("scanner.harbor: %w", err)
-	}
-	p.scanners, err = route.New(route.Route{Backend: p.adapter})
-	return err
-}
-
 // waitReady waits for the bundled worker, whose first start downloads a
 // vulnerability database.
 func (p *parts) waitReady(ctx context.Context) error {
@@ -202,39 +172,6 @@ func (p *parts) waitReady(ctx context.Context) error {
 		return fmt.Errorf("the bundled scan worker: %w", err)
 	}
 	return nil
-}
-
-func readToken(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("scanner.harbor.tokenFile: %w", err)
-	}
-	return strings.TrimSpace(string(b)), nil
-}
-
-func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bundled.Worker, error) {
-	cache := c.Scanner.Bundled.CacheDir
-	if cache == "" {
-		dir, err := dataDir(c)
-		if err != nil {
-			return nil, err
-		}
-		cache = filepath.Join(dir, "scanner")
-	}
-	worker, err := bundled.Start(ctx, bundled.Options{
-		Path:           c.Scanner.Bundled.Path,
-		CacheDir:       cache,
-		SampleDatabase: c.Scanner.Bundled.Database == config.DatabaseSample,
-		Insecure:       c.Registry.Insecure,
-		Logger:         log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("scanner: no scanner.harbor.url is configured, and the bundled worker does not start: %w", err)
-	}
-	return worker, nil
 }
 
 // closeTimeout bounds the end of scans and of the worker.
@@ -250,8 +187,8 @@ func (p *parts) close(ctx context.Context) error {
 	if p.worker != nil {
 		errs = append(errs, p.worker.Close(ctx))
 	}
-	if p.adapter != nil {
-		p.adapter.Close()
+	for _, end := range p.closers {
+		end()
 	}
 	if p.images != nil {
 		p.images.Close()

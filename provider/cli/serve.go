@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,7 +159,7 @@ func (r *readiness) check(ctx context.Context) error {
 
 // announce logs what this process is and what it chose by itself.
 func announce(c *config.Config, p *parts, addr net.Addr, log *slog.Logger) {
-	scanner := c.Scanner.Harbor.URL
+	scanner := cmp.Or(c.Scanner.Harbor.URL, c.Scanner.Anchore.URL)
 	if p.worker != nil {
 		scanner = "bundled worker at " + p.worker.URL()
 		if c.Scanner.Bundled.Database == config.DatabaseSample {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/anchore"
 )
 
 // Config is the whole file. Durations are written as Go writes them: 800ms,
@@ -144,20 +145,68 @@ type Negative struct {
 	Max       metav1.Duration `json:"max"`
 }
 
-// Scanner chooses the backend. With no Harbor URL the bundled worker is started
-// as a child process.
+// Scanner chooses the backends. Without one at the top level the bundled worker
+// is started as a child process.
 type Scanner struct {
-	Harbor  Harbor  `json:"harbor"`
+	Backend `json:",inline"`
 	Bundled Bundled `json:"bundled"`
+	// Routes send the images below a prefix to a backend of their own.
+	Routes []ScannerRoute `json:"routes,omitempty"`
 }
 
-// Harbor is an adapter of the Harbor Pluggable Scanner API.
+// Backend is one scanner: at most one of its fields has a URL.
+type Backend struct {
+	Harbor  Harbor  `json:"harbor,omitzero"`
+	Anchore Anchore `json:"anchore,omitzero"`
+}
+
+// Configured reports whether the backend is one.
+func (b *Backend) Configured() bool { return b.Harbor.URL != "" || b.Anchore.URL != "" }
+
+// ScannerRoute is a backend for some images.
+type ScannerRoute struct {
+	// Prefix is a registry or a repository path: ghcr.io or ghcr.io/team. It
+	// matches whole path components; the longest matching prefix wins.
+	Prefix  string `json:"prefix"`
+	Backend `json:",inline"`
+}
+
+// Harbor is an adapter of the Harbor Pluggable Scanner API. Settings that are
+// left out have the defaults of package harbor.
 type Harbor struct {
-	URL string `json:"url,omitempty"`
+	URL string `json:"url"`
 	// TokenFile holds the adapter's bearer token.
 	TokenFile    string          `json:"tokenFile,omitempty"`
 	CAFile       string          `json:"caFile,omitempty"`
-	PollInterval metav1.Duration `json:"pollInterval"`
+	Proxy        string          `json:"proxy,omitempty"`
+	PollInterval metav1.Duration `json:"pollInterval,omitzero"`
+}
+
+// Anchore is Anchore Engine, Anchore Enterprise or Sysdig Secure's legacy
+// scanner, which judge by policies of their own. Settings that are left out
+// have the defaults of package anchore.
+type Anchore struct {
+	URL string `json:"url"`
+	// API is v1, v2 or sysdig; empty finds out.
+	API anchore.API `json:"api,omitempty"`
+	// TokenFile holds a token, sent in the form TokenForm: basic or bearer.
+	TokenFile string            `json:"tokenFile,omitempty"`
+	TokenForm anchore.TokenForm `json:"tokenForm,omitempty"`
+	// User and PasswordFile are the other way to open the service.
+	User         string `json:"user,omitempty"`
+	PasswordFile string `json:"passwordFile,omitempty"`
+	// Account is the Anchore account to act in.
+	Account string `json:"account,omitempty"`
+	// Submit names images by digest or by tag.
+	Submit anchore.Submit `json:"submit,omitempty"`
+	// Findings is optional, required or off.
+	Findings          anchore.Findings `json:"findings,omitempty"`
+	CAFile            string           `json:"caFile,omitempty"`
+	Proxy             string           `json:"proxy,omitempty"`
+	PollInterval      metav1.Duration  `json:"pollInterval,omitzero"`
+	RequestTimeout    metav1.Duration  `json:"requestTimeout,omitzero"`
+	RequestsPerSecond float64          `json:"requestsPerSecond,omitempty"`
+	Burst             int              `json:"burst,omitempty"`
 }
 
 // Bundled is the worker that comes with imagegate.
@@ -245,7 +294,6 @@ func Default() Config {
 			MaxAge:   d(7 * 24 * time.Hour),
 		},
 		Scanner: Scanner{
-			Harbor:  Harbor{PollInterval: d(500 * time.Millisecond)},
 			Bundled: Bundled{Database: DatabaseUpdate},
 		},
 		Store:   Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20}},

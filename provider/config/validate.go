@@ -123,18 +123,46 @@ func (s *Scan) ages(p *field.Path) (errs field.ErrorList) {
 }
 
 func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
-	h := p.Child("harbor")
-	if s.Harbor.URL != "" {
-		u, err := url.Parse(s.Harbor.URL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			errs = append(errs, field.Invalid(h.Child("url"), s.Harbor.URL, "must be an http or https URL"))
+	errs = append(errs, s.Backend.validate(p)...)
+	for i := range s.Routes {
+		at := p.Child("routes").Index(i)
+		r := &s.Routes[i]
+		if r.Prefix == "" {
+			errs = append(errs, field.Required(at.Child("prefix"), "must be a registry or a repository path"))
 		}
+		if !r.Configured() {
+			errs = append(errs, field.Required(at, "must have harbor.url or anchore.url"))
+		}
+		errs = append(errs, r.Backend.validate(at)...)
 	}
-	errs = append(errs, readable(h.Child("tokenFile"), s.Harbor.TokenFile)...)
-	errs = append(errs, readable(h.Child("caFile"), s.Harbor.CAFile)...)
-	errs = append(errs, longer(h.Child("pollInterval"), s.Harbor.PollInterval)...)
 	errs = append(errs, readable(p.Child("bundled", "path"), s.Bundled.Path)...)
 	return append(errs, oneOf(p.Child("bundled", "database"), s.Bundled.Database, DatabaseUpdate, DatabaseSample)...)
+}
+
+// validate checks what the backend itself cannot: that there is one, and that
+// its files can be read. Its own settings are checked where it is made.
+func (b *Backend) validate(p *field.Path) (errs field.ErrorList) {
+	if b.Harbor.URL != "" && b.Anchore.URL != "" {
+		errs = append(errs, field.Forbidden(p.Child("anchore", "url"), "cannot be set beside harbor.url"))
+	}
+	if b.Harbor.URL == "" && b.Harbor != (Harbor{}) {
+		errs = append(errs, field.Required(p.Child("harbor", "url"), "must be set when other harbor settings are"))
+	}
+	if b.Anchore.URL == "" && b.Anchore != (Anchore{}) {
+		errs = append(errs, field.Required(p.Child("anchore", "url"), "must be set when other anchore settings are"))
+	}
+	h, a := p.Child("harbor"), p.Child("anchore")
+	if b.Harbor.URL != "" {
+		u, err := url.Parse(b.Harbor.URL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			errs = append(errs, field.Invalid(h.Child("url"), b.Harbor.URL, "must be an http or https URL"))
+		}
+	}
+	errs = append(errs, readable(h.Child("tokenFile"), b.Harbor.TokenFile)...)
+	errs = append(errs, readable(h.Child("caFile"), b.Harbor.CAFile)...)
+	errs = append(errs, readable(a.Child("tokenFile"), b.Anchore.TokenFile)...)
+	errs = append(errs, readable(a.Child("passwordFile"), b.Anchore.PasswordFile)...)
+	return append(errs, readable(a.Child("caFile"), b.Anchore.CAFile)...)
 }
 
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {

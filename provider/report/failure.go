@@ -10,22 +10,22 @@ import (
 type Reason string
 
 const (
-	// ReasonUnauthorized: the registry refused the credentials in use.
+	// ReasonUnauthorized means: the registry refused the credentials in use.
 	ReasonUnauthorized Reason = "unauthorized"
-	// ReasonNotFound: there is no such image.
+	// ReasonNotFound means: there is no such image.
 	ReasonNotFound Reason = "not_found"
-	// ReasonUnsupported: not a container image, or none of the platforms asked for.
+	// ReasonUnsupported means: not a container image, or none of the platforms asked for.
 	ReasonUnsupported Reason = "unsupported"
-	// ReasonTooLarge: the image is over one of the scanner's limits.
+	// ReasonTooLarge means: the image is over one of the scanner's limits.
 	ReasonTooLarge Reason = "too_large"
-	// ReasonTimeout: the work did not end within its deadline.
+	// ReasonTimeout means: the work did not end within its deadline.
 	ReasonTimeout Reason = "timeout"
-	// ReasonUnavailable: a registry or scanner cannot be reached, is overloaded,
+	// ReasonUnavailable means: a registry or scanner cannot be reached, is overloaded,
 	// or answers with a server error. The only reason worth an early retry.
 	ReasonUnavailable Reason = "unavailable"
-	// ReasonDatabase: the scanner has no usable vulnerability database.
+	// ReasonDatabase means: the scanner has no usable vulnerability database.
 	ReasonDatabase Reason = "database"
-	// ReasonInternal: anything else.
+	// ReasonInternal means: anything else.
 	ReasonInternal Reason = "internal"
 )
 

@@ -67,7 +67,6 @@ func Ensure(dir string, now time.Time) error {
 // current reports whether dir holds a CA and certificates signed by it that
 // last long enough.
 func current(dir string, now time.Time) (bool, error) {
-	roots := x509.NewCertPool()
 	ca, err := os.ReadFile(filepath.Join(dir, CAFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -75,31 +74,35 @@ func current(dir string, now time.Time) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reading the CA made earlier: %w", err)
 	}
+	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
 		return false, nil
 	}
 	for _, file := range []string{ServerCertFile, ClientCertFile} {
-		b, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return false, nil
-		}
-		block, _ := pem.Decode(b)
-		if block == nil {
-			return false, nil
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return false, nil
-		}
-		if _, err := cert.Verify(x509.VerifyOptions{
-			Roots:       roots,
-			CurrentTime: now.Add(renewBefore),
-			KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		}); err != nil {
+		if !signedBy(roots, filepath.Join(dir, file), now.Add(renewBefore)) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// signedBy reports whether file is a certificate that verifies against roots.
+// One that cannot be read is no better than a missing one: both are made anew.
+func signedBy(roots *x509.CertPool, file string, at time.Time) bool {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return false
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return false
+	}
+	_, err = cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil
 }
 
 func newCA(now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {

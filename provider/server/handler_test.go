@@ -298,7 +298,7 @@ func TestClientsNeedACertificateForTheProtocolOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode, decode(t, resp.Body)
 	}
 	if code, resp := status(with, "/scan-reports"); code != http.StatusOK || len(resp.Items) != 1 {
@@ -352,7 +352,7 @@ func TestShutdownLetsRunningRequestsFinish(t *testing.T) {
 			answered <- outcome{err: err}
 			return
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		var out externaldata.ProviderResponse
 		err = json.NewDecoder(resp.Body).Decode(&out)
 		answered <- outcome{out.Response, err}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/scanner/anchore"
+	"github.com/imagegate/imagegate/provider/scanner/bundled"
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/scanner/route"
+)
+
+// startScanners connects to the configured backends, or starts the bundled
+// worker where none is configured for all images.
+func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
+	main := c.Scanner.Backend
+	if !main.Configured() {
+		worker, err := startBundled(ctx, c, p.log)
+		if err != nil {
+			return err
+		}
+		p.worker, main.Harbor.URL = worker, worker.URL()
+	}
+	backend, err := p.backend(main)
+	if err != nil {
+		return fmt.Errorf("scanner.%w", err)
+	}
+	routes := []route.Route{{Backend: backend}}
+	for i, r := range c.Scanner.Routes {
+		backend, err := p.backend(r.Backend)
+		if err != nil {
+			return fmt.Errorf("scanner.routes[%d].%w", i, err)
+		}
+		routes = append(routes, route.Route{Prefix: r.Prefix, Backend: backend})
+	}
+	if p.scanners, err = route.New(routes...); err != nil {
+		return fmt.Errorf("scanner.routes: %w", err)
+	}
+	return nil
+}
+
+// backend makes the client of one backend. Its errors begin with the field.
+func (p *parts) backend(b config.Backend) (route.Backend, error) {
+	if b.Anchore.URL != "" {
+		return p.anchore(b.Anchore)
+	}
+	token, err := secret(b.Harbor.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("harbor.tokenFile: %w", err)
+	}
+	client, err := harbor.New(harbor.Options{
+		URL:          b.Harbor.URL,
+		Token:        token,
+		CAFile:       b.Harbor.CAFile,
+		Proxy:        b.Harbor.Proxy,
+		PollInterval: b.Harbor.PollInterval.Duration,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("harbor.%w", err)
+	}
+	p.closers = append(p.closers, client.Close)
+	return client, nil
+}
+
+func (p *parts) anchore(a config.Anchore) (route.Backend, error) {
+	token, err := secret(a.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("anchore.tokenFile: %w", err)
+	}
+	password, err := secret(a.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("anchore.passwordFile: %w", err)
+	}
+	client, err := anchore.New(anchore.Options{
+		URL:               a.URL,
+		API:               a.API,
+		Token:             token,
+		TokenForm:         a.TokenForm,
+		User:              a.User,
+		Password:          password,
+		Account:           a.Account,
+		Submit:            a.Submit,
+		Findings:          a.Findings,
+		CAFile:            a.CAFile,
+		Proxy:             a.Proxy,
+		PollInterval:      a.PollInterval.Duration,
+		RequestTimeout:    a.RequestTimeout.Duration,
+		RequestsPerSecond: a.RequestsPerSecond,
+		Burst:             a.Burst,
+		Logger:            p.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("anchore.%w", err)
+	}
+	p.closers = append(p.closers, client.Close)
+	return client, nil
+}
+
+// secret reads a file that holds one secret; no path is no secret.
+func secret(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(path)
+	return strings.TrimSpace(string(b)), err
+}
+
+func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bundled.Worker, error) {
+	cache := c.Scanner.Bundled.CacheDir
+	if cache == "" {
+		dir, err := dataDir(c)
+		if err != nil {
+			return nil, err
+		}
+		cache = filepath.Join(dir, "scanner")
+	}
+	worker, err := bundled.Start(ctx, bundled.Options{
+		Path:           c.Scanner.Bundled.Path,
+		CacheDir:       cache,
+		SampleDatabase: c.Scanner.Bundled.Database == config.DatabaseSample,
+		Insecure:       c.Registry.Insecure,
+		Logger:         log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scanner: no scanner.harbor.url is configured, and the bundled worker does not start: %w", err)
+	}
+	return worker, nil
+}
