@@ -19,6 +19,7 @@ import (
 type Stack struct {
 	Root     string // of the repository
 	Dir      string // of state and logs
+	Programs build.Programs
 	Cluster  *cluster.Cluster
 	Registry *registry.Registry
 	Images   *registry.Builder
@@ -38,8 +39,7 @@ func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err e
 	if s.Root, err = build.Root(); err != nil {
 		return nil, err
 	}
-	programs, err := build.Imagegate(ctx, s.Root, progress)
-	if err != nil {
+	if s.Programs, err = build.Imagegate(ctx, s.Root, progress); err != nil {
 		return nil, err
 	}
 	binaries, err := build.Cluster(ctx, s.Root, progress)
@@ -57,7 +57,7 @@ func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err e
 	}
 	s.Images = registry.NewBuilder(s.Root, filepath.Join(dir, "samples"))
 	if s.System, err = system.Start(ctx, system.Options{
-		Root: s.Root, Dir: filepath.Join(dir, "system"), Programs: programs,
+		Root: s.Root, Dir: filepath.Join(dir, "system"), Programs: s.Programs,
 		Cluster: s.Cluster, Registry: s.Registry, Progress: progress,
 	}); err != nil {
 		return nil, err
