@@ -88,11 +88,7 @@ func TestExpansionTemplates(t *testing.T) {
 
 func documents(t *testing.T, file string) [][]byte {
 	t.Helper()
-	var found [][]byte
-	for _, document := range bytes.Split(readFile(t, file), []byte("\n---\n")) {
-		found = append(found, document)
-	}
-	return found
+	return bytes.Split(readFile(t, file), []byte("\n---\n"))
 }
 
 func mustJSON(t *testing.T, value any) []byte {

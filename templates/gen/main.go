@@ -18,6 +18,9 @@ import (
 	"github.com/imagegate/imagegate/templates"
 )
 
+// readable is the mode of a file that is part of the sources.
+const readable = 0o644
+
 func main() {
 	folder := "templates"
 	if len(os.Args) > 1 {
@@ -42,7 +45,7 @@ func run(folder string) error {
 		return err
 	}
 	for name, text := range generated {
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), text, readable); err != nil {
 			return fmt.Errorf("writing a generated file: %w", err)
 		}
 	}
@@ -68,7 +71,7 @@ func formatAll(folder string) (bool, error) {
 			continue
 		}
 		changed = true
-		if err := os.WriteFile(file, formatted, 0o644); err != nil {
+		if err := os.WriteFile(file, formatted, readable); err != nil {
 			return changed, fmt.Errorf("writing formatted Rego: %w", err)
 		}
 	}

@@ -92,38 +92,42 @@ rejections := {{"msg": msg, "details": {"image": image, "status": reports.status
 	msg := messages.rejection(image, fault, "", [messages.written(image), messages.help])
 }
 
-faults(image, report) := {fault |
-	some fault in [unjudged(report), incomplete(report), stale(report), vulnerable(image, report)]
-	fault != ""
-}
+# Each on its own: what one cannot say must not silence another.
+faults(image, report) := (({fault | fault := unjudged(report)} | {fault | fault := incomplete(report)}) | {fault | fault := stale(report)}) | {fault | fault := vulnerable(image, report)}
 
 final(report) if report.Status in {"accepted", "rejected"}
 
 # No final report: nothing to judge by.
-unjudged(report) := "" if {
-	final(report)
-} else := "" if {
+unjudged(report) := concat("", ["Scan report is pending", messages.after(": ", messages.said(report))]) if {
 	report.Status == "report_not_available"
-	settings.parameter("reportPending") == "accept"
-} else := "" if {
+	not accepted_by("reportPending")
+}
+
+unjudged(report) := concat("", ["Scan failed", messages.after(": ", messages.said(report))]) if {
 	report.Status == "scan_failed"
-	settings.parameter("scanFailed") == "accept"
-} else := concat("", ["Scan report is pending", messages.after(": ", messages.said(report))]) if {
-	report.Status == "report_not_available"
-} else := concat("", ["Scan failed", messages.after(": ", messages.said(report))]) if {
-	report.Status == "scan_failed"
-} else := sprintf("Unexpected ScanReport.Status value '%v'", [reports.status(report)])
+	not accepted_by("scanFailed")
+}
+
+unjudged(report) := sprintf("Unexpected ScanReport.Status value '%v'", [reports.status(report)]) if {
+	not final(report)
+	not reports.status(report) in {"report_not_available", "scan_failed"}
+}
+
+accepted_by(key) if settings.parameter(key) == "accept"
 
 # The list must reach below the threshold: a report without one, or with one
 # that was cut too early, hides what it does not say.
-incomplete(report) := "" if {
-	not final(report)
-} else := "Its report has no list of vulnerabilities" if {
+incomplete(report) := "Its report has no list of vulnerabilities" if {
+	final(report)
 	not is_array(listed(report))
-} else := sprintf("Its list of vulnerabilities was cut at %s, which is not below the threshold %s", [last(report), threshold_name]) if {
+}
+
+incomplete(report) := sprintf("Its list of vulnerabilities was cut at %v, which is not below the threshold %s", [last(report), threshold_name]) if {
+	final(report)
+	is_array(listed(report))
 	object.get(report, "Truncated", false) != false
 	last_rank(report) >= threshold
-} else := ""
+}
 
 # A clean image may leave the list out, if it says that it is clean.
 listed(report) := report.Vulnerabilities if {
@@ -140,21 +144,19 @@ last_rank(report) := severity(listed(report)[count(listed(report)) - 1]) if {
 	count(listed(report)) > 0
 } else := rank.critical
 
-stale(report) := "" if {
-	not final(report)
-} else := "" if {
-	not settings.parameter("maxReportAge")
-} else := sprintf("Its report does not say when the scan was; reports may be %s old", [settings.parameter("maxReportAge")]) if {
+stale(report) := sprintf("Its report does not say when the scan was; reports may be %s old", [limit]) if {
+	final(report)
+	limit := settings.parameter("maxReportAge")
 	not time.parse_rfc3339_ns(pod.text(report, "ScannedAt"))
-} else := sprintf("Its report is of %s and too old; reports may be %s old", [report.ScannedAt, settings.parameter("maxReportAge")]) if {
-	now - time.parse_rfc3339_ns(report.ScannedAt) > settings.span_ns(settings.parameter("maxReportAge"))
-} else := ""
-
-vulnerable(image, report) := "" if {
-	count(counting(image, report)) == 0
-} else := sprintf("%s%s", [worst, others(counting(image, report))]) if {
-	worst := told(image, counting(image, report)[0])
 }
+
+stale(report) := sprintf("Its report is of %s and too old; reports may be %s old", [report.ScannedAt, limit]) if {
+	final(report)
+	limit := settings.parameter("maxReportAge")
+	now - time.parse_rfc3339_ns(report.ScannedAt) > settings.span_ns(limit)
+}
+
+vulnerable(image, report) := concat("", [told(image, counting(image, report)[0]), others(counting(image, report))])
 
 others(findings) := "" if {
 	count(findings) == 1

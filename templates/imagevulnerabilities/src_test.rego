@@ -135,6 +135,12 @@ test_old_reports if {
 	said(pending, {"maxReportAge": "6d", "reportPending": "accept"}) == set()
 }
 
+test_every_fault_is_told if {
+	old := listing([high], {"maxReportAge": "4d"})
+	old == rejected(second) | rejected("Its report is of 2027-01-10T12:00:00Z and too old; reports may be 4d old")
+	listing([high], {"maxReportAge": "6d"}) == rejected(second)
+}
+
 test_grace if {
 	listing([critical], {"minCVEAge": "2d"}) == set()
 	listing([critical], {"minCVEAge": "12h"}) == rejected(first)

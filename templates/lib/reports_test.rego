@@ -89,6 +89,11 @@ test_a_failed_call_fails if {
 
 refusing(request) := request.no_such_field
 
+test_no_key_no_call if {
+	answer := reports.ask(set()) with external_data as fixtures.never
+	answer.system_error == ""
+}
+
 test_an_answer_that_is_no_report_fails if {
 	every value in ["accepted", null, {"Status": "accepted"}, {"ImageAndTag": "b", "Status": "accepted"}, []] {
 		status("a", {"system_error": "", "errors": [], "responses": [["a", value]]}) == "scan_failed"

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -24,17 +25,18 @@ import (
 func main() {
 	folder := flag.String("templates", "templates", "folder of the policies")
 	only := flag.String("only", "", "kinds of changes to make: delete, default, not, compare, else (default all)")
+	file := flag.String("file", "", "change only files whose path below the folder starts with this")
 	verbose := flag.Bool("v", false, "print every change")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *folder, *only, *verbose); err != nil {
+	if err := run(*folder, *only, *file, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, folder, only string, verbose bool) error {
+func run(folder, only, file string, verbose bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	sources, err := regotest.Load(folder)
 	if err != nil {
 		return err
@@ -43,7 +45,9 @@ func run(ctx context.Context, folder, only string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	mutants = slices.DeleteFunc(mutants, func(m regotest.Mutant) bool { return only != "" && m.Kind != only })
+	mutants = slices.DeleteFunc(mutants, func(m regotest.Mutant) bool {
+		return only != "" && m.Kind != only || !strings.HasPrefix(m.Where, file)
+	})
 	results := judge(ctx, sources, mutants)
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("stopped: %w", err)

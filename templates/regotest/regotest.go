@@ -130,7 +130,7 @@ func start(ctx context.Context, modules map[string]*ast.Module, tracer *cover.Co
 	if tracer != nil {
 		runner = runner.SetCoverageQueryTracer(tracer)
 	}
-	results, err := runner.Run(ctx, modules)
+	results, err := runner.SetModules(modules).RunTests(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the unit tests: %w", err)
 	}
