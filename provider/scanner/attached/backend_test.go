@@ -1,0 +1,111 @@
+package attached_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/scanner/attached"
+	"github.com/imagegate/imagegate/provider/scanner/attached/attachedtest"
+	"github.com/imagegate/imagegate/provider/scanner/route"
+	"github.com/imagegate/imagegate/provider/scanner/scannertest"
+)
+
+var _ route.Backend = (*attached.Backend)(nil)
+
+// next is the scanner behind, in process.
+type next struct {
+	script scannertest.Script
+	scans  int
+	ready  error
+}
+
+func (n *next) Ready(context.Context) error { return n.ready }
+func (n *next) Generation(context.Context) (scanner.Generation, error) {
+	return scanner.Generation{Scanner: "next 1"}, n.ready
+}
+
+func (n *next) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
+	s := n.script
+	fail := func(reason report.Reason, err error) (*report.Scan, error) {
+		return nil, &report.Failure{Reason: reason, Message: "the scanner failed", Err: err}
+	}
+	switch {
+	case s.Hang || s.Silent:
+		<-ctx.Done()
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return fail(report.ReasonUnavailable, ctx.Err())
+		}
+		return fail(report.ReasonTimeout, ctx.Err())
+	case s.Down:
+		return fail(report.ReasonUnavailable, nil)
+	case s.Status >= http.StatusTooManyRequests && s.Status != http.StatusInternalServerError && s.Status != http.StatusNotImplemented:
+		after, _ := strconv.Atoi(s.Header.Get("Retry-After"))
+		return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "busy", RetryAfter: time.Duration(after) * time.Second}
+	case s.Status != 0, s.Body != nil, s.Truncate:
+		return fail(report.ReasonInternal, nil)
+	}
+	scan := &report.Scan{Scanner: "next 1", ScannedAt: time.Now(), Inner: json.RawMessage(fmt.Sprintf(`{"digest":%q}`, image.Digest))}
+	scan.Vulnerabilities = append(scan.Vulnerabilities, s.Findings...)
+	report.SortVulnerabilities(scan.Vulnerabilities)
+	return scan, nil
+}
+
+// The suite's images are in a registry that cannot be reached: every failure
+// and report must be the backend's own.
+func TestConformance(t *testing.T) {
+	scannertest.Run(t, scannertest.Harness{
+		Package: "github.com/imagegate/imagegate/provider/scanner/attached",
+		Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
+			f, err := attached.New(attached.Options{
+				Keys: [][]byte{attachedtest.NewSigner(t).PEM(t)}, Timeout: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(f.Close)
+			return f.Wrap(&next{script: s})
+		},
+	})
+}
+
+// counting counts the scans.
+type counting struct{ next }
+
+func (c *counting) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
+	c.scans++
+	return c.next.Scan(ctx, image)
+}
+
+func TestAnAttachedReportSavesTheScan(t *testing.T) {
+	w := newWorld(t, true)
+	behind := &counting{next{ready: errors.New("not yet")}}
+	b := w.finder().Wrap(behind)
+	if s, err := b.Scan(t.Context(), w.image); err != nil || s.Scanner != "next 1" || behind.scans != 1 {
+		t.Fatalf("without a report: %+v, %v, %d scans", s, err, behind.scans)
+	}
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	if s, err := b.Scan(t.Context(), w.image); err != nil || s.Scanner != "attached: grype 0.120.1" || behind.scans != 1 {
+		t.Errorf("with a report: %+v, %v, %d scans", s, err, behind.scans)
+	}
+	// A look-up that fails is no acceptance.
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) })
+	if s, err := b.Scan(t.Context(), w.image); err != nil || s.Scanner != "next 1" || behind.scans != 2 {
+		t.Errorf("registry down: %+v, %v, %d scans", s, err, behind.scans)
+	}
+	if err := b.Ready(t.Context()); err != behind.ready { //nolint:errorlint // the very same
+		t.Errorf("Ready: %v", err)
+	}
+	if g, _ := b.Generation(t.Context()); g.Scanner != "next 1" {
+		t.Errorf("Generation: %+v", g)
+	}
+}

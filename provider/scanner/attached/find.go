@@ -1,0 +1,276 @@
+package attached
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
+	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
+)
+
+// clockSkew is how far in the future a report may be dated.
+const clockSkew = 5 * time.Minute
+
+// maxVEXBytes bounds one OpenVEX document.
+const maxVEXBytes = 1 << 20
+
+// Finder looks for reports attached to images.
+type Finder struct {
+	options    Options
+	keys       signature.Keys
+	transports *transports
+	metrics    *metrics
+	slots      chan struct{}
+}
+
+// New checks the options and reads the keys.
+func New(o Options) (*Finder, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	f := &Finder{options: o, slots: make(chan struct{}, o.Concurrency)}
+	if f.keys, err = o.readKeys(); err != nil {
+		return nil, err
+	}
+	if f.transports, err = newTransports(o); err != nil {
+		return nil, err
+	}
+	if f.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return f, nil
+}
+
+// Close drops idle connections.
+func (f *Finder) Close() { f.transports.closeIdle() }
+
+// Found is what is attached to an image and counts.
+type Found struct {
+	// Scan is the newest report, nil when there is none.
+	Scan *report.Scan
+	// VEX are the OpenVEX documents, in the order of their attachments' digests.
+	VEX []Document
+}
+
+// Document is an OpenVEX document that somebody with a configured key stated
+// about the image. Its age is not judged.
+type Document struct {
+	// Attachment is the digest of the blob that it came in.
+	Attachment string
+	// Raw is the document as it is.
+	Raw json.RawMessage
+}
+
+// VEX returns the OpenVEX documents that are attached to the image. Without an
+// error they are all there are. It asks the registry each time: Find returns
+// them together with the report.
+func (f *Finder) VEX(ctx context.Context, image scanner.Image) ([]Document, error) {
+	found, err := f.Find(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	return found.VEX, nil
+}
+
+// Find looks for all that is attached to the image and counts. An error means
+// that something could not be looked at, and nothing was found: what could not
+// be might overrule the rest.
+func (f *Finder) Find(ctx context.Context, image scanner.Image) (*Found, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.options.Timeout)
+	defer cancel()
+	l := &lookup{Finder: f, digest: image.Digest}
+	found, err := l.find(ctx, image)
+	switch {
+	case err != nil:
+		f.metrics.lookups.WithLabelValues(lookupFailed).Inc()
+		f.options.Logger.Warn("looking for reports attached to an image; it will be scanned", "digest", image.Digest, "error", err)
+		return nil, fmt.Errorf("looking for reports attached to %s: %w", image.Digest, err)
+	case found.Scan == nil:
+		f.metrics.lookups.WithLabelValues(lookupNone).Inc()
+	default:
+		f.metrics.lookups.WithLabelValues(lookupFound).Inc()
+	}
+	return found, nil
+}
+
+func (l *lookup) find(ctx context.Context, image scanner.Image) (*Found, error) {
+	var err error
+	if l.source, err = l.open(ctx, image); err != nil {
+		return nil, err
+	}
+	blobs, err := l.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]result, len(blobs))
+	err = l.each(ctx, len(blobs), func(ctx context.Context, i int) error {
+		var err error
+		results[i], err = l.read(ctx, blobs[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.choose(results), nil
+}
+
+// each does n things, a few at a time, over all look-ups. The first error ends
+// the rest.
+func (f *Finder) each(ctx context.Context, n int, do func(context.Context, int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(f.options.Concurrency)
+	for i := range n {
+		group.Go(func() error {
+			select {
+			case f.slots <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			defer func() { <-f.slots }()
+			return do(ctx, i)
+		})
+	}
+	return group.Wait()
+}
+
+// result is one attachment that counts: a report or a VEX document.
+type result struct {
+	digest string
+	report *report.Scan
+	vex    json.RawMessage
+}
+
+// read fetches and judges one attachment. Only what cannot be fetched is an
+// error.
+func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
+	data, err := l.source.blob(ctx, b.digest)
+	switch {
+	case errors.Is(err, errTooLarge):
+		l.count(tooLarge, b.digest, err)
+		return result{}, nil
+	case errors.Is(err, errMissing):
+		l.count(malformed, b.digest, err)
+		return result{}, nil
+	case err != nil:
+		return result{}, err
+	}
+	r, out, err := l.judge(ctx, b.mediaType, data)
+	if ctx.Err() != nil {
+		return result{}, ctx.Err() // a signature may have gone unchecked
+	}
+	if out != used {
+		l.count(out, b.digest, err)
+		return result{}, nil
+	}
+	r.digest = b.digest.String()
+	return r, nil
+}
+
+// judge says whether an attachment counts, else why not.
+func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (result, outcome, error) {
+	payload, err := l.keys.Open(ctx, mediaType, data)
+	if err != nil {
+		return result{}, ofSignature(err), err
+	}
+	statement, err := predicate.ParseStatement(payload)
+	if err != nil {
+		return result{}, ofPredicate(err), err
+	}
+	if !statement.IsAbout(l.digest) {
+		return result{}, wrongSubject, errors.New("its subject is not the image")
+	}
+	if statement.IsOpenVEX() {
+		if len(statement.Predicate) > maxVEXBytes {
+			return result{}, tooLarge, fmt.Errorf("an OpenVEX document of %d bytes", len(statement.Predicate))
+		}
+		return result{vex: statement.Predicate}, used, nil
+	}
+	return l.judgeReport(statement)
+}
+
+func (f *Finder) judgeReport(statement *predicate.Statement) (result, outcome, error) {
+	r, err := predicate.ReadReport(statement)
+	if err != nil {
+		return result{}, ofPredicate(err), err
+	}
+	if f.options.NeedFixes && !r.TellsFixes {
+		return result{}, unsupported, errors.New("it does not tell of every finding whether there is a fix")
+	}
+	age := f.options.Now().Sub(r.Scan.ScannedAt)
+	switch {
+	case age > f.options.MaxAge:
+		return result{}, stale, fmt.Errorf("it is %s old", age.Round(time.Minute))
+	case age < -clockSkew:
+		return result{}, malformed, fmt.Errorf("it is dated %s in the future", (-age).Round(time.Minute))
+	}
+	return result{report: r.Scan}, used, nil
+}
+
+// choose takes the newest report; of two of the same time, that in the
+// attachment with the greater digest.
+func (l *lookup) choose(results []result) *Found {
+	slices.SortFunc(results, func(a, b result) int { return cmp.Compare(a.digest, b.digest) })
+	found := &Found{}
+	best := -1
+	for i, r := range results {
+		switch {
+		case r.vex != nil:
+			found.VEX = append(found.VEX, Document{Attachment: r.digest, Raw: r.vex})
+			l.metrics.attachments.WithLabelValues(string(used)).Inc()
+		case r.report != nil && (best < 0 || !r.report.ScannedAt.Before(results[best].report.ScannedAt)):
+			best = i
+		}
+	}
+	for i, r := range results {
+		if r.report != nil && i != best {
+			l.metrics.attachments.WithLabelValues(string(stale)).Inc()
+		}
+	}
+	if best >= 0 {
+		found.Scan = results[best].report
+		l.metrics.attachments.WithLabelValues(string(used)).Inc()
+		l.options.Logger.Info("an attached report stands in for a scan", "digest", l.digest,
+			"attachment", results[best].digest, "scanner", found.Scan.Scanner, "scanned_at", found.Scan.ScannedAt)
+	}
+	return found
+}
+
+func ofSignature(err error) outcome {
+	switch {
+	case errors.Is(err, signature.ErrUnsigned):
+		return unsigned
+	case errors.Is(err, signature.ErrBadSignature):
+		return badSignature
+	case errors.Is(err, signature.ErrUnsupported):
+		return unsupported
+	}
+	return malformed
+}
+
+func ofPredicate(err error) outcome {
+	if errors.Is(err, predicate.ErrUnsupported) {
+		return unsupported
+	}
+	return malformed
+}
+
+// count says what became of an attachment that does not count.
+func (l *lookup) count(o outcome, digest v1.Hash, err error) {
+	l.metrics.attachments.WithLabelValues(string(o)).Inc()
+	log := l.options.Logger.Debug
+	if o == badSignature || o == wrongSubject {
+		log = l.options.Logger.Warn
+	}
+	log("an attachment is passed over", "digest", l.digest, "attachment", digest.String(), "outcome", string(o), "reason", fmt.Sprint(err))
+}

@@ -1,0 +1,139 @@
+package attached
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
+)
+
+// lookup is one look-up.
+type lookup struct {
+	*Finder
+	digest string
+	source *source
+}
+
+// attachment is a blob that may be a signed statement.
+type attachment struct {
+	digest    v1.Hash
+	mediaType string
+}
+
+// list returns the attachments to read, at most MaxReferrers of them.
+func (l *lookup) list(ctx context.Context) ([]attachment, error) {
+	referrers, err := l.source.referrers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	referrers = l.cut(slices.DeleteFunc(referrers, l.skip))
+	manifests := make([]*v1.Manifest, len(referrers), len(referrers)+1)
+	err = l.each(ctx, len(referrers), func(ctx context.Context, i int) error {
+		var err error
+		manifests[i], err = l.manifest(ctx, referrers[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !l.options.SkipTags {
+		m, err := l.source.cosignManifest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		manifests = append(manifests, m)
+	}
+	return l.attachments(manifests), nil
+}
+
+func (l *lookup) cut(list []v1.Descriptor) []v1.Descriptor {
+	if n := l.options.MaxReferrers; len(list) > n {
+		l.options.Logger.Warn("an image has more attachments than are looked at", "digest", l.digest, "attachments", len(list), "limit", n)
+		return list[:n]
+	}
+	return list
+}
+
+// skip passes over referrers by their descriptors. Nobody signs those: a false
+// one can hide a report, never make one.
+func (l *lookup) skip(d v1.Descriptor) bool {
+	switch {
+	case isReport(d.ArtifactType):
+		l.count(unsigned, d.Digest, errors.New("a bare document of type "+d.ArtifactType))
+	case !mayBeSigned(d.ArtifactType):
+		// Signatures, lists of packages, and whatever else may be attached.
+	case !d.MediaType.IsImage():
+		l.count(unsupported, d.Digest, errors.New("a referrer of media type "+string(d.MediaType)))
+	case d.Size > maxManifestBytes:
+		l.count(tooLarge, d.Digest, errTooLarge)
+	default:
+		return false
+	}
+	return true
+}
+
+// isReport reports whether an artifact type is that of a vulnerability report
+// or VEX document without an envelope.
+func isReport(artifactType string) bool {
+	switch artifactType {
+	case "application/sarif+json", "application/vnd.cyclonedx.vex+json", "application/openvex+json",
+		"application/vnd.openvex+json", "application/vnd.security.vulnerability.report", "application/vnd.in-toto+json":
+		return true
+	}
+	return strings.HasPrefix(artifactType, "application/vnd.security.vulnerability.report;")
+}
+
+// mayBeSigned reports whether referrers of this type are worth reading: those
+// of signed envelopes and those that do not tell.
+func mayBeSigned(artifactType string) bool {
+	switch types.MediaType(artifactType) {
+	case "", "application/vnd.oci.empty.v1+json", types.OCIConfigJSON, types.DockerConfigJSON:
+		return true
+	}
+	return strings.HasPrefix(artifactType, "application/vnd.dev.sigstore.bundle") ||
+		artifactType == signature.EnvelopeMediaType
+}
+
+func (l *lookup) manifest(ctx context.Context, d v1.Descriptor) (*v1.Manifest, error) {
+	m, err := l.source.manifest(ctx, d.Digest)
+	if errors.Is(err, errMissing) || errors.Is(err, errNoManifest) || errors.Is(err, errTooLarge) {
+		l.count(malformed, d.Digest, err)
+		return nil, nil
+	}
+	return m, err
+}
+
+// attachments picks the blobs out of the manifests, each once.
+func (l *lookup) attachments(manifests []*v1.Manifest) []attachment {
+	var out []attachment
+	seen := map[v1.Hash]bool{}
+	for _, m := range manifests {
+		if m == nil {
+			continue
+		}
+		for _, layer := range m.Layers {
+			mediaType := string(layer.MediaType)
+			switch {
+			case seen[layer.Digest]:
+			case isReport(mediaType):
+				l.count(unsigned, layer.Digest, errors.New("a bare document of type "+mediaType))
+			case mediaType != signature.EnvelopeMediaType && !signature.IsBundle(mediaType):
+				l.count(unsupported, layer.Digest, errors.New("an attachment of media type "+mediaType))
+			case layer.Size > l.options.MaxBytes:
+				l.count(tooLarge, layer.Digest, errTooLarge)
+			case len(out) == l.options.MaxReferrers:
+				l.options.Logger.Warn("an image has more attachments than are looked at", "digest", l.digest, "limit", len(out))
+				return out
+			default:
+				out = append(out, attachment{digest: layer.Digest, mediaType: mediaType})
+			}
+			seen[layer.Digest] = true
+		}
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+package attached
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// outcome is what became of one attachment. The set is closed: it labels a
+// metric.
+type outcome string
+
+const (
+	// used: the report that stood in for a scan, or a VEX document.
+	used outcome = "used"
+	// unsigned: no signature, or a bare document in place of an envelope.
+	unsigned outcome = "unsigned"
+	// badSignature: no signature is of a configured key.
+	badSignature outcome = "bad_signature"
+	// wrongSubject: signed, about something else.
+	wrongSubject outcome = "wrong_subject"
+	// unsupported: of a kind that is not read.
+	unsupported outcome = "unsupported"
+	// malformed: cannot be read, or is dated in the future.
+	malformed outcome = "malformed"
+	// tooLarge: over Options.MaxBytes.
+	tooLarge outcome = "too_large"
+	// stale: over Options.MaxAge, or there is a newer one.
+	stale outcome = "stale"
+)
+
+func outcomes() []outcome {
+	return []outcome{used, unsigned, badSignature, wrongSubject, unsupported, malformed, tooLarge, stale}
+}
+
+// Results of look-ups.
+const (
+	lookupFound  = "found"
+	lookupNone   = "none"
+	lookupFailed = "failed"
+)
+
+type metrics struct {
+	attachments *prometheus.CounterVec
+	lookups     *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		attachments: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "imagegate_attached_reports_total",
+			Help: "Attachments of images looked at, by what became of them.",
+		}, []string{"outcome"}),
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "imagegate_attached_lookups_total",
+			Help: "Look-ups of images' attachments, by result: found (a report was used), none, failed (the image was scanned).",
+		}, []string{"result"}),
+	}
+	for _, o := range outcomes() {
+		m.attachments.WithLabelValues(string(o))
+	}
+	for _, l := range []string{lookupFound, lookupNone, lookupFailed} {
+		m.lookups.WithLabelValues(l)
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.attachments, m.lookups} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,146 @@
+package predicate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// The predicate types that are read as reports.
+const (
+	VulnsV01   = "https://in-toto.io/attestation/vulns/v0.1"
+	VulnsV02   = "https://in-toto.io/attestation/vulns/v0.2"
+	CosignVuln = "https://cosign.sigstore.dev/attestation/vuln/v1"
+	// SARIF is the namespace that the standard has; a path below it, as
+	// "/errata01", is read as well.
+	SARIF = "https://docs.oasis-open.org/sarif/sarif/v2.1.0"
+)
+
+// cosignVulnBare is how cosign itself wrote the type for some years.
+const cosignVulnBare = "cosign.sigstore.dev/attestation/vuln/v1"
+
+const maxName = 64
+
+// Report is what a predicate says.
+type Report struct {
+	// Scan has everything but ReceivedAt. Inner is the predicate as it is.
+	Scan *report.Scan
+	// TellsFixes is false when some finding does not say whether there is a
+	// fix, so that "no fix" cannot be told from "not known".
+	TellsFixes bool
+}
+
+// details are what the formats yield.
+type details struct {
+	scanner         string
+	finished        time.Time
+	databaseBuiltAt time.Time
+	findings        []report.Vulnerability
+	tellsFixes      bool
+}
+
+// ReadReport reads the predicate of a statement that is a report.
+func ReadReport(s *Statement) (*Report, error) {
+	var d *details
+	var err error
+	switch t := s.PredicateType; {
+	case t == VulnsV01 || t == VulnsV02:
+		d, err = readVulns(s.Predicate)
+	case t == CosignVuln || t == cosignVulnBare:
+		d, err = readCosign(s.Predicate)
+	case t == SARIF || strings.HasPrefix(t, SARIF+"/"):
+		d, err = readSARIF(s.Predicate)
+	default:
+		return nil, unsupported("predicate of type %q", report.Clean(t, maxName))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.finished.IsZero() {
+		return nil, errors.New("the report does not say when the scan ended")
+	}
+	report.SortVulnerabilities(d.findings)
+	return &Report{
+		TellsFixes: d.tellsFixes,
+		Scan: &report.Scan{
+			Scanner:         "attached: " + d.scanner,
+			ScannedAt:       d.finished.UTC(),
+			DatabaseBuiltAt: d.databaseBuiltAt.UTC(),
+			Vulnerabilities: d.findings,
+			Inner:           s.Predicate,
+		},
+	}, nil
+}
+
+// record is the frame that in-toto's and cosign's predicates share.
+type record struct {
+	Scanner struct {
+		URI     string          `json:"uri"`
+		Version string          `json:"version"`
+		DB      database        `json:"db"`
+		Result  json.RawMessage `json:"result"`
+	} `json:"scanner"`
+	Metadata struct {
+		ScanFinishedOn timestamp `json:"scanFinishedOn"`
+	} `json:"metadata"`
+}
+
+type database struct {
+	LastUpdate timestamp `json:"lastUpdate"`
+}
+
+// timestamp reads RFC 3339; an absent, null or empty one is zero.
+type timestamp struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *timestamp) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil || s == "" {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return fmt.Errorf("reading a time: %w", err)
+	}
+	t.Time = at
+	return nil
+}
+
+func readRecord(raw json.RawMessage) (*record, error) {
+	var r record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, fmt.Errorf("reading the predicate: %w", err)
+	}
+	if r.Metadata.ScanFinishedOn.IsZero() {
+		return nil, errors.New("metadata.scanFinishedOn is missing")
+	}
+	return &r, nil
+}
+
+// scannerName makes "trivy 0.19.2" of pkg:github/aquasecurity/trivy@244fd47 and
+// a version. Both end up in logs and reports.
+func scannerName(uri, version string) string {
+	name := uri
+	if u, err := url.Parse(uri); err == nil {
+		name = u.Path + u.Opaque
+	}
+	name = path.Base(strings.TrimRight(name, "/"))
+	name, ofURI, _ := strings.Cut(name, "@")
+	if name == "." || name == "/" {
+		name = ""
+	}
+	if version == "" {
+		version = ofURI
+	}
+	return named(name, version)
+}
+
+func named(name, version string) string {
+	return strings.TrimSpace(report.Clean(name, maxName) + " " + report.Clean(version, maxName))
+}

@@ -1,0 +1,173 @@
+package attached
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/imagegate/imagegate/provider/scanner"
+)
+
+// source is one image's repository, opened with the image's authorization.
+type source struct {
+	image  name.Digest
+	puller *remote.Puller
+	most   int64
+}
+
+func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error) {
+	if hash, err := v1.NewHash(image.Digest); err != nil || hash.Algorithm != "sha256" {
+		return nil, fmt.Errorf("%q is not a sha256 digest", image.Digest)
+	}
+	base, err := url.Parse(image.Registry)
+	if err != nil || base.Host == "" {
+		return nil, errors.New("the registry is not a URL")
+	}
+	g := &gate{transports: f.transports, blob: f.options.MaxBytes}
+	var names []name.Option
+	switch base.Scheme {
+	case "https":
+	case "http":
+		g.plain = base.Host
+		names = append(names, name.Insecure)
+	default:
+		return nil, fmt.Errorf("the registry's scheme is %q", base.Scheme)
+	}
+	ref, err := name.NewDigest(base.Host+"/"+image.Repository+"@"+image.Digest, names...)
+	if err != nil {
+		return nil, fmt.Errorf("naming the image: %w", err)
+	}
+	auth, err := authenticator(image.Authorization)
+	if err != nil {
+		return nil, err
+	}
+	puller, err := remote.NewPuller(
+		remote.WithContext(ctx),
+		remote.WithAuth(auth),
+		remote.WithTransport(g),
+		remote.WithUserAgent("imagegate"),
+		// A scan is the answer to a failure, at once.
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+		remote.WithRetryPredicate(func(error) bool { return false }),
+		remote.WithRetryStatusCodes(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("opening the registry: %w", err)
+	}
+	return &source{image: ref, puller: puller, most: f.options.MaxBytes}, nil
+}
+
+// authenticator reads an Authorization header. Its errors do not repeat it.
+func authenticator(header string) (authn.Authenticator, error) {
+	if header == "" {
+		return authn.Anonymous, nil
+	}
+	scheme, value, _ := strings.Cut(header, " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer") && value != "":
+		return authn.FromConfig(authn.AuthConfig{RegistryToken: value}), nil
+	case strings.EqualFold(scheme, "Basic"):
+		plain, err := base64.StdEncoding.DecodeString(value)
+		user, password, ok := strings.Cut(string(plain), ":")
+		if err == nil && ok {
+			return authn.FromConfig(authn.AuthConfig{Username: user, Password: password}), nil
+		}
+	}
+	return nil, errors.New("the authorization is neither Basic nor Bearer")
+}
+
+// referrers lists what refers to the image. go-containerregistry falls back to
+// the tag sha256-<hex> where a registry has no list, and reads one page.
+func (s *source) referrers(ctx context.Context) ([]v1.Descriptor, error) {
+	index, err := remote.Referrers(s.image, remote.WithContext(ctx), remote.Reuse(s.puller))
+	if err != nil {
+		return nil, fmt.Errorf("listing referrers: %w", err)
+	}
+	list, err := index.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the list of referrers: %w", err)
+	}
+	return list.Manifests, nil
+}
+
+// cosignManifest returns the manifest under cosign's tag, nil when there is
+// none.
+func (s *source) cosignManifest(ctx context.Context) (*v1.Manifest, error) {
+	tag := s.image.Context().Tag(strings.Replace(s.image.DigestStr(), ":", "-", 1) + ".att")
+	d, err := s.puller.Get(ctx, tag)
+	if isNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading cosign's tag: %w", err)
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(d.Manifest))
+	if err != nil || !d.MediaType.IsImage() {
+		return &v1.Manifest{}, nil
+	}
+	return m, nil
+}
+
+// manifest returns a referrer's manifest. Its error is errMissing when the
+// registry lists it and does not have it.
+func (s *source) manifest(ctx context.Context, digest v1.Hash) (*v1.Manifest, error) {
+	d, err := s.puller.Get(ctx, s.image.Context().Digest(digest.String()))
+	if err != nil {
+		return nil, fmt.Errorf("reading referrer %s: %w", digest, missing(err))
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(d.Manifest))
+	if err != nil || !d.MediaType.IsImage() {
+		return nil, fmt.Errorf("referrer %s: %w", digest, errNoManifest)
+	}
+	return m, nil
+}
+
+// blob returns an attachment. The digest is checked by the reader.
+func (s *source) blob(ctx context.Context, digest v1.Hash) ([]byte, error) {
+	layer, err := s.puller.Layer(ctx, s.image.Context().Digest(digest.String()))
+	if err != nil {
+		return nil, fmt.Errorf("reading attachment %s: %w", digest, err)
+	}
+	body, err := layer.Compressed()
+	if err != nil {
+		return nil, fmt.Errorf("reading attachment %s: %w", digest, missing(err))
+	}
+	defer func() { _ = body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(body, s.most+1))
+	if int64(len(data)) > s.most {
+		return nil, fmt.Errorf("attachment %s: %w", digest, errTooLarge)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading attachment %s: %w", digest, err)
+	}
+	return data, nil
+}
+
+var (
+	errMissing    = errors.New("the registry does not have it")
+	errNoManifest = errors.New("it is not an image manifest")
+)
+
+func isNotFound(err error) bool {
+	te, ok := errors.AsType[*remotetransport.Error](err)
+	return ok && te.StatusCode == http.StatusNotFound
+}
+
+func missing(err error) error {
+	if isNotFound(err) {
+		return errors.Join(errMissing, err)
+	}
+	return err
+}

@@ -1,0 +1,138 @@
+package attached
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// maxManifestBytes bounds a manifest and a list of referrers, as registries do.
+const maxManifestBytes = 4 << 20
+
+var errTooLarge = errors.New("the answer is too large")
+
+// transports are the ways to registries: one for each that has certificate
+// authorities of its own, and one for all others.
+type transports struct {
+	shared http.RoundTripper
+	byHost map[string]http.RoundTripper
+}
+
+func newTransports(o Options) (*transports, error) {
+	t := &transports{shared: newTransport(o, nil), byHost: map[string]http.RoundTripper{}}
+	for host, file := range o.CAFiles {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("CAFiles: registry %s: %w", host, err)
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CAFiles: registry %s: %s holds no PEM certificate", host, file)
+		}
+		t.byHost[host] = newTransport(o, pool)
+	}
+	return t, nil
+}
+
+func newTransport(o Options, roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  o.Timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    o.Concurrency,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+func (t *transports) closeIdle() {
+	for _, rt := range t.byHost {
+		closeIdle(rt)
+	}
+	closeIdle(t.shared)
+}
+
+func closeIdle(rt http.RoundTripper) {
+	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// gate is one look-up's way to its registry. It speaks plain HTTP to that
+// registry alone, and only when its configured scheme says so:
+// go-containerregistry tries it by itself on loopback and private addresses.
+type gate struct {
+	*transports
+	// plain is the host[:port] that is spoken to over plain HTTP, or empty.
+	plain string
+	// blob bounds the answers that are neither manifests nor lists.
+	blob int64
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
+	switch {
+	case g.plain != "" && req.URL.Host == g.plain:
+		if req.URL.Scheme != "http" {
+			req = req.Clone(req.Context())
+			req.URL.Scheme = "http"
+		}
+	case req.URL.Scheme != "https":
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, fmt.Errorf("plain HTTP to %s is off", req.URL.Host)
+	}
+	rt := g.shared
+	if own, ok := g.byHost[req.URL.Host]; ok {
+		rt = own
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: g.most(req.URL.Path)}
+	return resp, nil
+}
+
+func (g *gate) most(path string) int64 {
+	if strings.Contains(path, "/manifests/") || strings.Contains(path, "/referrers/") {
+		return maxManifestBytes
+	}
+	return max(g.blob, maxManifestBytes)
+}
+
+// boundedBody fails when it is longer than allowed.
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader.
+func (b *boundedBody) Read(p []byte) (int, error) {
+	// One byte more than allowed tells "just fits" from "too long".
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		b.left = 0
+		return n, errTooLarge
+	}
+	return n, err
+}
