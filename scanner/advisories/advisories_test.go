@@ -38,7 +38,7 @@ advisories:
 		"ecosystem":  {"npm", "cobol", "ecosystem:"},
 		"range":      {`"<1"`, `""`, "versions:"},
 		"distro":     {"npm", "deb", "distro:"},
-		"unknown":    {"summary", "sumary", "not found"},
+		"unknown":    {"summary", "abstract", "not found"},
 		"no source":  {"https://example.org", `""`, "source"},
 	} {
 		_, err := load(fstest.MapFS{"a.yaml": {Data: []byte(strings.Replace(good, c.old, c.replacement, 1))}})

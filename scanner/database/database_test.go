@@ -99,7 +99,7 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	got, err := r.GetVulnerabilities(&v6.VulnerabilitySpecifier{Name: "GHSA-ppp9-7jff-5vj2"}, &v6.GetVulnerabilityOptions{Preload: true})
 	if err != nil || len(got) != 1 || got[0].PublishedDate.Format(time.DateOnly) != "2022-12-26" {
 		t.Errorf("%+v %v", got, err)

@@ -12,31 +12,31 @@ import (
 type Code string
 
 const (
-	// Unauthorized: the registry refused the credentials, or wants some.
+	// Unauthorized means: the registry refused the credentials, or wants some.
 	Unauthorized Code = "unauthorized"
-	// NotFound: the registry has no such repository or manifest.
+	// NotFound means: the registry has no such repository or manifest.
 	NotFound Code = "not_found"
-	// Unsupported: the artifact is not an image that can be scanned.
+	// Unsupported means: the artifact is not an image that can be scanned.
 	Unsupported Code = "unsupported"
-	// Invalid: the image contradicts itself: wrong digest or size, broken archive.
+	// Invalid means: the image contradicts itself: wrong digest or size, broken archive.
 	Invalid Code = "invalid"
-	// TooLarge: a limit on size, number or memory was reached.
+	// TooLarge means: a limit on size, number or memory was reached.
 	TooLarge Code = "too_large"
-	// Timeout: the scan took longer than it may.
+	// Timeout means: the scan took longer than it may.
 	Timeout Code = "timeout"
-	// Registry: the registry could not be reached or failed.
+	// Registry means: the registry could not be reached or failed.
 	Registry Code = "registry"
-	// Database: there is no usable vulnerability database.
+	// Database means: there is no usable vulnerability database.
 	Database Code = "database"
-	// Busy: the queue is full.
+	// Busy means: the queue is full.
 	Busy Code = "busy"
-	// Stopped: the worker was told to stop before the scan ended.
+	// Stopped means: the worker was told to stop before the scan ended.
 	Stopped Code = "stopped"
-	// BadRequest: the request does not follow the protocol.
+	// BadRequest means: the request does not follow the protocol.
 	BadRequest Code = "bad_request"
-	// UnknownScan: no scan has this identifier (any more).
+	// UnknownScan means: no scan has this identifier (any more).
 	UnknownScan Code = "unknown_scan"
-	// Internal: a fault of the worker itself.
+	// Internal means: a fault of the worker itself.
 	Internal Code = "internal"
 )
 

@@ -61,7 +61,7 @@ func TestRedirectOutOfTLS(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "http://10.1.2.3/v2/", nil)
 	resp, err := roundTripper(nil).RoundTrip(req)
 	if err == nil {
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		t.Fatal("reached")
 	}
 	if f := failure.Of(err); f.Code != failure.Registry || !strings.Contains(f.Message, "without TLS") {

@@ -58,12 +58,12 @@ func PlainHTTPAllowed(host string, listed []string) bool {
 func registryFailure(err error, image string) error {
 	var te *transport.Error
 	if errors.As(err, &te) {
-		switch {
-		case te.StatusCode == http.StatusUnauthorized, te.StatusCode == http.StatusForbidden:
+		switch te.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden:
 			return failure.Wrap(failure.Unauthorized, err, "the registry does not let these credentials pull %s", image)
-		case te.StatusCode == http.StatusNotFound:
+		case http.StatusNotFound:
 			return failure.Wrap(failure.NotFound, err, "the registry has no %s", image)
-		case te.StatusCode == http.StatusTooManyRequests:
+		case http.StatusTooManyRequests:
 			return failure.Wrap(failure.Registry, err, "the registry limits the rate of pulls; it refused %s for now", image)
 		default:
 			return failure.Wrap(failure.Registry, err, "the registry answered %d for %s", te.StatusCode, image)

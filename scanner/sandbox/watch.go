@@ -66,11 +66,11 @@ func killGroup(pid int) {
 }
 
 func checkMemory(pid int, l Limits) *failure.Failure {
-	rss, err := residentBytes(pid)
-	if err != nil || rss <= l.Memory {
-		return nil // a child that has just ended has no figures
+	// A child that has just ended has no figures.
+	if rss, err := residentBytes(pid); err == nil && rss > l.Memory {
+		return failure.New(failure.TooLarge, "the scan needs more memory than %s, the limit", size(l.Memory))
 	}
-	return failure.New(failure.TooLarge, "the scan needs more memory than %s, the limit", size(l.Memory))
+	return nil
 }
 
 // residentBytes reads proc(5) statm: sizes in pages, the second is resident.
@@ -106,18 +106,26 @@ func checkDisk(dir string, l Limits) *failure.Failure {
 // looks, so errors are skipped.
 func usage(dir string) (bytes int64, files int) {
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return nil
-		}
-		files++
-		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				bytes += st.Blocks * 512
-			}
+		if err == nil && !d.IsDir() {
+			files++
+			bytes += blocks(d)
 		}
 		return nil
 	})
 	return bytes, files
+}
+
+// blocks is what a file takes on disk; a sparse one takes less than its size.
+func blocks(d fs.DirEntry) int64 {
+	info, err := d.Info()
+	if err != nil {
+		return 0
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return info.Size()
+	}
+	return st.Blocks * 512
 }
 
 // size writes bytes for people.

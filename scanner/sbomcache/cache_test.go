@@ -23,7 +23,7 @@ func put(t *testing.T, c *Cache, dir, d string, size int) {
 
 func has(c *Cache, dir, d string) bool {
 	to := filepath.Join(dir, "copy-"+d[7:9])
-	defer os.Remove(to)
+	defer func() { _ = os.Remove(to) }()
 	return c.Get(d, to)
 }
 

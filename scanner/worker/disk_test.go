@@ -21,7 +21,7 @@ func writeTar(t *testing.T, size int64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	w := tar.NewWriter(f)
 	if err := w.WriteHeader(&tar.Header{Name: "noise", Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func readLayer(t *testing.T, img v1.Image) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rc.Close()
+	defer func() { _ = rc.Close() }()
 	raw, err := io.ReadAll(rc)
 	if err != nil {
 		t.Fatal(err)
@@ -78,13 +78,12 @@ func watchDisk(t *testing.T, dir string) func() int64 {
 		for {
 			var now int64
 			_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-				if err != nil || d.IsDir() {
-					return nil
+				if err == nil && !d.IsDir() {
+					if info, err := d.Info(); err == nil {
+						now += info.Size()
+					}
 				}
-				if info, err := d.Info(); err == nil {
-					now += info.Size()
-				}
-				return nil
+				return nil // files come and go while we look
 			})
 			most = max(most, now)
 			select {
