@@ -43,6 +43,9 @@ func Custom(rules []byte, options CustomOptions) ([]byte, error) {
 	if !kindPattern.MatchString(options.Kind) {
 		return nil, fmt.Errorf("kind %q is not a name like MyRules", options.Kind)
 	}
+	if reserved, err := Policies(); err != nil || slices.Contains(reserved, strings.ToLower(options.Kind)) {
+		return nil, errors.Join(fmt.Errorf("kind %s is a policy of the library: choose another", options.Kind), err)
+	}
 	if options.File == "" {
 		options.File = "rules.rego"
 	}
@@ -98,12 +101,12 @@ func readRules(text string, options CustomOptions) (*ownRules, error) {
 	}
 	// Gatekeeper refuses the import; the template's version says the same.
 	text = regoV1Line.ReplaceAllString(text, "# import rego.v1")
-	declared := strings.TrimSpace(packageLine.FindString(text))
 	// The package goes before the first statement without a line of its own, so
 	// that errors have the user's line numbers.
 	numbered := "package " + rulesPackage + " " + text
-	if declared != "" {
-		numbered = packageLine.ReplaceAllString(text, "package "+rulesPackage)
+	declared := packageLine.FindStringIndex(text)
+	if declared != nil {
+		numbered = text[:declared[0]] + "package " + rulesPackage + text[declared[1]:]
 	}
 	var failures []error
 	for _, version := range versions {
@@ -116,7 +119,7 @@ func readRules(text string, options CustomOptions) (*ownRules, error) {
 			return nil, fmt.Errorf("%s holds no rules", options.File)
 		}
 		own := &ownRules{file: options.File, version: version, text: numbered, module: module}
-		if declared == "" {
+		if declared == nil {
 			own.text = "package " + rulesPackage + "\n\n" + text
 		}
 		return own, own.check()

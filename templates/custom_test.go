@@ -162,6 +162,7 @@ func TestCustomRefusals(t *testing.T) {
 		want    []string
 	}{
 		"kind":            {"deny_image[msg] { msg := 1 }", templates.CustomOptions{Kind: "my rules"}, []string{`kind "my rules"`}},
+		"library's kind":  {"deny_image[msg] { msg := 1 }", templates.CustomOptions{Kind: "ImageScanPolicy"}, []string{"kind ImageScanPolicy is a policy of the library"}},
 		"version":         {"deny_image[msg] { msg := 1 }", templates.CustomOptions{RegoVersion: "v2"}, []string{`"v2" is not auto, v0 or v1`}},
 		"empty":           {"", templates.CustomOptions{}, []string{"rules.rego"}},
 		"only comments":   {"# nothing\n", templates.CustomOptions{}, []string{"rules.rego"}},
