@@ -6,6 +6,7 @@
 # unless that account is among those who may.
 package lib.breakglass
 
+import data.lib.messages
 import data.lib.pod
 import data.lib.settings
 import future.keywords
@@ -59,5 +60,5 @@ warning if input.parameters.report == "warnings"
 admitted(denials) := {object.union(denial, {"msg": msg}) |
 	open
 	some denial in denials
-	msg := sprintf("Break-glass: admitted for '%s', reason '%s', in spite of: %s", [username, reason, denial.msg])
+	msg := sprintf("Break-glass: admitted for '%s', reason '%s', in spite of: %s", [username, messages.brief(reason), denial.msg])
 }

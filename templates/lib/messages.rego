@@ -23,10 +23,15 @@ said(report) := concat("", [trim_right(report.Message, "."), "."]) if {
 	pod.present(report.Message)
 } else := ""
 
-written(image) := sprintf("The Pod was written with '%s'.", [concat("', '", sort(pod.originals(image)))]) if {
+written(image) := sprintf("The Pod was written with '%s'.", [brief(concat("', '", sort(pod.originals(image))))]) if {
 	count(pod.originals(image)) > 0
 } else := ""
 
 help := input.parameters.help if {
 	pod.present(input.parameters.help)
 } else := ""
+
+# What somebody else wrote, cut to a length that leaves the message readable.
+brief(text) := text if {
+	count(text) <= 200
+} else := concat("", [substring(text, 0, 200), "..."])
