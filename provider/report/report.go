@@ -24,7 +24,9 @@ type ScanReport struct {
 	Scanner         string    `json:",omitempty"`
 	ScannedAt       time.Time `json:",omitzero"`
 	DatabaseBuiltAt time.Time `json:",omitzero"`
-	// Vulnerabilities is in the findings and full views only, worst first.
+	// Vulnerabilities is in the findings and full views only, worst first. It is
+	// absent for a clean image, whose Summary.Total is 0, and when the scanner
+	// did not list what it found: then Summary is absent too.
 	Vulnerabilities []Vulnerability `json:",omitempty"`
 	// InnerReport is in the full view only: the scanner's own report.
 	InnerReport json.RawMessage `json:",omitempty"`

@@ -19,6 +19,15 @@ func scanOf(v ...report.Vulnerability) *report.Scan {
 	return &report.Scan{Scanner: "Test 1", Vulnerabilities: v}
 }
 
+func TestUnlistedIsNotClean(t *testing.T) {
+	for _, view := range []report.View{report.ViewSummary, report.ViewFindings, report.ViewFull} {
+		r, err := report.Render(report.ScanReport{Status: report.Accepted}, &report.Scan{Unlisted: true, Judgement: report.JudgementPass}, view, 1<<20)
+		if err != nil || r.Summary != nil || r.Vulnerabilities != nil {
+			t.Errorf("%s of a scan without a list: %+v, %v", view, r, err)
+		}
+	}
+}
+
 func TestFindingsAreCalledByTheirCVE(t *testing.T) {
 	for want, v := range map[string]report.Vulnerability{
 		"CVE-2022-32149": {ID: "GHSA-69ch-w2m2-3vjp", Aliases: []string{"GO-2022-1059", "CVE-2022-32149"}},

@@ -81,6 +81,9 @@ type Scan struct {
 	DatabaseBuiltAt time.Time `json:",omitzero"`
 	// Judgement is the scanner's own verdict, if it makes one.
 	Judgement Judgement `json:",omitempty"`
+	// Unlisted says that the scanner judged but did not list what it found, so
+	// that an empty Vulnerabilities means nothing.
+	Unlisted bool `json:",omitempty"`
 	// Vulnerabilities is sorted by SortVulnerabilities.
 	Vulnerabilities []Vulnerability `json:",omitempty"`
 	// Inner is the scanner's own report object, passed on untouched as

@@ -56,7 +56,9 @@ func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, erro
 		return r, nil
 	}
 	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = Clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
-	r.Summary = Summarize(scan.Vulnerabilities)
+	if !scan.Unlisted {
+		r.Summary = Summarize(scan.Vulnerabilities)
+	}
 	if view == ViewSummary || view == "" {
 		return fitSummary(r)
 	}
@@ -72,6 +74,9 @@ func fitSummary(r ScanReport) (ScanReport, error) {
 			return r, err
 		}
 		s := r.Summary
+		if s == nil {
+			s = &Summary{}
+		}
 		switch {
 		case len(s.Worst) > 0 && len(s.Worst) >= len(s.SuppressedBy):
 			s.Worst, s.Omitted = s.Worst[:len(s.Worst)-1], s.Omitted+1

@@ -148,6 +148,7 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 	if t.worst != nil {
 		t.lapsed = r.exceptions.lapsed(i, t.worst, r.at)
 	}
+	t.unlisted = scan.Unlisted
 	status, message := t.verdict(scan.Judgement)
 	return Outcome{Status: status, Message: message, Scan: out}
 }

@@ -99,6 +99,9 @@ func TestThreshold(t *testing.T) {
 		"unknown counts":      {verdict.Options{}, scanOf(finding("X", report.SeverityUnknown, "")), expect{report.Rejected, "X (Unknown)"}},
 		"scanner suppressed":  {atHigh, scanOf(set), expect{report.Accepted, "no finding of severity High or worse (0 below, 1 suppressed: CVE-H by ignored by the scanner)"}},
 		"some are suppressed": {atHigh, scanOf(set, unfixed), expect{report.Rejected, "CVE-U (Critical) in pkg 1.0, no fix yet; 1 suppressed"}},
+		"unlisted":            {atHigh, &report.Scan{Unlisted: true}, expect{report.Rejected, "the scanner neither judged"}},
+		"unlisted pass":       {atHigh, &report.Scan{Unlisted: true, Judgement: report.JudgementPass}, expect{report.Accepted, "the scanner's policy accepts"}},
+		"unlisted, tightened": {verdict.Options{Tighten: true}, &report.Scan{Unlisted: true, Judgement: report.JudgementPass}, expect{report.Rejected, "the scanner's policy accepts the image, but"}},
 		"no scan":             {atHigh, nil, expect{report.ScanFailed, "there is no scan"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,8 @@ type tally struct {
 	// suppressed is how many do not count, named what is said of the worst.
 	suppressed int
 	named      []string
+	// unlisted says that the findings are not known at all.
+	unlisted bool
 	// lapsed is an exception for the worst finding that has ended.
 	lapsed *exception
 }
@@ -82,6 +84,9 @@ func (t *tally) verdict(by report.Judgement) (report.Status, string) {
 }
 
 func (t *tally) byThreshold() (report.Status, string) {
+	if t.unlisted {
+		return report.Rejected, "the scanner neither judged the image nor listed what it found"
+	}
 	if t.worst == nil {
 		return report.Accepted, t.acceptance()
 	}
@@ -91,6 +96,9 @@ func (t *tally) byThreshold() (report.Status, string) {
 func (t *tally) scannerAccepts() (report.Status, string) {
 	if t.o.Tighten && t.worst != nil {
 		return report.Rejected, t.rejection() + "; the scanner's own policy accepts the image"
+	}
+	if t.o.Tighten && t.unlisted {
+		return report.Rejected, "the scanner's policy accepts the image, but what it found could not be listed and compared with the threshold"
 	}
 	return report.Accepted, "the scanner's policy accepts the image"
 }

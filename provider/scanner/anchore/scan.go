@@ -69,6 +69,7 @@ func (c *Client) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 		DatabaseBuiltAt: based.DatabaseBuiltAt,
 		ScannedAt:       v.at,
 		Judgement:       v.judgement,
+		Unlisted:        found == nil,
 		Vulnerabilities: found,
 		Inner:           v.inner,
 	}, nil
