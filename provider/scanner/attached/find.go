@@ -68,7 +68,7 @@ type Found struct {
 type Document struct {
 	// Attachment is the digest of the blob that it came in.
 	Attachment string
-	// Raw is the document as it is.
+	// Raw is the document as it is, or what became of CycloneDX's analyses.
 	Raw json.RawMessage
 }
 
@@ -190,11 +190,14 @@ func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (resu
 	if !statement.IsAbout(l.digest) {
 		return result{}, wrongSubject, errors.New("its subject is not the image")
 	}
-	if statement.IsOpenVEX() {
-		if len(statement.Predicate) > maxVEXBytes {
-			return result{}, tooLarge, fmt.Errorf("an OpenVEX document of %d bytes", len(statement.Predicate))
-		}
-		return result{vex: statement.Predicate}, used, nil
+	vex, err := predicate.ReadVEX(statement, l.digest)
+	switch {
+	case err != nil:
+		return result{}, ofPredicate(err), err
+	case len(vex) > maxVEXBytes:
+		return result{}, tooLarge, fmt.Errorf("an OpenVEX document of %d bytes", len(vex))
+	case vex != nil:
+		return result{vex: vex}, used, nil
 	}
 	return l.judgeReport(statement)
 }

@@ -152,7 +152,7 @@ func TestWhatDoesNotCount(t *testing.T) {
 			w.bundle(attachedtest.Statement(w.t, "https://slsa.dev/provenance/v1", vulns(now()), w.image.Digest))
 		}, "unsupported"},
 		"CycloneDX": {func(w *world) {
-			w.bundle(attachedtest.Statement(w.t, "https://cyclonedx.org/bom", map[string]any{"vulnerabilities": []any{}}, w.image.Digest))
+			w.bundle(attachedtest.Statement(w.t, "https://cyclonedx.org/bom", map[string]any{"bomFormat": "CycloneDX", "vulnerabilities": []any{}}, w.image.Digest))
 		}, "unsupported"},
 		"cosign record of an unknown scanner": {func(w *world) {
 			w.bundle(attachedtest.Statement(w.t, predicate.CosignVuln, vulns(now()), w.image.Digest))
@@ -307,6 +307,23 @@ func TestVEXDocuments(t *testing.T) {
 		t.Errorf("document is %s", docs[0].Raw)
 	}
 	w.expect(&attached.Found{}, "", map[string]int{"used": 2, "wrong_subject": 1, "bad_signature": 1, "too_large": 1, "none": 1})
+}
+
+func TestCycloneDXAnalysesAreVEX(t *testing.T) {
+	w := newWorld(t, true)
+	w.bundle(attachedtest.Statement(t, "https://cyclonedx.org/bom", map[string]any{
+		"bomFormat": "CycloneDX", "metadata": map[string]any{"timestamp": now()},
+		"vulnerabilities": []any{map[string]any{
+			"id": "CVE-1", "analysis": map[string]any{"state": "not_affected"}, "affects": []any{map[string]any{"ref": "pkg:npm/a@1"}},
+		}},
+	}, w.image.Digest))
+	docs, err := w.finder().VEX(t.Context(), w.image)
+	if err != nil || len(docs) != 1 {
+		t.Fatalf("%d documents, %v, want 1\n%s", len(docs), err, w.log)
+	}
+	if hex := strings.TrimPrefix(w.image.Digest, "sha256:"); !bytes.Contains(docs[0].Raw, []byte(`"sha-256":"`+hex+`"`)) {
+		t.Errorf("%s is not about the image", docs[0].Raw)
+	}
 }
 
 func TestFailedLookUps(t *testing.T) {

@@ -6,6 +6,8 @@
 //     whose result is the JSON or SARIF report of Trivy or Grype
 //   - SARIF 2.1.0 documents of Trivy or Grype that say when the run ended
 //
+// and OpenVEX documents and CycloneDX's analyses as OpenVEX.
+//
 // A signature proves who made a statement, not that it is a report. What does
 // not prove to be a whole one is an error, so that the image is scanned: an
 // object without a result, a report of another kind of scan, or a finding of a

@@ -54,7 +54,7 @@ func ReadReport(s *Statement) (*Report, error) {
 		d, err = readVulns(s.Predicate)
 	case t == CosignVuln || t == cosignVulnBare:
 		d, err = readCosign(s.Predicate)
-	case t == SARIF || strings.HasPrefix(t, SARIF+"/"):
+	case isType(t, SARIF):
 		d, err = readSARIF(s.Predicate)
 	default:
 		return nil, unsupported("predicate of type %q", report.Clean(t, maxName))
@@ -95,7 +95,7 @@ type database struct {
 	LastUpdate timestamp `json:"lastUpdate"`
 }
 
-// timestamp reads RFC 3339; an absent, null or empty one is zero.
+// timestamp is RFC 3339; an absent, null or empty one is zero.
 type timestamp struct{ time.Time }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -65,12 +65,6 @@ func (s *Statement) IsAbout(digest string) bool {
 	return false
 }
 
-// IsOpenVEX reports whether the predicate is an OpenVEX document.
-func (s *Statement) IsOpenVEX() bool {
-	const openvex = "https://openvex.dev/ns"
-	return s.PredicateType == openvex || strings.HasPrefix(s.PredicateType, openvex+"/")
-}
-
 func isObject(raw json.RawMessage) bool { return firstByte(raw) == '{' }
 func isList(raw json.RawMessage) bool   { return firstByte(raw) == '[' }
 
