@@ -1,7 +1,8 @@
 # Decisions by image prefix.
 #
 # A policy is {"rules": [{"prefix", "action", "scope"}], "prefixes": those of the
-# rules, "default": {"action", "scope"}}; a decision is {"action", "scope"} with scope as messages print it.
+# rules, "default": {"action", "scope"}}; a decision is {"action", "scope"} with
+# the scope as messages print it.
 package lib.prefixes
 
 import data.lib.pod
