@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -157,10 +156,10 @@ func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 	data, err := l.source.blob(ctx, b.digest)
 	switch {
 	case errors.Is(err, errTooLarge):
-		l.count(tooLarge, b.digest, err)
+		l.count(tooLarge, b.digest.String(), err)
 		return result{}, nil
 	case errors.Is(err, errMissing):
-		l.count(malformed, b.digest, err)
+		l.count(malformed, b.digest.String(), err)
 		return result{}, nil
 	case err != nil:
 		return result{}, err
@@ -170,7 +169,7 @@ func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 		return result{}, ctx.Err() // a signature may have gone unchecked
 	}
 	if out != used {
-		l.count(out, b.digest, err)
+		l.count(out, b.digest.String(), err)
 		return result{}, nil
 	}
 	r.digest = b.digest.String()
@@ -269,11 +268,11 @@ func ofPredicate(err error) outcome {
 }
 
 // count says what became of an attachment that does not count.
-func (l *lookup) count(o outcome, digest v1.Hash, err error) {
+func (l *lookup) count(o outcome, attachment string, err error) {
 	l.metrics.attachments.WithLabelValues(string(o)).Inc()
 	log := l.options.Logger.Debug
 	if o == badSignature || o == wrongSubject {
 		log = l.options.Logger.Warn
 	}
-	log("an attachment is passed over", "digest", l.digest, "attachment", digest.String(), "outcome", string(o), "reason", fmt.Sprint(err))
+	log("an attachment is passed over", "digest", l.digest, "attachment", attachment, "outcome", string(o), "reason", fmt.Sprint(err))
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -432,6 +435,38 @@ func TestPlainHTTPOnlyWhenTheRegistrySaysSo(t *testing.T) {
 	if w.log.Len() == 0 {
 		t.Error("nothing is logged")
 	}
+}
+
+func TestTLSWithAnAuthorityOfItsOwn(t *testing.T) {
+	w := newWorld(t, true)
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	front := httptest.NewTLSServer(http.HandlerFunc(w.proxy))
+	defer front.Close()
+	w.image.Registry = front.URL
+	if found, err := w.finder().Find(t.Context(), w.image); err == nil {
+		t.Fatalf("found %+v by a certificate that nobody trusts", found)
+	}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	if err := os.WriteFile(ca, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.options.CAFiles = map[string]string{strings.TrimPrefix(front.URL, "https://"): ca}
+	w.options.Registerer = nil
+	if found := w.find(); found.Scan == nil {
+		t.Errorf("nothing found\n%s", w.log)
+	}
+}
+
+func TestKeysInFiles(t *testing.T) {
+	w := newWorld(t, true)
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	file := filepath.Join(t.TempDir(), "keys.pem")
+	if err := os.WriteFile(file, append(attachedtest.NewSigner(t).PEM(t), w.signer.PEM(t)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.options.Keys, w.options.KeyFiles = nil, []string{file}
+	w.expect(w.find(), "CVE-1", map[string]int{"used": 1, "found": 1})
 }
 
 func TestAuthorizationIsSent(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -35,14 +36,14 @@ func (l *lookup) list(ctx context.Context) ([]attachment, error) {
 	manifests := make([]*v1.Manifest, len(referrers), len(referrers)+1)
 	err = l.each(ctx, len(referrers), func(ctx context.Context, i int) error {
 		var err error
-		manifests[i], err = l.manifest(ctx, referrers[i])
+		manifests[i], err = l.manifest(ctx, l.source.referrer(referrers[i].Digest))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if !l.options.SkipTags {
-		m, err := l.source.cosignManifest(ctx)
+		m, err := l.manifest(ctx, l.source.cosignTag())
 		if err != nil {
 			return nil, err
 		}
@@ -64,13 +65,13 @@ func (l *lookup) cut(list []v1.Descriptor) []v1.Descriptor {
 func (l *lookup) skip(d v1.Descriptor) bool {
 	switch {
 	case isReport(d.ArtifactType):
-		l.count(unsigned, d.Digest, errors.New("a bare document of type "+d.ArtifactType))
+		l.count(unsigned, d.Digest.String(), errors.New("a bare document of type "+d.ArtifactType))
 	case !mayBeSigned(d.ArtifactType):
 		// Signatures, lists of packages, and whatever else may be attached.
 	case !d.MediaType.IsImage():
-		l.count(unsupported, d.Digest, errors.New("a referrer of media type "+string(d.MediaType)))
+		l.count(unsupported, d.Digest.String(), errors.New("a referrer of media type "+string(d.MediaType)))
 	case d.Size > maxManifestBytes:
-		l.count(tooLarge, d.Digest, errTooLarge)
+		l.count(tooLarge, d.Digest.String(), errTooLarge)
 	default:
 		return false
 	}
@@ -99,10 +100,19 @@ func mayBeSigned(artifactType string) bool {
 		artifactType == signature.EnvelopeMediaType
 }
 
-func (l *lookup) manifest(ctx context.Context, d v1.Descriptor) (*v1.Manifest, error) {
-	m, err := l.source.manifest(ctx, d.Digest)
-	if errors.Is(err, errMissing) || errors.Is(err, errNoManifest) || errors.Is(err, errTooLarge) {
-		l.count(malformed, d.Digest, err)
+// manifest returns nil for what is not there: cosign's tag is often absent,
+// and lists of referrers outlive what they list.
+func (l *lookup) manifest(ctx context.Context, ref name.Reference) (*v1.Manifest, error) {
+	m, err := l.source.manifest(ctx, ref)
+	_, isTag := ref.(name.Tag)
+	switch {
+	case errors.Is(err, errMissing) && isTag:
+		return nil, nil
+	case errors.Is(err, errMissing), errors.Is(err, errNoManifest):
+		l.count(malformed, ref.Identifier(), err)
+		return nil, nil
+	case errors.Is(err, errTooLarge):
+		l.count(tooLarge, ref.Identifier(), err)
 		return nil, nil
 	}
 	return m, err
@@ -121,11 +131,11 @@ func (l *lookup) attachments(manifests []*v1.Manifest) []attachment {
 			switch {
 			case seen[layer.Digest]:
 			case isReport(mediaType):
-				l.count(unsigned, layer.Digest, errors.New("a bare document of type "+mediaType))
+				l.count(unsigned, layer.Digest.String(), errors.New("a bare document of type "+mediaType))
 			case mediaType != signature.EnvelopeMediaType && !signature.IsBundle(mediaType):
-				l.count(unsupported, layer.Digest, errors.New("an attachment of media type "+mediaType))
+				l.count(unsupported, layer.Digest.String(), errors.New("an attachment of media type "+mediaType))
 			case layer.Size > l.options.MaxBytes:
-				l.count(tooLarge, layer.Digest, errTooLarge)
+				l.count(tooLarge, layer.Digest.String(), errTooLarge)
 			case len(out) == l.options.MaxReferrers:
 				l.options.Logger.Warn("an image has more attachments than are looked at", "digest", l.digest, "limit", len(out))
 				return out

@@ -102,34 +102,29 @@ func (s *source) referrers(ctx context.Context) ([]v1.Descriptor, error) {
 	return list.Manifests, nil
 }
 
-// cosignManifest returns the manifest under cosign's tag, nil when there is
-// none.
-func (s *source) cosignManifest(ctx context.Context) (*v1.Manifest, error) {
-	tag := s.image.Context().Tag(strings.Replace(s.image.DigestStr(), ":", "-", 1) + ".att")
-	d, err := s.puller.Get(ctx, tag)
-	if isNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading cosign's tag: %w", err)
-	}
-	m, err := v1.ParseManifest(bytes.NewReader(d.Manifest))
-	if err != nil || !d.MediaType.IsImage() {
-		return &v1.Manifest{}, nil
-	}
-	return m, nil
+// cosignTag is where cosign's older scheme puts attestations.
+func (s *source) cosignTag() name.Reference {
+	return s.image.Context().Tag(strings.Replace(s.image.DigestStr(), ":", "-", 1) + ".att")
 }
 
-// manifest returns a referrer's manifest. Its error is errMissing when the
-// registry lists it and does not have it.
-func (s *source) manifest(ctx context.Context, digest v1.Hash) (*v1.Manifest, error) {
-	d, err := s.puller.Get(ctx, s.image.Context().Digest(digest.String()))
+// referrer names a manifest in the image's repository.
+func (s *source) referrer(digest v1.Hash) name.Reference {
+	return s.image.Context().Digest(digest.String())
+}
+
+// manifest returns an attachment's manifest. Its error is errMissing when the
+// registry does not have it, and errNoManifest when it has something else.
+func (s *source) manifest(ctx context.Context, ref name.Reference) (*v1.Manifest, error) {
+	d, err := s.puller.Get(ctx, ref)
 	if err != nil {
-		return nil, fmt.Errorf("reading referrer %s: %w", digest, missing(err))
+		return nil, fmt.Errorf("reading %s: %w", ref.Identifier(), missing(err))
+	}
+	if !d.MediaType.IsImage() {
+		return nil, fmt.Errorf("%s: %w", ref.Identifier(), errNoManifest)
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(d.Manifest))
-	if err != nil || !d.MediaType.IsImage() {
-		return nil, fmt.Errorf("referrer %s: %w", digest, errNoManifest)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", ref.Identifier(), errNoManifest, err)
 	}
 	return m, nil
 }

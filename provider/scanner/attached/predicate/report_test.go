@@ -195,6 +195,20 @@ func TestSARIFLevels(t *testing.T) {
 	}
 }
 
+func TestSeverities(t *testing.T) {
+	for score, want := range map[string]report.Severity{
+		"10": report.SeverityCritical, "9.0": report.SeverityCritical, "8.9": report.SeverityHigh, "7.0": report.SeverityHigh,
+		"6.9": report.SeverityMedium, "4": report.SeverityMedium, "3.9": report.SeverityLow, "0.1": report.SeverityLow, "0.0": report.SeverityUnknown,
+		"CRITICAL": report.SeverityCritical, "Important": report.SeverityHigh, "moderate": report.SeverityMedium, "low": report.SeverityLow,
+		"negligible": report.SeverityNegligible, "info": report.SeverityNegligible, "none": report.SeverityUnknown, "unknown": report.SeverityUnknown,
+	} {
+		got, err := read(predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss_v3","score":"`+score+`"}]}]`))
+		if err != nil || got.Scan.Vulnerabilities[0].Severity != want {
+			t.Errorf("%q: %+v, %v, want %s", score, got, err, want)
+		}
+	}
+}
+
 func TestStatements(t *testing.T) {
 	const good = `{"_type":"https://in-toto.io/Statement/v0.1","subject":[{"name":"a","digest":{"sha256":"ab"}},{"name":"b","digest":{"sha512":"cd"}}],"predicateType":"p","predicate":{}}`
 	s, err := predicate.ParseStatement([]byte(good))

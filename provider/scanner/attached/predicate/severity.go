@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 // names for it; 0, "None" there, is Unknown as with the other backends.
 func ofScore(score float64) (report.Severity, bool) {
 	switch {
-	case !(score >= 0 && score <= 10): // NaN is neither
+	case math.IsNaN(score), score < 0, score > 10:
 		return report.SeverityUnknown, false
 	case score >= 9:
 		return report.SeverityCritical, true
