@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -112,7 +111,7 @@ func onlyPod(t *testing.T, ns string) *corev1.Pod {
 }
 
 func TestDeploymentWithSlowScanIsRetriedWhenNobodyWaits(t *testing.T) {
-	restartMutator(t, "--wait=0s")
+	restart(t, shared.System.Mutator, "--wait=0s")
 	ns := namespace(t, denyPolicy)
 	img := slowImage(t)
 	began := time.Now()
@@ -136,21 +135,6 @@ func TestDeploymentWithSlowScanIsRetriedWhenNobodyWaits(t *testing.T) {
 	if after > 30*time.Second {
 		t.Errorf("admitted %v after the report, want 30 s at most", after)
 	}
-}
-
-// restartMutator runs the mutator with other arguments for one test.
-func restartMutator(t *testing.T, args ...string) {
-	t.Helper()
-	// The test's own context has ended when this cleans up.
-	ctx := context.WithoutCancel(t.Context())
-	restart := func(args ...string) {
-		shared.System.Mutator.Stop()
-		if err := shared.System.Mutator.Start(ctx, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	restart(args...)
-	t.Cleanup(func() { restart() })
 }
 
 // The expansion template judges workloads when they are created, which tells a

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/e2e/registry"
+	"github.com/imagegate/imagegate/e2e/system"
 )
 
 // patience bounds every wait for something that must come.
@@ -24,10 +25,13 @@ func constraintOf(policy string) string { return "accepted-only-" + policy }
 
 var notName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// slug makes a test's name fit for a namespace and a repository.
+// slug makes a test's name fit for a namespace, with room for an ending, and for
+// a repository. Of a long name the end stays, which tells subtests apart.
 func slug(t *testing.T) string {
 	t.Helper()
-	return strings.Trim(notName.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
+	const most = 50
+	s := notName.ReplaceAllString(strings.ToLower(t.Name()), "-")
+	return strings.Trim(s[max(len(s)-most, 0):], "-")
 }
 
 // namespace makes a namespace for the test that chooses a policy, with more
@@ -214,4 +218,19 @@ func pinned(t *testing.T, p *corev1.Pod, container, image string, want registry.
 	if got := p.Annotations["original-image.imagegate.dev/"+container]; got != want.Ref {
 		t.Errorf("annotation of container %s says %q, want %q", container, got, want.Ref)
 	}
+}
+
+// restart runs one of imagegate's programs with more arguments for one test.
+func restart(t *testing.T, part *system.Part, args ...string) {
+	t.Helper()
+	// The test's own context has ended when this cleans up.
+	ctx := context.WithoutCancel(t.Context())
+	again := func(args ...string) {
+		part.Stop()
+		if err := part.Start(ctx, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again(args...)
+	t.Cleanup(func() { again() })
 }

@@ -67,7 +67,7 @@ func Cluster(ctx context.Context, root string, progress io.Writer) (ControlPlane
 			continue
 		}
 		t := target{name: item.name, dir: tools, pkg: item.pkg, ldflags: ldflags}
-		if err := timed(ctx, t, *item.path, progress); err != nil {
+		if err := timed(t, progress, func() error { return compileOnce(ctx, t, *item.path) }); err != nil {
 			return ControlPlane{}, err
 		}
 	}

@@ -20,18 +20,27 @@ type target struct {
 	ldflags string
 }
 
-// compile builds t to the file out. It writes beside the final name and
-// renames, so that an interrupted build leaves nothing that looks finished.
+// compile builds t to the file out. Go links only when that file is not up to
+// date.
 func compile(ctx context.Context, t target, out string, env ...string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return fmt.Errorf("build %s: %w", t.name, err)
 	}
-	unfinished := out + ".unfinished"
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", t.ldflags, "-o", unfinished, t.pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", t.ldflags, "-o", out, t.pkg)
 	cmd.Dir = t.dir
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off"), env...)
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s in %s: %w\n%s", t.name, t.dir, err, msg)
+	}
+	return nil
+}
+
+// compileOnce is compile for a file that is never looked at again once it is
+// there: it appears whole, whatever interrupts the build.
+func compileOnce(ctx context.Context, t target, out string) error {
+	unfinished := out + ".unfinished"
+	if err := compile(ctx, t, unfinished); err != nil {
+		return err
 	}
 	if err := os.Rename(unfinished, out); err != nil {
 		return fmt.Errorf("build %s: %w", t.name, err)
@@ -39,11 +48,11 @@ func compile(ctx context.Context, t target, out string, env ...string) error {
 	return nil
 }
 
-// timed builds t and says on progress how long it took.
-func timed(ctx context.Context, t target, out string, progress io.Writer) error {
+// timed says on progress that t is being built and how long it took.
+func timed(t target, progress io.Writer, build func() error) error {
 	start := time.Now()
 	_, _ = fmt.Fprintf(progress, "build  %-24s ...\n", t.name)
-	if err := compile(ctx, t, out); err != nil {
+	if err := build(); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(progress, "build  %-24s %.1f s\n", t.name, time.Since(start).Seconds())

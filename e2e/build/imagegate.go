@@ -26,12 +26,13 @@ func Imagegate(ctx context.Context, root string, progress io.Writer) (Programs, 
 		Mutator:  filepath.Join(bin, "mutator"),
 		Scanner:  filepath.Join(bin, "scanner"),
 	}
+	const small = "-s -w"
 	for _, t := range []target{
-		{name: "provider", dir: root, pkg: "./provider"},
-		{name: "mutator", dir: root, pkg: "./mutator"},
-		{name: "scanner", dir: filepath.Join(root, "scanner"), pkg: "."},
+		{name: "provider", dir: root, pkg: "./provider", ldflags: small},
+		{name: "mutator", dir: root, pkg: "./mutator", ldflags: small},
+		{name: "scanner", dir: filepath.Join(root, "scanner"), pkg: ".", ldflags: small},
 	} {
-		if err := timed(ctx, t, filepath.Join(bin, t.name), progress); err != nil {
+		if err := timed(t, progress, func() error { return compile(ctx, t, filepath.Join(bin, t.name)) }); err != nil {
 			return Programs{}, err
 		}
 	}
