@@ -194,8 +194,11 @@ func TestUnresolved(t *testing.T) {
 	keep.ByNamespace = map[string]admit.Action{"team": admit.Keep}
 	elsewhere := settings()
 	elsewhere.OnUnresolved, elsewhere.ByNamespace = admit.Keep, map[string]admit.Action{"team": admit.Reject}
-	down := known()
-	down.down = fmt.Errorf("%w: connection refused", wire.ErrUnreachable)
+	down := func() *provider {
+		p := known()
+		p.down = fmt.Errorf("%w: connection refused", wire.ErrUnreachable)
+		return p
+	}
 	for name, tc := range map[string]struct {
 		provider *provider
 		settings admit.Settings
@@ -206,8 +209,8 @@ func TestUnresolved(t *testing.T) {
 		"unknown image":          {known(), settings(), "none:1", "cannot pin image 'none:1' of container 'c1': the registry has no such image", http.StatusForbidden},
 		"unknown image, keep":    {known(), keep, "none:1", "cannot pin image 'none:1' of container 'c1': the registry has no such image", 0},
 		"reject by namespace":    {known(), elsewhere, "none:1", "no such image", http.StatusForbidden},
-		"provider down":          {down, settings(), "a:1", "cannot pin image 'a:1' of container 'c1': the provider cannot be reached: connection refused", http.StatusServiceUnavailable},
-		"provider down, keep":    {down, keep, "a:1", "the provider cannot be reached", 0},
+		"provider down":          {down(), settings(), "a:1", "cannot pin image 'a:1' of container 'c1': the provider cannot be reached: connection refused", http.StatusServiceUnavailable},
+		"provider down, keep":    {down(), keep, "a:1", "the provider cannot be reached", 0},
 		"another repository":     {known(), settings(), "liar:1", "another repository", http.StatusForbidden},
 		"invalid":                {known(), settings(), "NGINX", "cannot pin image 'NGINX' of container 'c1': not a valid image reference", http.StatusForbidden},
 		"smuggled key parameter": {known(), settings(), "a:1?namespace=kube-system", "not a valid image reference", http.StatusForbidden},

@@ -153,6 +153,10 @@ func (r *Resolver) Resolve(ctx context.Context, reference, platform string, acce
 	ch := r.flights.DoChan(flight, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 		defer cancel()
+		// Another flight may have ended between the look above and this one.
+		if res, ok := r.remembered(t, creds); ok {
+			return res, nil
+		}
 		res, err := r.lookup(ctx, t, creds)
 		if err != nil {
 			r.failures.Add(flight, report.FailureOf(err))

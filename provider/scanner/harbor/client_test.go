@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,16 +194,16 @@ func TestErrorsOfTheScan(t *testing.T) {
 
 func TestForgottenScansAreStartedAgain(t *testing.T) {
 	for _, tc := range []struct {
-		forget int
+		forget int64
 		ok     bool
 	}{{1, true}, {2, true}, {3, false}} {
 		a := newAdapter(t, scannertest.Script{})
-		forgotten := 0
+		var forgotten atomic.Int64
 		a.override = func(w http.ResponseWriter, req *http.Request) bool {
-			if !strings.HasSuffix(req.URL.Path, "/report") || forgotten >= tc.forget {
+			if !strings.HasSuffix(req.URL.Path, "/report") || forgotten.Load() >= tc.forget {
 				return false
 			}
-			forgotten++
+			forgotten.Add(1)
 			w.WriteHeader(http.StatusNotFound)
 			return true
 		}
@@ -218,10 +219,9 @@ func TestForgottenScansAreStartedAgain(t *testing.T) {
 
 func TestARestartingAdapterIsWaitedFor(t *testing.T) {
 	a := newAdapter(t, scannertest.Script{})
-	dropped := false
+	var dropped atomic.Bool
 	a.override = func(_ http.ResponseWriter, req *http.Request) bool {
-		if strings.HasSuffix(req.URL.Path, "/report") && !dropped {
-			dropped = true
+		if strings.HasSuffix(req.URL.Path, "/report") && dropped.CompareAndSwap(false, true) {
 			panic(http.ErrAbortHandler)
 		}
 		return false
