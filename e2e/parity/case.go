@@ -32,7 +32,7 @@ type Case struct {
 	Name string `json:"name"`
 	// The first constraint is named as the case, further ones <name>-2, -3...
 	Constraint
-	More       []Constraint `json:"more"`
+	More []Constraint `json:"more"`
 
 	// Namespace is parity-<name> unless given; <ns> stands for it everywhere.
 	Namespace       string            `json:"namespace"`

@@ -59,11 +59,14 @@ func Load(dir string, now time.Time) (Table, error) {
 	return t, nil
 }
 
+// namespacePrefix starts the names of namespaces that are made up for a case.
+const namespacePrefix = "parity-"
+
 func read(raw map[string]any, now time.Time) (Case, error) {
 	name, _ := raw["name"].(string)
 	namespace, _ := raw["namespace"].(string)
 	if namespace == "" {
-		namespace = "parity-" + name
+		namespace = namespacePrefix + name
 	}
 	raw["namespace"] = namespace
 	filled, err := json.Marshal(fill(raw, namespace, now))

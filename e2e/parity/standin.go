@@ -197,14 +197,15 @@ func (c Case) report(image string) map[string]any {
 	}
 }
 
-// shown is what a view shows of a report.
+// shown is what a view shows of a report. A report without a list, as of a
+// scanner that tells only its verdict, has no summary either.
 func shown(report map[string]any, view string) map[string]any {
 	out := maps.Clone(report)
-	findings, _ := report["Vulnerabilities"].([]any)
-	if _, given := out["Summary"]; !given {
+	findings, listed := report["Vulnerabilities"].([]any)
+	if _, given := out["Summary"]; !given && listed {
 		out["Summary"] = map[string]any{"Total": len(findings)}
 	}
-	if view != "findings" && view != "full" {
+	if view != "findings" && view != "full" || len(findings) == 0 {
 		delete(out, "Vulnerabilities")
 	}
 	if view != "full" {
