@@ -113,6 +113,8 @@ type VendorAttributes struct {
 	Aliases []string `json:"aliases,omitempty"`
 	// Published is when the advisory was first published.
 	Published *time.Time `json:"published,omitempty"`
+	// PURL is the package's URL: pkg:golang/golang.org/x/text@v0.3.5.
+	PURL string `json:"purl,omitempty"`
 	// Type is the kind of package: go-module, npm, deb, ...
 	Type string `json:"type,omitempty"`
 	// Path is the file in the image that shows the package.
@@ -138,12 +140,12 @@ type Vulnerability struct {
 	VendorAttributes VendorAttributes `json:"vendor_attributes"`
 }
 
-// Suppressed is a match that the engine's own rules took back: said, not dropped.
+// Suppressed is a finding that the engine's own rules took back: said, not
+// dropped. It is written like a finding, with the reason beside its fields.
 type Suppressed struct {
-	ID      string `json:"id"`
-	Package string `json:"package"`
-	Version string `json:"version"`
-	Reason  string `json:"reason"`
+	Vulnerability
+	// Reason is never empty.
+	Reason string `json:"reason"`
 }
 
 // Report is Harbor's vulnerability report. The fields below Vulnerabilities are
@@ -163,7 +165,9 @@ type Report struct {
 	Distro string `json:"distro,omitempty"`
 	// Packages is how many packages were looked up.
 	Packages int `json:"packages"`
-	// Suppressed are matches that the engine ignored, at most 1000 of them.
+	// Suppressed are findings that do not count, at most 1000 of them, worst
+	// first. They are not among Vulnerabilities, so that a reader who knows
+	// nothing of them reads the report rightly.
 	Suppressed []Suppressed `json:"suppressed,omitempty"`
 }
 

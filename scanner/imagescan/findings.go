@@ -26,14 +26,19 @@ func vulnerabilities(matches *match.Matches) []harbor.Vulnerability {
 	for _, m := range matches.Sorted() {
 		out = append(out, finding(m))
 	}
-	slices.SortStableFunc(out, func(a, b harbor.Vulnerability) int {
-		return cmp.Or(
-			cmp.Compare(b.Severity.Rank(), a.Severity.Rank()),
-			cmp.Compare(a.ID, b.ID),
-			cmp.Compare(a.Package, b.Package),
-		)
-	})
+	slices.SortStableFunc(out, worstFirst)
 	return slices.CompactFunc(out, sameFinding)
+}
+
+func worstFirst(a, b harbor.Vulnerability) int {
+	return cmp.Or(
+		cmp.Compare(b.Severity.Rank(), a.Severity.Rank()),
+		cmp.Compare(a.ID, b.ID),
+		cmp.Compare(a.Package, b.Package),
+		cmp.Compare(a.Version, b.Version),
+		cmp.Compare(a.VendorAttributes.Type, b.VendorAttributes.Type),
+		cmp.Compare(a.VendorAttributes.Path, b.VendorAttributes.Path),
+	)
 }
 
 // sameFinding joins what differs only in where in the image it is.
@@ -60,6 +65,7 @@ func finding(m match.Match) harbor.Vulnerability {
 		VendorAttributes: harbor.VendorAttributes{
 			Aliases:   aliases(m.Vulnerability),
 			Published: published(m.Vulnerability),
+			PURL:      m.Package.PURL,
 			Type:      string(m.Package.Type),
 			FixState:  string(m.Vulnerability.Fix.State),
 			Namespace: m.Vulnerability.Namespace,
@@ -154,21 +160,38 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:maxDescription], "") + "..."
 }
 
-// suppressed lists what Grype matched and took back, with its reason.
+// suppressed lists what Grype matched and took back, worst first, with its
+// reason.
 func suppressed(ignored []match.IgnoredMatch) []harbor.Suppressed {
-	var out []harbor.Suppressed
+	out := make([]harbor.Suppressed, 0, len(ignored))
 	for _, m := range ignored {
-		if len(out) == maxSuppressed {
-			break
-		}
-		s := harbor.Suppressed{ID: m.Vulnerability.ID, Package: m.Package.Name, Version: m.Package.Version}
-		for _, r := range m.AppliedIgnoreRules {
-			if r.Reason != "" {
-				s.Reason = r.Reason
-				break
-			}
-		}
-		out = append(out, s)
+		out = append(out, harbor.Suppressed{Vulnerability: finding(m.Match), Reason: reasons(m.AppliedIgnoreRules)})
 	}
-	return out
+	slices.SortStableFunc(out, func(a, b harbor.Suppressed) int { return worstFirst(a.Vulnerability, b.Vulnerability) })
+	out = slices.CompactFunc(out, func(a, b harbor.Suppressed) bool {
+		return a.Reason == b.Reason && sameFinding(a.Vulnerability, b.Vulnerability)
+	})
+	return out[:min(len(out), maxSuppressed)]
+}
+
+// said are the reasons that Grype writes as codes.
+var said = map[string]string{
+	"distro-fixed":           "the distribution's package that owns it has the fix",
+	"distro-nak":             "the distribution declares the package that owns it not vulnerable",
+	"UnaffectedPackageEntry": "the database declares the package not affected",
+}
+
+// reasons joins what the rules say; a rule of Grype's may say nothing.
+func reasons(rules []match.IgnoreRule) string {
+	var out []string
+	for _, r := range rules {
+		reason := cmp.Or(said[r.Reason], r.Reason)
+		if reason != "" && !slices.Contains(out, reason) {
+			out = append(out, reason)
+		}
+	}
+	if len(out) == 0 {
+		return "Grype: a rule without a reason"
+	}
+	return "Grype: " + strings.Join(out, "; ")
 }

@@ -77,6 +77,11 @@ func TestReport(t *testing.T) {
 			 "description": "bad", "links": ["https://example.org/3"],
 			 "vendor_attributes": {"aliases": ["CVE-3"], "published": "2026-01-02", "purl": "pkg:npm/c@1"}},
 			{"id": "CVE-4", "package": "d", "version": "1", "severity": "Catastrophic"}
+		],
+		"suppressed": [
+			{"id": "CVE-5", "package": "linux-libc-dev", "version": "6.1", "severity": "High", "reason": "Grype: only headers",
+			 "vendor_attributes": {"purl": "pkg:deb/debian/linux-libc-dev@6.1"}},
+			{"id": "CVE-6", "package": "e", "version": "1", "severity": "High"}
 		]}`, image.Digest)
 	got, err := client(t, a.URL).Scan(t.Context(), image)
 	if err != nil {
@@ -86,6 +91,8 @@ func TestReport(t *testing.T) {
 		{ID: "GHSA-3", Aliases: []string{"CVE-3"}, Package: "c", PURL: "pkg:npm/c@1", Installed: "1", Fixed: "2", Severity: report.SeverityCritical,
 			Published: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Description: "bad", Links: []string{"https://example.org/3"}},
 		{ID: "CVE-2", Package: "b", Installed: "1", Severity: report.SeverityHigh},
+		{ID: "CVE-5", Package: "linux-libc-dev", PURL: "pkg:deb/debian/linux-libc-dev@6.1", Installed: "6.1", Severity: report.SeverityHigh,
+			Suppressed: "Grype: only headers"},
 		{ID: "CVE-1", Package: "a", Installed: "1", Severity: report.SeverityUnknown},
 		{ID: "CVE-4", Package: "d", Installed: "1", Severity: report.SeverityUnknown},
 	}

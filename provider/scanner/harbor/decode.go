@@ -18,8 +18,15 @@ type vulnerabilityReport struct {
 	Scanner         agent     `json:"scanner"`
 	Severity        string    `json:"severity"`
 	Vulnerabilities []item    `json:"vulnerabilities"`
-	// DatabaseBuiltAt is the bundled worker's addition.
+	// DatabaseBuiltAt and Suppressed are the bundled worker's additions.
 	DatabaseBuiltAt json.RawMessage `json:"database_built_at"`
+	Suppressed      json.RawMessage `json:"suppressed"`
+}
+
+// suppressedItem is a finding that the scanner set aside.
+type suppressedItem struct {
+	item
+	Reason string `json:"reason"`
 }
 
 type item struct {
@@ -73,6 +80,7 @@ func decode(r *reply, m *metadata, image scanner.Image) (*report.Scan, error) {
 	for _, v := range in.Vulnerabilities {
 		out.Vulnerabilities = append(out.Vulnerabilities, v.vulnerability())
 	}
+	out.Vulnerabilities = append(out.Vulnerabilities, in.suppressed()...)
 	report.SortVulnerabilities(out.Vulnerabilities)
 	return out, nil
 }
@@ -124,6 +132,26 @@ func (v *vulnerabilityReport) databaseBuiltAt(m *metadata) time.Time {
 		}
 	}
 	return m.databaseBuiltAt()
+}
+
+// suppressed are the findings that do not count. Another adapter may use the
+// name for something else; that is passed over.
+func (v *vulnerabilityReport) suppressed() []report.Vulnerability {
+	var items []suppressedItem
+	if json.Unmarshal(v.Suppressed, &items) != nil {
+		return nil
+	}
+	var out []report.Vulnerability
+	for _, i := range items {
+		// Without a reason it would read as a finding that counts.
+		if i.ID == "" || i.Reason == "" {
+			continue
+		}
+		set := i.vulnerability()
+		set.Suppressed = i.Reason
+		out = append(out, set)
+	}
+	return out
 }
 
 func (i item) vulnerability() report.Vulnerability {
