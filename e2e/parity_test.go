@@ -35,7 +35,7 @@ func TestParity(t *testing.T) {
 		t.Fatal(err)
 	}
 	review := &parity.Review{
-		Provider: providerProgram(), Root: shared.Root, Dir: t.TempDir(),
+		Provider: shared.Programs.Provider, Root: shared.Root, Dir: t.TempDir(),
 		StandIn: standIn, Certificates: certificates,
 	}
 	templates, err := review.Templates(t.Context(), table.Templates)
@@ -152,6 +152,3 @@ func webhookLog(t *testing.T) string {
 	}
 	return files[i]
 }
-
-// providerProgram is the provider that the tests have built.
-func providerProgram() string { return filepath.Join(shared.Root, "bin", "provider") }
