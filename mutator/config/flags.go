@@ -16,32 +16,18 @@ import (
 // IMAGEGATE_MUTATOR_TLS_CERT.
 const EnvPrefix = "IMAGEGATE_MUTATOR_"
 
-const configFlag = "config"
-
-// AddFlags adds --config and the flags that override single fields of it.
-func AddFlags(fs *pflag.FlagSet) {
-	fs.String(configFlag, "", "configuration file (YAML)")
-	c := Default()
-	bind(fs, &c)
+func source() overlay.Source[Config] {
+	return overlay.Source[Config]{Prefix: EnvPrefix, Defaults: Default, Bind: bind}
 }
 
-// Load returns the configuration: the defaults, over them the file that
-// --config names, over it the environment, over all the flags that were given.
-// The result is validated.
+// AddFlags adds --config and the flags that override single fields of it.
+func AddFlags(fs *pflag.FlagSet) { source().AddFlags(fs) }
+
+// Load returns the validated configuration out of its file, the environment
+// and the flags that were given.
 func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
-	c := Default()
-	path, err := overlay.Value(flags, configFlag, EnvPrefix, env)
+	c, err := source().Load(flags, env)
 	if err != nil {
-		return c, err
-	}
-	if path != "" {
-		if c, err = Read(path); err != nil {
-			return c, err
-		}
-	}
-	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
-	bind(fields, &c)
-	if err := overlay.Apply(fields, flags, EnvPrefix, env); err != nil {
 		return c, err
 	}
 	if err := c.Validate(); err != nil {

@@ -4,14 +4,9 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/json"
-	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
@@ -300,23 +295,4 @@ func Default() Config {
 		Verdict: Verdict{SeverityThreshold: report.SeverityHigh},
 		Log:     Log{Level: "info", Format: "json"},
 	}
-}
-
-// Read returns the file at path over the defaults. A field that does not exist
-// is an error, since a misspelled setting would silently be the default.
-func Read(path string) (Config, error) {
-	c := Default()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return c, fmt.Errorf("reading the configuration: %w", err)
-	}
-	j, err := yaml.YAMLToJSONStrict(b)
-	if err != nil {
-		return c, fmt.Errorf("configuration file %s: %w", path, err)
-	}
-	strict, err := json.UnmarshalStrict(j, &c)
-	if err := errors.Join(append(strict, err)...); err != nil {
-		return c, fmt.Errorf("configuration file %s: %w", path, err)
-	}
-	return c, nil
 }

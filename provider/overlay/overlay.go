@@ -1,42 +1,93 @@
-// Package overlay lays flags and environment variables over a configuration
-// that was read from a file, for the provider's and the mutator's command line
-// alike: each flag stands for one field, and each is also a variable.
+// Package overlay reads a command's configuration from its three sources, for
+// the provider and the mutator alike: a YAML file, over it environment
+// variables, over them flags. Each flag stands for one field of the file and is
+// also a variable.
 package overlay
 
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
+	"sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
 )
 
 // Env looks up an environment variable, as os.LookupEnv does.
 type Env func(string) (string, bool)
 
-// Name returns the environment variable of a flag: with the prefix IMAGEGATE_,
-// tls-cert is IMAGEGATE_TLS_CERT.
-func Name(prefix, flag string) string {
-	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+// fileFlag names the configuration file.
+const fileFlag = "config"
+
+// Source is how a configuration of type C is laid over its defaults.
+type Source[C any] struct {
+	// Prefix of the environment variables: with IMAGEGATE_, the flag tls-cert
+	// is IMAGEGATE_TLS_CERT.
+	Prefix string
+	// Defaults is the configuration of an empty file.
+	Defaults func() C
+	// Bind declares each flag with its field in c as storage and the field's
+	// value as default.
+	Bind func(fs *pflag.FlagSet, c *C)
 }
 
-// Value returns a flag that is no field, such as the configuration file: as
-// given, or else from the environment.
-func Value(given *pflag.FlagSet, flag, prefix string, env Env) (string, error) {
-	v, err := given.GetString(flag)
+// AddFileFlag adds --config alone.
+func (s Source[C]) AddFileFlag(fs *pflag.FlagSet) {
+	fs.String(fileFlag, "", "configuration file (YAML)")
+}
+
+// AddFlags adds --config and the flags that override single fields of it.
+func (s Source[C]) AddFlags(fs *pflag.FlagSet) {
+	s.AddFileFlag(fs)
+	c := s.Defaults()
+	s.Bind(fs, &c)
+}
+
+// Load returns the defaults, over them the file that --config or its variable
+// names, over it the environment, over all the flags that were given. Errors
+// name the field, the variable or the flag.
+func (s Source[C]) Load(given *pflag.FlagSet, env Env) (C, error) {
+	c := s.Defaults()
+	path, err := given.GetString(fileFlag)
 	if err != nil {
-		return "", err
+		return c, err
 	}
-	if v == "" {
-		v, _ = env(Name(prefix, flag))
+	if path == "" {
+		path, _ = env(s.variable(fileFlag))
 	}
-	return v, nil
+	if path != "" {
+		if err := read(path, &c); err != nil {
+			return c, err
+		}
+	}
+	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
+	s.Bind(fields, &c)
+	return c, s.apply(fields, given, env)
 }
 
-// Apply writes into fields, whose flags store into the configuration, what was
-// given on the command line, or else is in the environment. Errors name the
-// flag or the variable.
-func Apply(fields, given *pflag.FlagSet, prefix string, env Env) error {
+// read decodes a file over c. A field that does not exist is an error, since a
+// misspelled setting would silently be the default.
+func read(path string, c any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	j, err := yaml.YAMLToJSONStrict(b)
+	if err != nil {
+		return fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	strict, err := json.UnmarshalStrict(j, c)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		return fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	return nil
+}
+
+// apply writes into fields what was given on the command line, or else is in
+// the environment.
+func (s Source[C]) apply(fields, given *pflag.FlagSet, env Env) error {
 	var errs []error
 	fields.VisitAll(func(f *pflag.Flag) {
 		if source := given.Lookup(f.Name); source != nil && source.Changed {
@@ -45,7 +96,7 @@ func Apply(fields, given *pflag.FlagSet, prefix string, env Env) error {
 			}
 			return
 		}
-		name := Name(prefix, f.Name)
+		name := s.variable(f.Name)
 		if v, ok := env(name); ok {
 			if err := f.Value.Set(v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
@@ -53,6 +104,10 @@ func Apply(fields, given *pflag.FlagSet, prefix string, env Env) error {
 		}
 	})
 	return errors.Join(errs...)
+}
+
+func (s Source[C]) variable(flag string) string {
+	return s.Prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // assign copies a value. A list's text has brackets that Set would read as
