@@ -64,6 +64,10 @@ e2e: ## Tests against a real API server and Gatekeeper
 bench: ## Benchmarks
 	@go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: mutate
+mutate: ## Break the policies' Rego in one place at a time: do the unit tests notice?
+	@go run ./templates/mutate
+
 .PHONY: build
 build: ## Build provider, mutator and scanner into bin/
 	@cd e2e && go run ./cmd/build -own
