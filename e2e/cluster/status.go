@@ -16,6 +16,11 @@ import (
 // gatekeeperPods that must have taken a policy object up: audit and webhooks.
 const gatekeeperPods = 2
 
+// refusalPatience is how long a refusal must stand. Gatekeeper's processes get in
+// each other's way when both create a template's CRD, and the loser reports an
+// error until it tries again.
+const refusalPatience = 5 * time.Second
+
 // Resources of Gatekeeper that WaitTaken knows.
 var (
 	Templates = schema.GroupVersionResource{Group: "templates.gatekeeper.sh", Version: "v1", Resource: "constrainttemplates"}
@@ -33,6 +38,7 @@ func ConstraintsOf(kind string) schema.GroupVersionResource {
 // refuses it, for example because its Rego does not compile.
 func (c *Cluster) WaitTaken(ctx context.Context, resource schema.GroupVersionResource, name string) error {
 	var last error
+	var refusedSince time.Time
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		obj, err := c.Dynamic.Resource(resource).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -41,7 +47,12 @@ func (c *Cluster) WaitTaken(ctx context.Context, resource schema.GroupVersionRes
 		}
 		last = taken(obj)
 		var refused refusedError
-		if errors.As(last, &refused) {
+		switch {
+		case !errors.As(last, &refused):
+			refusedSince = time.Time{}
+		case refusedSince.IsZero():
+			refusedSince = time.Now()
+		case time.Since(refusedSince) > refusalPatience:
 			return false, last
 		}
 		return last == nil, nil
