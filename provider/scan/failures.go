@@ -32,21 +32,21 @@ func newFailures(o *Options) (*failures, error) {
 	return &failures{lru: lru, o: o}, nil
 }
 
-// get returns the failure that still stands for digest and when it ends.
-func (f *failures) get(digest string) (*report.Failure, time.Time) {
+// get returns the failure that still stands for a task's key and when it ends.
+func (f *failures) get(key string) (*report.Failure, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	e, ok := f.lru.Get(digest)
+	e, ok := f.lru.Get(key)
 	if !ok || !f.o.Now().Before(e.until) {
 		return nil, time.Time{}
 	}
 	return e.failure, e.until
 }
 
-func (f *failures) add(digest string, failure *report.Failure) {
+func (f *failures) add(key string, failure *report.Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	e, _ := f.lru.Get(digest)
+	e, _ := f.lru.Get(key)
 	e.failure = failure
 	wait := f.o.TransientFor
 	if !failure.Transient() {
@@ -55,11 +55,11 @@ func (f *failures) add(digest string, failure *report.Failure) {
 		e.row++
 	}
 	e.until = f.o.Now().Add(max(wait, failure.RetryAfter))
-	f.lru.Add(digest, e)
+	f.lru.Add(key, e)
 }
 
-func (f *failures) remove(digest string) {
+func (f *failures) remove(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lru.Remove(digest)
+	f.lru.Remove(key)
 }

@@ -23,7 +23,16 @@ type task struct {
 	access   registry.Access
 }
 
-// job is one scan, waiting or under way. All askers of its digest share it.
+// key is what askers share a scan and its failure by. It names the repository
+// beside the digest: whoever may create Pods may put a manifest that others use
+// into a registry of their own, without its layers or behind a connection that
+// never ends, and must not thereby keep the others' image from being scanned. A
+// finished scan is shared by the digest alone, whose content it vouches for.
+func (t task) key() string {
+	return t.resolved.Registry + "/" + t.resolved.Repository + "@" + t.manifest.Digest
+}
+
+// job is one scan, waiting or under way. All askers of its key share it.
 type job struct {
 	task   task
 	asked  time.Time
@@ -60,7 +69,7 @@ var errQueueFull = errors.New("too many scans are waiting already; try again lat
 func (s *Service) start(t task) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if j, ok := s.jobs[t.manifest.Digest]; ok {
+	if j, ok := s.jobs[t.key()]; ok {
 		return j, nil
 	}
 	if s.root.Err() != nil {
@@ -70,7 +79,7 @@ func (s *Service) start(t task) (*job, error) {
 		return nil, errQueueFull
 	}
 	j := &job{task: t, asked: s.o.Now(), done: make(chan struct{})}
-	s.jobs[t.manifest.Digest] = j
+	s.jobs[t.key()] = j
 	s.metrics.queued.Inc()
 	s.wg.Go(func() { s.run(j) })
 	return j, nil
@@ -83,7 +92,7 @@ func (s *Service) run(j *job) {
 	digest := j.task.manifest.Digest
 	defer func() {
 		s.mu.Lock()
-		delete(s.jobs, digest)
+		delete(s.jobs, j.task.key())
 		s.mu.Unlock()
 		close(j.done)
 	}()
@@ -111,12 +120,12 @@ func (s *Service) run(j *job) {
 	if failure != nil {
 		log.Warn("scan failed", "reason", failure.Reason, "message", failure.Message, "error", errorText(failure.Err))
 		if s.root.Err() == nil {
-			s.failures.add(digest, failure)
+			s.failures.add(j.task.key(), failure)
 		}
 		j.failed = failure
 		return
 	}
-	s.failures.remove(digest)
+	s.failures.remove(j.task.key())
 	log.Info("scan finished", "scanner", scan.Scanner, "findings", len(scan.Vulnerabilities))
 	j.scan = scan
 }

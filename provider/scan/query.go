@@ -189,7 +189,7 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 		}
 		note = s.expiredNote(stored)
 	}
-	if f, until := s.failures.get(digest); f != nil {
+	if f, until := s.failures.get(t.key()); f != nil {
 		s.metrics.lookups.WithLabelValues(lookupFailed).Inc()
 		return at(failedAnswer(digest, f, until, s.o.Now()))
 	}
@@ -211,7 +211,7 @@ func (s *Service) await(ctx context.Context, q Query, t task, j *job, note strin
 		return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(s.o.Now()), cache: lookupMiss}
 	}
 	if j.failed != nil {
-		_, until := s.failures.get(digest)
+		_, until := s.failures.get(t.key())
 		return failedAnswer(digest, j.failed, until, s.o.Now())
 	}
 	return s.judged(q, t, j.scan, lookupMiss)

@@ -74,7 +74,7 @@ func (s *Service) followGenerations() {
 // somebody waits for. Audit asks for every running image again and again: what
 // is not refreshed this time comes up soon enough.
 func (s *Service) refresh(t task) {
-	if f, _ := s.failures.get(t.manifest.Digest); f != nil {
+	if f, _ := s.failures.get(t.key()); f != nil {
 		return
 	}
 	select {

@@ -30,7 +30,7 @@ type Service struct {
 	generations atomic.Pointer[[]scanner.Generation]
 
 	mu   sync.Mutex
-	jobs map[string]*job // by manifest digest
+	jobs map[string]*job // by task.key
 }
 
 // New returns a Service whose scans run until they end or Close is called.

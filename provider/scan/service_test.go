@@ -294,6 +294,38 @@ func TestAStoredReportIsNotShownWithoutAccess(t *testing.T) {
 	}
 }
 
+// TestAForeignRegistryCannotSpoilADigest: somebody serves a manifest that
+// others use from a registry of their own, where its layers never come or are
+// missing.
+func TestAForeignRegistryCannotSpoilADigest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		same := registryFunc(func(_ context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
+			return &registry.Resolved{Digest: "sha256:same", Repository: ref, Manifests: []registry.Manifest{{Digest: "sha256:same"}}}, nil
+		})
+		svc := newService(t, same, scannerFunc(func(ctx context.Context, i scanner.Image) (*report.Scan, error) {
+			switch i.Repository {
+			case "hangs":
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case "broken":
+				return nil, &report.Failure{Reason: report.ReasonInternal, Message: "a layer is missing"}
+			}
+			return clean(), nil
+		}))
+		defer closeService(t, svc)
+		ask(t, svc, "hangs", time.Millisecond)
+		if r := ask(t, svc, "broken", time.Second); r.Status != report.ScanFailed {
+			t.Errorf("the broken registry: %+v", r)
+		}
+		if r := ask(t, svc, "good", time.Second); r.Status != report.Accepted {
+			t.Errorf("the good registry: %+v", r)
+		}
+		if r := ask(t, svc, "broken", time.Second); r.Status != report.Accepted {
+			t.Errorf("a finished scan counts for its digest wherever it is: %+v", r)
+		}
+	})
+}
+
 func TestIndexIsAsGoodAsItsWorstPlatform(t *testing.T) {
 	index := registryFunc(func(_ context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
 		res := &registry.Resolved{Digest: "sha256:index"}
