@@ -290,6 +290,27 @@ func TestNoMoreThanTheLimitIsRead(t *testing.T) {
 	}
 }
 
+func TestNoMoreBlobsOfOneManifestAreReadThanTheLimit(t *testing.T) {
+	w := newWorld(t, true)
+	w.options.MaxReferrers, w.options.MaxBytes = 3, 4<<10
+	blobs := [][]byte{w.signer.SignedBundle(t, w.report(0, strings.Repeat("CVE", 4<<10)))}
+	for i := range 9 {
+		blobs = append(blobs, w.signer.SignedBundle(t, w.report(time.Duration(i)*time.Minute, "CVE-1")))
+	}
+	w.attach(attachedtest.BundleType, attachedtest.BundleType, blobs...)
+	var read atomic.Int32
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.URL.Path, "/blobs/") {
+			read.Add(1)
+		}
+		w.proxy(rw, req)
+	})
+	w.expect(w.find(), "CVE-1", map[string]int{"used": 1, "stale": 2, "too_large": 1, "found": 1})
+	if n := read.Load(); n != 3 {
+		t.Errorf("%d attachments read, want 3 and not the large one", n)
+	}
+}
+
 func TestVEXDocuments(t *testing.T) {
 	w := newWorld(t, true)
 	doc := map[string]any{"@context": "https://openvex.dev/ns/v0.2.0", "statements": []any{}}
