@@ -30,7 +30,8 @@ type Advisory struct {
 	Aliases []string `yaml:"aliases"`
 	// Summary says in a sentence what can happen.
 	Summary string `yaml:"summary"`
-	// Severity is the source's own: critical, high, medium, low, negligible.
+	// Severity is the source's own: critical, high, medium, low, negligible,
+	// or unknown when it gives none.
 	Severity string `yaml:"severity"`
 	// CVSS is the vector as published, CVSS:3.1/AV:...; empty when there is none.
 	CVSS string `yaml:"cvss"`
@@ -131,7 +132,7 @@ func parse(raw []byte) (*file, error) {
 var (
 	identifier = regexp.MustCompile(`^(GHSA(-[0-9a-z]{4}){3}|CVE-\d{4}-\d{4,}|GO-\d{4}-\d{4,})$`)
 	distroName = regexp.MustCompile(`^[a-z]+:\d+$`)
-	severities = []string{"critical", "high", "medium", "low", "negligible"}
+	severities = []string{"critical", "high", "medium", "low", "negligible", "unknown"}
 	ecosystems = []string{"go", "npm", "pypi", "deb"}
 )
 

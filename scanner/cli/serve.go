@@ -63,6 +63,7 @@ func limitFlags(f *pflag.FlagSet, cfg *worker.Config) {
 	f.Var((*size)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")
 	f.IntVar(&cfg.Limits.Files, "files-limit", cfg.Limits.Files, "files that a scan may write")
 	f.Var((*size)(&cfg.SBOMCacheBytes), "sbom-cache", "disk space for package lists of scanned images")
+	f.Var((*size)(&cfg.LayerCacheBytes), "layer-cache", "disk space for unpacked layers of scanned images (0: keep none)")
 }
 
 func databaseFlags(f *pflag.FlagSet, cfg *database.Config) {

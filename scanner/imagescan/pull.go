@@ -25,7 +25,7 @@ const (
 // pull fetches the manifest, checks that it is an image's and within limits,
 // and returns an image whose layers are fetched when they are read. Every byte
 // is verified against the digest that was asked for.
-func pull(ctx context.Context, req sandbox.Request) (v1.Image, error) {
+func pull(ctx context.Context, req sandbox.Request) (*pulledImage, error) {
 	ref, err := reference(req)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func pull(ctx context.Context, req sandbox.Request) (v1.Image, error) {
 	if err := checkManifest(manifest, req.Limits); err != nil {
 		return nil, err
 	}
-	return newBoundedImage(img, req.Limits.Disk), nil
+	return newPulledImage(img, ref.Context().RegistryStr(), req.Limits.Disk), nil
 }
 
 func reference(req sandbox.Request) (name.Digest, error) {

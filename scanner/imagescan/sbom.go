@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/anchore/stereoscope/pkg/file"
@@ -13,7 +14,6 @@ import (
 	"github.com/anchore/syft/syft/format/syftjson"
 	"github.com/anchore/syft/syft/sbom"
 	"github.com/anchore/syft/syft/source/stereoscopesource"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/imagegate/imagegate/scanner/failure"
 	"github.com/imagegate/imagegate/scanner/sandbox"
@@ -21,7 +21,7 @@ import (
 
 // writeSBOM reads the image's layers, lists its packages and writes the list in
 // Syft's JSON, the format that loses nothing Grype wants to know.
-func writeSBOM(ctx context.Context, img v1.Image, req sandbox.Request, licences *licences, path string) error {
+func writeSBOM(ctx context.Context, img *pulledImage, req sandbox.Request, licences *licences, path string) error {
 	list, err := listPackages(ctx, img, req, licences)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func writeSBOM(ctx context.Context, img v1.Image, req sandbox.Request, licences 
 	return nil
 }
 
-func listPackages(ctx context.Context, img v1.Image, req sandbox.Request, licences *licences) (list *sbom.SBOM, err error) {
+func listPackages(ctx context.Context, img *pulledImage, req sandbox.Request, licences *licences) (list *sbom.SBOM, err error) {
 	temp := file.NewTempDirGenerator("layers")
 	defer func() { err = errors.Join(err, temp.Cleanup()) }()
 	dir, err := temp.NewDirectory("content")
@@ -48,12 +48,21 @@ func listPackages(ctx context.Context, img v1.Image, req sandbox.Request, licenc
 		return nil, fmt.Errorf("make the directory of the layers: %w", err)
 	}
 	file.SetPerFileReadLimit(req.Limits.File)
+	slots, err := img.slots(dir)
+	if err != nil {
+		return nil, err
+	}
+	cached, err := img.takeCached(ctx, slots, req)
+	if err != nil {
+		return nil, err
+	}
 
 	ref := req.Repository + "@" + req.Digest
 	content := image.New(img, temp, dir, image.WithRepoDigests(ref))
 	if err := content.Read(ctx); err != nil {
 		return nil, fmt.Errorf("read the image's layers: %w", err)
 	}
+	slog.InfoContext(ctx, "layers read", "layers", len(content.Layers), "cached", cached)
 	src := stereoscopesource.New(content, stereoscopesource.ImageConfig{Reference: ref})
 	defer func() { err = errors.Join(err, src.Close()) }()
 	if ctx, err = licences.wait(ctx); err != nil {
@@ -66,6 +75,7 @@ func listPackages(ctx context.Context, img v1.Image, req sandbox.Request, licenc
 	if list == nil {
 		return nil, failure.New(failure.Internal, "the image's packages could not be listed")
 	}
+	img.leaveForCache(ctx, slots, req)
 	return list, nil
 }
 

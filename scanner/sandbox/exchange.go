@@ -18,6 +18,10 @@ import (
 // child leaves behind for the parent's cache.
 const SBOMFile = "sbom.json"
 
+// LayersDir is the name, in the private directory, of the directory in which the
+// child leaves layers for the parent's cache.
+const LayersDir = "layers"
+
 // Request is what a child is told.
 type Request struct {
 	// Registry is the base URL with scheme, Repository the path in it.
@@ -33,6 +37,9 @@ type Request struct {
 	DatabaseDir string `json:"databaseDir"`
 	// SBOM is a package list of this digest from an earlier scan, or empty.
 	SBOM string `json:"sbom,omitempty"`
+	// LayerCache is the directory of unpacked layers from earlier scans, read
+	// only; empty when there is none.
+	LayerCache string `json:"layerCache,omitempty"`
 	// WorkDir is the private directory.
 	WorkDir string `json:"workDir"`
 	Limits  Limits `json:"limits"`

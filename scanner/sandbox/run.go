@@ -30,6 +30,8 @@ type Runner struct {
 	Limits Limits
 	// Lists remembers package lists between scans.
 	Lists Lists
+	// Layers remembers layers between scans.
+	Layers Layers
 	// Log gets the children's lines.
 	Log *slog.Logger
 }
@@ -49,6 +51,14 @@ type Lists interface {
 	Put(digest, from string) error
 }
 
+// Layers keeps unpacked layers.
+type Layers interface {
+	// Dir is where a child finds them, empty when none are kept.
+	Dir() string
+	// Adopt takes those that a child left in a directory, which need not exist.
+	Adopt(from string) error
+}
+
 // Run scans once. Whatever happens the private directory is gone when it
 // returns. Errors are of type *failure.Failure.
 func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
@@ -60,6 +70,7 @@ func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
 
 	req.WorkDir = dir
 	req.Limits = r.Limits
+	req.LayerCache = r.Layers.Dir()
 	list := filepath.Join(dir, SBOMFile)
 	if r.Lists.Get(req.Digest, list) {
 		req.SBOM = list
@@ -77,6 +88,9 @@ func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
 	if req.SBOM == "" {
 		if err := r.Lists.Put(req.Digest, list); err != nil {
 			r.Log.Warn("the package list of an image could not be kept; the next scan makes it again", "digest", req.Digest, "error", err)
+		}
+		if err := r.Layers.Adopt(filepath.Join(dir, LayersDir)); err != nil {
+			r.Log.Warn("layers of an image could not be kept; the next build fetches them again", "digest", req.Digest, "error", err)
 		}
 	}
 	return out.Findings, nil
@@ -107,12 +121,15 @@ func (r *Runner) exec(ctx context.Context, req Request) (*Outcome, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "the scan process could not be started")
 	}
+	start := time.Now()
 	stop := make(chan struct{})
 	killed := make(chan *failure.Failure, 1)
-	go func() { killed <- watch(ctx, stop, cmd.Process.Pid, req, out) }()
+	w := watcher{pid: cmd.Process.Pid, req: req, out: out}
+	go func() { killed <- w.run(ctx, stop) }()
 	waitErr := cmd.Wait()
 	close(stop)
 	why := <-killed
+	r.Log.Info("scan process ended", "digest", req.Digest, "took_ms", time.Since(start).Milliseconds(), "peak_memory_mib", w.peak>>20)
 	// The child may have left others in its group.
 	killGroup(cmd.Process.Pid)
 	logs.flush()

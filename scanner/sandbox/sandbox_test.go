@@ -107,6 +107,7 @@ func newRunner(t *testing.T, what string) *Runner {
 		Scratch: t.TempDir(),
 		Limits:  Limits{Timeout: time.Minute, Memory: 400 << 20, File: 4 << 20, Disk: 20 << 20, Files: 200, Output: 1 << 20},
 		Lists:   lists{},
+		Layers:  noLayers{},
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }
@@ -124,6 +125,11 @@ func (l lists) Put(digest, from string) error {
 	l[digest] = b
 	return err
 }
+
+type noLayers struct{}
+
+func (noLayers) Dir() string        { return "" }
+func (noLayers) Adopt(string) error { return nil }
 
 func empty(t *testing.T, dir string) {
 	t.Helper()

@@ -22,10 +22,18 @@ const (
 	diskEvery   = 100 * time.Millisecond
 )
 
-// watch kills the child's process group when a limit is passed or ctx ends, and
+// watcher looks at one child.
+type watcher struct {
+	pid  int
+	req  Request
+	out  *cappedBuffer
+	peak int64 // most resident memory seen, in bytes; may be read after run
+}
+
+// run kills the child's process group when a limit is passed or ctx ends, and
 // says why. It returns nil when stop closes first: the child ended by itself.
-func watch(ctx context.Context, stop <-chan struct{}, pid int, req Request, out *cappedBuffer) *failure.Failure {
-	deadline := time.NewTimer(req.Limits.Timeout)
+func (w *watcher) run(ctx context.Context, stop <-chan struct{}) *failure.Failure {
+	deadline := time.NewTimer(w.req.Limits.Timeout)
 	defer deadline.Stop()
 	memory := time.NewTicker(memoryEvery)
 	defer memory.Stop()
@@ -39,16 +47,16 @@ func watch(ctx context.Context, stop <-chan struct{}, pid int, req Request, out 
 		case <-ctx.Done():
 			why = cancelled(ctx)
 		case <-deadline.C:
-			why = failure.New(failure.Timeout, "the scan took longer than %s, the limit", req.Limits.Timeout)
-		case <-out.full:
-			why = failure.New(failure.TooLarge, "the scan's result is larger than %s, the limit", size(req.Limits.Output))
+			why = failure.New(failure.Timeout, "the scan took longer than %s, the limit", w.req.Limits.Timeout)
+		case <-w.out.full:
+			why = failure.New(failure.TooLarge, "the scan's result is larger than %s, the limit", size(w.req.Limits.Output))
 		case <-memory.C:
-			why = checkMemory(pid, req.Limits)
+			why = w.checkMemory()
 		case <-disk.C:
-			why = checkDisk(req.WorkDir, req.Limits)
+			why = checkDisk(w.req.WorkDir, w.req.Limits)
 		}
 		if why != nil {
-			killGroup(pid)
+			killGroup(w.pid)
 			return why
 		}
 	}
@@ -65,29 +73,37 @@ func killGroup(pid int) {
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 }
 
-func checkMemory(pid int, l Limits) *failure.Failure {
-	// A child that has just ended has no figures.
-	if rss, err := residentBytes(pid); err == nil && rss > l.Memory {
-		return failure.New(failure.TooLarge, "the scan needs more memory than %s, the limit", size(l.Memory))
+func (w *watcher) checkMemory() *failure.Failure {
+	peak, err := peakResidentBytes(w.pid)
+	if err != nil { // a child that has just ended has no figures
+		return nil
+	}
+	w.peak = max(w.peak, peak)
+	if peak > w.req.Limits.Memory {
+		return failure.New(failure.TooLarge, "the scan needs more memory than %s, the limit", size(w.req.Limits.Memory))
 	}
 	return nil
 }
 
-// residentBytes reads proc(5) statm: sizes in pages, the second is resident.
-func residentBytes(pid int) (int64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+// peakResidentBytes reads the high water mark from proc(5) status, in KiB there.
+// It counts what happened between two looks.
+func peakResidentBytes(pid int) (int64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("statm of process %d has %d fields", pid, len(fields))
+	for line := range strings.Lines(string(b)) {
+		value, ok := strings.CutPrefix(line, "VmHWM:")
+		if !ok {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("status of process %d: %w", pid, err)
+		}
+		return kib << 10, nil
 	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("statm of process %d: %w", pid, err)
-	}
-	return pages * int64(os.Getpagesize()), nil
+	return 0, fmt.Errorf("status of process %d has no high water mark", pid)
 }
 
 func checkDisk(dir string, l Limits) *failure.Failure {

@@ -27,6 +27,8 @@ type Config struct {
 	CacheDir string
 	// SBOMCacheBytes bounds the package lists on disk.
 	SBOMCacheBytes int64
+	// LayerCacheBytes bounds the unpacked layers on disk; 0 keeps none.
+	LayerCacheBytes int64
 	// InsecureRegistries are hosts, with port, that may be reached without TLS.
 	// Hosts on the loopback interface always may.
 	InsecureRegistries []string
@@ -50,8 +52,9 @@ const (
 // directories and the command of the child.
 func Default() Config {
 	return Config{
-		Listen:         "127.0.0.1:8081",
-		SBOMCacheBytes: gib,
+		Listen:          "127.0.0.1:8081",
+		SBOMCacheBytes:  gib,
+		LayerCacheBytes: 4 * gib,
 		Database: database.Config{
 			UpdateURL:  "https://grype.anchore.io/databases",
 			AutoUpdate: true,

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,7 +24,7 @@ import (
 	"github.com/imagegate/imagegate/scanner/worker"
 )
 
-// fakeless registry: go-containerregistry's own, behind Basic authorization.
+// The registry is go-containerregistry's own, behind Basic authorization.
 const (
 	user     = "robot"
 	password = "let me in"
@@ -83,7 +82,8 @@ func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// testWorker is a running worker with the sample database.
+// testWorker is a running worker with the sample database. Its children are the
+// shipped binary.
 type testWorker struct {
 	url, cache string
 	stop       func()
@@ -91,16 +91,11 @@ type testWorker struct {
 
 func startWorker(t *testing.T, change func(*worker.Config)) *testWorker {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := worker.Default()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.CacheDir = t.TempDir()
 	cfg.Database.Sample = true
-	cfg.Command = []string{self}
-	cfg.Env = []string{childVariable + "=1"}
+	cfg.Command = []string{shippedBinary(t), "scan-one"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -244,12 +239,9 @@ func (w *testWorker) scratchIsEmpty(t *testing.T) {
 // build compiles a program under testdata and returns its file.
 func build(t *testing.T, name string) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), name)
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", out, ".")
-	cmd.Dir = filepath.Join("testdata", name)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", name, err, text)
+	out, err := compile(filepath.Join("testdata", name), name, ".")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }

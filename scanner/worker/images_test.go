@@ -55,11 +55,7 @@ func image(t *testing.T, layers ...v1.Layer) v1.Image {
 
 func programImage(t *testing.T, program string) v1.Image {
 	t.Helper()
-	raw, err := os.ReadFile(build(t, program))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return image(t, layer(t, map[string][]byte{"app": raw}))
+	return image(t, layerOf(t, build(t, program)))
 }
 
 // push uploads an image and returns its digest.
@@ -77,4 +73,14 @@ func push(t *testing.T, reg *testRegistry, repository string, img v1.Image) stri
 		t.Fatal(err)
 	}
 	return d.String()
+}
+
+// layerOf is a layer with one program.
+func layerOf(t *testing.T, program string) v1.Layer {
+	t.Helper()
+	raw, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer(t, map[string][]byte{"app": raw})
 }

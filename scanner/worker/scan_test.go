@@ -5,17 +5,28 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/worker"
 )
 
+// The children of this test are the test itself: with -race, the race detector
+// looks into them.
 func TestVulnerableProgram(t *testing.T) {
 	reg := startRegistry(t)
 	digest := push(t, reg, "team/app", programImage(t, "vulnerable"))
-	w := startWorker(t, nil)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := startWorker(t, func(c *worker.Config) {
+		c.Command, c.Env = []string{self}, []string{childVariable + "=1"}
+	})
 
 	r := w.report(t, request(reg, "team/app", digest))
 	if r.Severity != harbor.SeverityHigh || r.DatabaseKind != "sample" || r.DatabaseBuiltAt.IsZero() || r.Artifact.Digest != digest {
@@ -24,7 +35,7 @@ func TestVulnerableProgram(t *testing.T) {
 	type short struct{ id, alias, pkg, version, fix, severity string }
 	var got []short
 	for _, v := range r.Vulnerabilities {
-		if v.VendorAttributes.Published == nil || v.VendorAttributes.Type != "go-module" || v.VendorAttributes.Path != "/app" {
+		if v.VendorAttributes.PURL != "pkg:golang/golang.org/x/text@v0.3.5" || v.VendorAttributes.Published == nil || v.VendorAttributes.Type != "go-module" || v.VendorAttributes.Path != "/app" {
 			t.Errorf("%s: vendor attributes %+v", v.ID, v.VendorAttributes)
 		}
 		got = append(got, short{v.ID, v.VendorAttributes.Aliases[0], v.Package, v.Version, v.FixVersion, string(v.Severity)})
@@ -76,6 +87,12 @@ Architecture: amd64
 Source: openssh
 Version: 1:9.2p1-2+deb12u3
 
+Package: linux-libc-dev
+Status: install ok installed
+Architecture: amd64
+Source: linux
+Version: 6.1.52-1
+
 `),
 	})
 	node := layer(t, map[string][]byte{
@@ -99,6 +116,15 @@ Version: 1:9.2p1-2+deb12u3
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("findings\n got %q\nwant %q", got, want)
+	}
+	// A kernel's vulnerability does not count for its headers, and is not hidden.
+	if len(r.Suppressed) != 1 {
+		t.Fatalf("suppressed: %+v", r.Suppressed)
+	}
+	s := r.Suppressed[0]
+	if s.ID != "CVE-2026-74455" || s.Package != "linux-libc-dev" || s.FixVersion != "6.1.187-1" || s.Severity != harbor.SeverityUnknown ||
+		!strings.Contains(s.Reason, "only its headers") || !strings.HasPrefix(s.VendorAttributes.PURL, "pkg:deb/debian/linux-libc-dev@6.1.52-1") {
+		t.Errorf("suppressed: %+v", s)
 	}
 }
 

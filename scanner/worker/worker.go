@@ -19,6 +19,7 @@ import (
 	"github.com/imagegate/imagegate/scanner/harbor"
 	"github.com/imagegate/imagegate/scanner/imagescan"
 	"github.com/imagegate/imagegate/scanner/jobs"
+	"github.com/imagegate/imagegate/scanner/layercache"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 	"github.com/imagegate/imagegate/scanner/sbomcache"
 	"github.com/imagegate/imagegate/scanner/server"
@@ -52,8 +53,12 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
+	layers, err := layercache.Open(filepath.Join(cfg.CacheDir, "layers"), cfg.LayerCacheBytes, log)
+	if err != nil {
+		return nil, errors.Join(err, w.lock.Close())
+	}
 	w.runner = &sandbox.Runner{
-		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Log: log,
+		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Layers: layers, Log: log,
 	}
 	w.queue = jobs.New(cfg.Jobs, w.scan, log)
 	w.ln, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // once, at start
