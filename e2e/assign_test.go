@@ -146,6 +146,52 @@ func TestAssignForPodsLeavesWorkloads(t *testing.T) {
 	}
 }
 
+// Ephemeral containers are pinned by a Gatekeeper whose mutating webhook gets
+// the subresource, as its Helm chart sets it up and its plain manifest does not.
+func TestAssignPinsEphemeralContainers(t *testing.T) {
+	mutateEphemeralContainers(t)
+	applyAssign(t, "ephemeral")
+	ns := namespace(t, denyPolicy, system.Unpinned)
+	clean := sample(t, registry.Fixed)
+	n := 0
+	eventually(t, patience, func() error {
+		// The API server takes a moment to follow its webhook configuration,
+		// and ephemeral containers cannot be taken back: a Pod for each try.
+		n++
+		name := fmt.Sprintf("app-%d", n)
+		settle(t, pod(ns, name, clean.Ref)).admitted(t)
+		out, err := shared.Cluster.Kubectl(t.Context(), "debug", "-n", ns, "pod/"+name, "--container=debug", "--image="+clean.Ref)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		p := getPod(t, ns, name)
+		if got := p.Spec.EphemeralContainers[0].Image; got != clean.Pinned {
+			return fmt.Errorf("the ephemeral container runs %s, want %s", got, clean.Pinned)
+		}
+		if got := p.Spec.Containers[0].Image; got != clean.Ref {
+			t.Errorf("the container runs %s, want it as written: %s", got, clean.Ref)
+		}
+		return nil
+	})
+}
+
+// mutateEphemeralContainers adds the subresource to the rules of Gatekeeper's
+// mutating webhook for one test.
+func mutateEphemeralContainers(t *testing.T) {
+	t.Helper()
+	patch := func(ctx context.Context, operation string) {
+		out, err := shared.Cluster.Kubectl(ctx, "patch", "mutatingwebhookconfiguration",
+			"gatekeeper-mutating-webhook-configuration", "--type=json", "--patch", operation)
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	patch(t.Context(), `[{"op": "add", "path": "/webhooks/0/rules/0/resources/1", "value": "pods/ephemeralcontainers"}]`)
+	t.Cleanup(func() {
+		patch(context.Background(), `[{"op": "remove", "path": "/webhooks/0/rules/0/resources/1"}]`)
+	})
+}
+
 // With the mutators for workloads the templates of all kinds are pinned.
 func TestAssignPinsWorkloads(t *testing.T) {
 	applyAssign(t, "workloads")

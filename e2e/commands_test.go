@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestReviewAsksARunningProvider(t *testing.T) {
 	clean, vulnerable := sample(t, registry.Fixed), pushLabelled(t, registry.Vulnerable, "vulnerable")
 	certs := filepath.Join(shared.Dir, "system", "certs", "mutator")
 	asks := []string{"--provider-url=" + shared.System.Provider.URL, "--provider-ca=" + certs + "/ca.crt"}
-	identified := append(asks, "--provider-client-cert="+certs+"/tls.crt", "--provider-client-key="+certs+"/tls.key")
+	identified := slices.Concat(asks, []string{"--provider-client-cert=" + certs + "/tls.crt", "--provider-client-key=" + certs + "/tls.key"})
 	provider(t, reviewArgs(t, clean.Ref, identified...)...).wants(t, 0, "allowed", clean.Ref)
 	provider(t, reviewArgs(t, vulnerable.Ref, identified...)...).wants(t, 1, append(advisory, "denied")...)
 

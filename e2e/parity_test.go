@@ -52,12 +52,16 @@ func TestParity(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	outcomes := make([]outcome, len(table.Cases))
+	// provider review needs no cluster: it has the time in which one is prepared.
+	var reviewing sync.WaitGroup
+	defer reviewing.Wait()
+	reviewing.Go(func() {
+		reviewAll(t.Context(), review, table.Cases, outcomes, func(c parity.Case) bool { return !review.AsksStandIn(c) })
+	})
 	if err := gatekeeper.Prepare(t.Context(), table.Cases, templates); err != nil {
 		t.Fatal(err)
 	}
-	prepared := time.Since(began)
-
-	outcomes := make([]outcome, len(table.Cases))
 	for _, mode := range []string{"", "deny", "warn"} {
 		if mode != "" {
 			if err := gatekeeper.Expand(t.Context(), expansions[mode]); err != nil {
@@ -70,8 +74,8 @@ func TestParity(t *testing.T) {
 			}
 		}
 	}
-	admitted := time.Since(began)
-	reviewAll(t.Context(), review, table.Cases, outcomes)
+	reviewing.Wait()
+	reviewAll(t.Context(), review, table.Cases, outcomes, review.AsksStandIn)
 
 	equal := 0
 	for i, c := range table.Cases {
@@ -80,9 +84,8 @@ func TestParity(t *testing.T) {
 			equal++
 		}
 	}
-	t.Logf("%s\n%d cases, %d of them decided by Gatekeeper and by provider review alike; %.1f s: preparing %.1f s, Gatekeeper %.1f s, provider review %.1f s",
-		printed(table.Cases, outcomes), len(table.Cases), equal, time.Since(began).Seconds(),
-		prepared.Seconds(), (admitted - prepared).Seconds(), (time.Since(began) - admitted).Seconds())
+	t.Logf("%s\n%d cases, %d of them decided by Gatekeeper and by provider review alike, in %.1f s",
+		printed(table.Cases, outcomes), len(table.Cases), equal, time.Since(began).Seconds())
 	if equal < minParityCases {
 		t.Errorf("%d cases are the same both ways, want at least %d", equal, minParityCases)
 	}
@@ -94,11 +97,14 @@ type outcome struct {
 	clusterErr, reviewErr error
 }
 
-// reviewAll runs provider review, two at a time.
-func reviewAll(ctx context.Context, review *parity.Review, cases []parity.Case, outcomes []outcome) {
+// reviewAll runs provider review over the cases that are wanted, two at a time.
+func reviewAll(ctx context.Context, review *parity.Review, cases []parity.Case, outcomes []outcome, wanted func(parity.Case) bool) {
 	var work sync.WaitGroup
 	slots := make(chan struct{}, 2)
 	for i, c := range cases {
+		if !wanted(c) {
+			continue
+		}
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()

@@ -30,6 +30,10 @@ type Review struct {
 	expansions map[string]string
 }
 
+// AsksStandIn tells whether judging the case asks the stand-in, which then must
+// not be asked by somebody else about the same case.
+func (r *Review) AsksStandIn(c Case) bool { return c.Answers != nil }
+
 // Judge runs the case and reads its verdict off the JSON output.
 func (r *Review) Judge(ctx context.Context, c Case) (Verdict, error) {
 	args, err := r.args(c)
@@ -52,7 +56,7 @@ func (r *Review) Judge(ctx context.Context, c Case) (Verdict, error) {
 	}
 	v, err := readResults(out.Bytes())
 	if err == nil && v.Allowed() != (exit == nil) {
-		err = fmt.Errorf("provider review ended with %v and said: %s", exit, v)
+		err = fmt.Errorf("provider review ended with exit code %d and said: %s", cmd.ProcessState.ExitCode(), v)
 	}
 	return v, err
 }
