@@ -10,6 +10,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
+	"github.com/imagegate/imagegate/provider/scanner/attached"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/route"
@@ -26,22 +27,53 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 		}
 		p.worker, main.Harbor.URL = worker, worker.URL()
 	}
+	wrap, err := p.attached(c)
+	if err != nil {
+		return err
+	}
 	backend, err := p.backend(main)
 	if err != nil {
 		return fmt.Errorf("scanner.%w", err)
 	}
-	routes := []route.Route{{Backend: backend}}
+	routes := []route.Route{{Backend: wrap(backend)}}
 	for i, r := range c.Scanner.Routes {
 		backend, err := p.backend(r.Backend)
 		if err != nil {
 			return fmt.Errorf("scanner.routes[%d].%w", i, err)
 		}
-		routes = append(routes, route.Route{Prefix: r.Prefix, Backend: backend})
+		routes = append(routes, route.Route{Prefix: r.Prefix, Backend: wrap(backend)})
 	}
 	if p.scanners, err = route.New(routes...); err != nil {
 		return fmt.Errorf("scanner.routes: %w", err)
 	}
 	return nil
+}
+
+// attached returns what puts the look-up of attached reports before a backend,
+// or nothing where no key is configured.
+func (p *parts) attached(c *config.Config) (func(route.Backend) route.Backend, error) {
+	a := c.Scanner.Attached
+	if len(a.KeyFiles) == 0 {
+		return func(b route.Backend) route.Backend { return b }, nil
+	}
+	finder, err := attached.New(attached.Options{
+		KeyFiles:     a.KeyFiles,
+		MaxAge:       a.MaxAge.Duration,
+		NeedFixes:    c.Verdict.OnlyFixed,
+		MaxReferrers: a.MaxReferrers,
+		MaxBytes:     a.MaxBytes,
+		Timeout:      a.Timeout.Duration,
+		Concurrency:  a.Concurrency,
+		SkipTags:     a.SkipCosignTags,
+		CAFiles:      c.Registry.CAFiles,
+		Logger:       p.log,
+		Registerer:   p.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scanner.attached: %w", err)
+	}
+	p.closers = append(p.closers, finder.Close)
+	return func(b route.Backend) route.Backend { return finder.Wrap(b) }, nil
 }
 
 // backend makes the client of one backend. Its errors begin with the field.

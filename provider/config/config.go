@@ -145,6 +145,9 @@ type Negative struct {
 type Scanner struct {
 	Backend `json:",inline"`
 	Bundled Bundled `json:"bundled"`
+	// Attached takes signed reports that are attached to images in place of
+	// scans; without keys it is off.
+	Attached Attached `json:"attached,omitzero"`
 	// Routes send the images below a prefix to a backend of their own.
 	Routes []ScannerRoute `json:"routes,omitempty"`
 }
@@ -202,6 +205,24 @@ type Anchore struct {
 	RequestTimeout    metav1.Duration  `json:"requestTimeout,omitzero"`
 	RequestsPerSecond float64          `json:"requestsPerSecond,omitempty"`
 	Burst             int              `json:"burst,omitempty"`
+}
+
+// Attached is how reports and VEX documents that are attached to images as OCI
+// referrers are trusted. Settings that are left out have the defaults of
+// package attached.
+type Attached struct {
+	// KeyFiles are PEM public keys, of which any may have signed.
+	KeyFiles []string `json:"keyFiles,omitempty"`
+	// MaxAge is the age, by its own signed time, from which a report no longer
+	// stands in for a scan.
+	MaxAge       metav1.Duration `json:"maxAge,omitzero"`
+	MaxReferrers int             `json:"maxReferrers,omitempty"`
+	MaxBytes     int64           `json:"maxBytes,omitempty"`
+	Timeout      metav1.Duration `json:"timeout,omitzero"`
+	Concurrency  int             `json:"concurrency,omitempty"`
+	// SkipCosignTags leaves out cosign's tag scheme, one request less for each
+	// image.
+	SkipCosignTags bool `json:"skipCosignTags,omitempty"`
 }
 
 // Bundled is the worker that comes with imagegate.

@@ -135,6 +135,9 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 		}
 		errs = append(errs, r.Backend.validate(at)...)
 	}
+	for i, f := range s.Attached.KeyFiles {
+		errs = append(errs, readable(p.Child("attached", "keyFiles").Index(i), f)...)
+	}
 	errs = append(errs, readable(p.Child("bundled", "path"), s.Bundled.Path)...)
 	return append(errs, oneOf(p.Child("bundled", "database"), s.Bundled.Database, DatabaseUpdate, DatabaseSample)...)
 }

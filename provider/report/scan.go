@@ -86,6 +86,12 @@ type Scan struct {
 	Unlisted bool `json:",omitempty"`
 	// Vulnerabilities is sorted by SortVulnerabilities.
 	Vulnerabilities []Vulnerability `json:",omitempty"`
+	// Attached says that the scan was not made by a configured scanner but found
+	// attached to the image.
+	Attached bool `json:",omitempty"`
+	// VEX are OpenVEX documents found attached to the image. Whoever puts them
+	// here has verified their signatures.
+	VEX []json.RawMessage `json:",omitempty"`
 	// Inner is the scanner's own report object, passed on untouched as
 	// InnerReport.
 	Inner json.RawMessage `json:",omitempty"`

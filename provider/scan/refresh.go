@@ -40,6 +40,9 @@ func (s *Service) freshness(scan *report.Scan) freshness {
 // A scanner that is not known (gone, upgraded, or not asked yet) counts only
 // when others are, so that a scanner that is down makes nothing stale.
 func (s *Service) outdated(scan *report.Scan) bool {
+	if scan.Attached {
+		return false // its age decides alone
+	}
 	known := s.generations.Load()
 	if known == nil || len(*known) == 0 {
 		return false

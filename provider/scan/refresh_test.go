@@ -108,6 +108,35 @@ func TestNewDatabaseMakesReportsStale(t *testing.T) {
 	})
 }
 
+func TestAnAttachedReportIsNotOutdatedByADatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scans atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			scans.Add(1)
+			return &report.Scan{Scanner: "attached: grype", Attached: true}, nil
+		}), func(o *scan.Options) {
+			o.RefreshAfter, o.GenerationEvery = time.Hour, time.Minute
+			o.Generations = func(context.Context) ([]scanner.Generation, error) {
+				return []scanner.Generation{{Scanner: "test", DatabaseBuiltAt: time.Now()}}, nil
+			}
+		})
+		defer closeService(t, svc)
+		for range 59 {
+			ask(t, svc, "a", time.Second)
+			time.Sleep(time.Minute)
+		}
+		if n := scans.Load(); n != 1 {
+			t.Errorf("%d look-ups within the hour, want 1", n)
+		}
+		time.Sleep(2 * time.Minute)
+		ask(t, svc, "a", time.Second)
+		synctest.Wait()
+		if n := scans.Load(); n != 2 {
+			t.Errorf("%d look-ups after the hour, want 2", n)
+		}
+	})
+}
+
 func TestRefreshesStayWithinTheirRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var scans atomic.Int32

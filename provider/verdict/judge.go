@@ -21,6 +21,7 @@ type Judge struct {
 	// The contents of the files; nil when none are configured.
 	exceptions *filewatch.Content[*exceptions]
 	vex        *filewatch.Content[*statements]
+	attached   *attachedVEX
 	failures   *prometheus.CounterVec
 
 	mu sync.Mutex
@@ -35,6 +36,10 @@ func New(o Options) (*Judge, error) {
 		return nil, fmt.Errorf("configuring the verdict: %w", err)
 	}
 	j := &Judge{o: o, failures: newFailures(), reminded: map[string]time.Time{}}
+	var err error
+	if j.attached, err = newAttachedVEX(); err != nil {
+		return nil, err
+	}
 	if f := o.ExceptionsFile; f != "" {
 		j.exceptions = filewatch.New("exceptions file", []string{f}, func(contents [][]byte) (*exceptions, error) {
 			x, err := parseExceptions(contents[0])
@@ -139,6 +144,7 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 		return Outcome{Status: report.ScanFailed, Message: "there is no scan to judge"}
 	}
 	r, i := j.rules(), imageOf(s)
+	r.vex = j.join(r.vex, scan)
 	t := tally{o: &j.o}
 	out := r.mark(scan, i)
 	for n := range out.Vulnerabilities {

@@ -1,6 +1,7 @@
 package verdict_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -162,6 +163,41 @@ func TestTheLatestStatementHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := withVEX(t, tc.documents...).Judge(scanOf(finding("CVE-1", report.SeverityHigh, "")), subject())
 			tc.want.check(t, got)
+		})
+	}
+}
+
+func TestAttachedVEX(t *testing.T) {
+	one := func(status, timestamp string) string {
+		return document(status+timestamp, 1, timestamp, said(status, image, ""))
+	}
+	const another = `{"@id": "pkg:oci/web@` + other + `"}`
+	for name, tc := range map[string]struct {
+		attached, configured []string
+		want                 report.Status
+	}{
+		"not affected":                     {[]string{one("not_affected", earlier)}, nil, report.Accepted},
+		"of another image":                 {[]string{document("a", 1, earlier, said("not_affected", another, ""))}, nil, report.Rejected},
+		"later affected, attached":         {[]string{one("not_affected", earlier), one("affected", later)}, nil, report.Rejected},
+		"later affected, configured":       {[]string{one("not_affected", earlier)}, []string{one("affected", later)}, report.Rejected},
+		"later not affected, attached":     {[]string{one("not_affected", later)}, []string{one("affected", earlier)}, report.Accepted},
+		"a later version takes it back":    {[]string{document("a", 2, later), document("a", 1, earlier, said("not_affected", image, ""))}, nil, report.Rejected},
+		"broken":                           {[]string{"{"}, nil, report.Rejected},
+		"broken beside one that is not":    {[]string{"{", one("not_affected", earlier)}, nil, report.Accepted},
+		"broken, with a configured one":    {[]string{"{"}, []string{one("not_affected", earlier)}, report.Accepted},
+		"nothing attached, one configured": {nil, []string{one("not_affected", earlier)}, report.Accepted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := withVEX(t, tc.configured...)
+			scan := scanOf(finding("CVE-1", report.SeverityHigh, ""))
+			for _, d := range tc.attached {
+				scan.VEX = append(scan.VEX, json.RawMessage(d))
+			}
+			for range 2 { // read, then remembered
+				if got := j.Judge(scan, subject()); got.Status != tc.want {
+					t.Errorf("%s %q, want %s", got.Status, got.Message, tc.want)
+				}
+			}
 		})
 	}
 }

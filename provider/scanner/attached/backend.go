@@ -18,15 +18,27 @@ type Backend struct {
 // Wrap returns next behind the look-up.
 func (f *Finder) Wrap(next route.Backend) *Backend { return &Backend{finder: f, next: next} }
 
-// Scan returns the report that is attached to the image, or has next scan it.
-// A look-up that fails, for whatever reason, costs its time and nothing else:
-// errors are next's own.
+// Scan returns the report that is attached to the image, or has next scan it,
+// with the VEX documents that are attached. A look-up that fails, for whatever
+// reason, costs its time and nothing else: errors are next's own.
 func (b *Backend) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
 	found, err := b.finder.Find(ctx, image)
-	if err == nil && found.Scan != nil {
-		return found.Scan, nil
+	if err != nil {
+		// What could not be read might be a statement that a finding stands.
+		return b.next.Scan(ctx, image)
 	}
-	return b.next.Scan(ctx, image)
+	scan := found.Scan
+	if scan == nil {
+		if scan, err = b.next.Scan(ctx, image); err != nil {
+			return nil, err
+		}
+	} else {
+		scan.Attached = true
+	}
+	for _, d := range found.VEX {
+		scan.VEX = append(scan.VEX, d.Raw)
+	}
+	return scan, nil
 }
 
 // Ready is next's: attachments never cover all images.

@@ -109,3 +109,17 @@ func TestAnAttachedReportSavesTheScan(t *testing.T) {
 		t.Errorf("Generation: %+v", g)
 	}
 }
+
+func TestStatementsGoWithEveryScan(t *testing.T) {
+	w := newWorld(t, true)
+	b := w.finder().Wrap(&next{})
+	doc := map[string]any{"@context": "https://openvex.dev/ns/v0.2.0", "statements": []any{}}
+	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.image.Digest))
+	if s, err := b.Scan(t.Context(), w.image); err != nil || s.Attached || len(s.VEX) != 1 {
+		t.Errorf("with a scan of the backend: %+v, %v", s, err)
+	}
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	if s, err := b.Scan(t.Context(), w.image); err != nil || !s.Attached || len(s.VEX) != 1 {
+		t.Errorf("with an attached report: %+v, %v", s, err)
+	}
+}
