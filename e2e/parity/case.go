@@ -65,6 +65,8 @@ type Case struct {
 	Warn    []string `json:"warn"`
 	DryRun  []string `json:"dryrun"`
 	Scanned []string `json:"scanned"`
+	// Keys, if given, is what Gatekeeper sends to the provider word by word.
+	Keys []string `json:"keys"`
 	// Refused is a part of what is said of a constraint that cannot even be
 	// applied.
 	Refused string `json:"refused"`

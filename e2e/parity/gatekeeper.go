@@ -54,7 +54,11 @@ func (g *Gatekeeper) Judge(ctx context.Context, c Case) (Verdict, error) {
 	}
 	g.StandIn.Asked(c)
 	err = send(ctx, client, c)
-	v := Verdict{Scanned: g.StandIn.Asked(c)}
+	v := Verdict{keys: g.StandIn.Asked(c)}
+	for _, key := range v.keys {
+		image, _, _ := strings.Cut(key, "?")
+		v.Scanned = append(v.Scanned, image)
+	}
 	if v.Violations, err = denials(err); err != nil {
 		return v, err
 	}

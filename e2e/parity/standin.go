@@ -29,7 +29,7 @@ type StandIn struct {
 	mu sync.Mutex
 	// cases by namespace and, for keys without one, by image.
 	cases, byImage map[string]Case
-	asked          map[string][]string // images by namespace
+	asked          map[string][]string // keys by namespace
 }
 
 // Serve starts a stand-in for the cases with a certificate of the authority.
@@ -84,8 +84,8 @@ func serverTLS(authority *pki.Authority) (*tls.Config, error) {
 // Stop ends the stand-in.
 func (s *StandIn) Stop() { _ = s.server.Close() }
 
-// Asked returns which images the case's templates have asked about since the
-// last call.
+// Asked returns the keys that the case's templates have asked for since the last
+// call.
 func (s *StandIn) Asked(c Case) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +158,7 @@ func (s *StandIn) read(key string) (image, view string, c Case, err error) {
 			return "", "", Case{}, fmt.Errorf("no case has key %q", key)
 		}
 	}
-	s.asked[c.Namespace] = append(s.asked[c.Namespace], image)
+	s.asked[c.Namespace] = append(s.asked[c.Namespace], key)
 	return image, values.Get("view"), c, nil
 }
 

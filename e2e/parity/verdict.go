@@ -14,6 +14,9 @@ type Verdict struct {
 	Scanned []string
 	// Refused is what was said of a constraint that could not be applied.
 	Refused string
+
+	// keys is, of Gatekeeper alone, what it sent to the provider, sorted.
+	keys []string
 }
 
 // Violation is one message of one constraint.
@@ -44,6 +47,7 @@ func (v *Verdict) sort() {
 	slices.SortFunc(v.Violations, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(a.Action, b.Action), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Constraint, b.Constraint))
 	})
+	slices.Sort(v.keys)
 	slices.Sort(v.Scanned)
 	v.Scanned = slices.Compact(v.Scanned)
 }
@@ -94,6 +98,9 @@ func (c Case) Check(v Verdict) error {
 	}
 	if c.Scanned != nil && !slices.Equal(v.Scanned, slices.Sorted(slices.Values(c.Scanned))) {
 		return fmt.Errorf("scanned: want %v, got %v", c.Scanned, v.Scanned)
+	}
+	if c.Keys != nil && v.keys != nil && !slices.Equal(v.keys, slices.Sorted(slices.Values(c.Keys))) {
+		return fmt.Errorf("keys: want %v, got %v", c.Keys, v.keys)
 	}
 	return nil
 }
