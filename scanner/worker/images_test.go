@@ -78,9 +78,14 @@ func push(t *testing.T, reg *testRegistry, repository string, img v1.Image) stri
 // layerOf is a layer with one program.
 func layerOf(t *testing.T, program string) v1.Layer {
 	t.Helper()
-	raw, err := os.ReadFile(program)
+	return layer(t, map[string][]byte{"app": read(t, program)})
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return layer(t, map[string][]byte{"app": raw})
+	return raw
 }
