@@ -68,28 +68,11 @@ func (g *Gatekeeper) applyTemplates(ctx context.Context, manifests []string) err
 		return fmt.Errorf("apply the templates: %w", err)
 	}
 	for _, name := range names {
-		if err := g.waitTemplate(ctx, name); err != nil {
+		if err := g.Cluster.WaitTaken(ctx, cluster.Templates, name); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// waitTemplate waits until Gatekeeper uses a template. Its processes all make
-// the template's CRD; the one that comes second reports that the CRD exists,
-// as an error, until it tries again.
-func (g *Gatekeeper) waitTemplate(ctx context.Context, name string) error {
-	for try := 0; ; try++ {
-		err := g.Cluster.WaitTaken(ctx, cluster.Templates, name)
-		if err == nil || try == 100 || !strings.Contains(err.Error(), "already exists") {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 func (g *Gatekeeper) applyProvider(ctx context.Context) error {
