@@ -124,7 +124,7 @@ func TestAnEndedExceptionIsPointedOut(t *testing.T) {
 - {cve: CVE-1, images: [ghcr.io/acme/web], expires: 2026-10-01, reason: second}
 `)
 	got := j.Judge(scanOf(finding("CVE-1", report.SeverityHigh, "1.1"), finding("CVE-2", report.SeverityHigh, "")), subject())
-	expect{report.Rejected, "CVE-1 (High) in pkg 1.0, fixed in 1.1; its exception ended 2026-10-01; and 1 more findings"}.check(t, got)
+	expect{report.Rejected, "CVE-1 (High) in pkg 1.0, fixed in 1.1; its exception ended 2026-10-01; and 1 more finding"}.check(t, got)
 }
 
 func TestWrongExceptionsAreNamed(t *testing.T) {

@@ -93,7 +93,7 @@ func TestThreshold(t *testing.T) {
 		"clean":               {atHigh, scanOf(), expect{report.Accepted, "no vulnerabilities found"}},
 		"below":               {atHigh, scanOf(medium), expect{report.Accepted, "no finding of severity High or worse (1 below)"}},
 		"at":                  {atHigh, scanOf(medium, high), expect{report.Rejected, "CVE-H (High) in pkg 1.0, fixed in 1.1"}},
-		"above":               {atHigh, scanOf(unfixed, high), expect{report.Rejected, "CVE-U (Critical) in pkg 1.0, no fix yet; and 1 more findings of severity High or worse"}},
+		"above":               {atHigh, scanOf(unfixed, high), expect{report.Rejected, "CVE-U (Critical) in pkg 1.0, no fix yet; and 1 more finding of severity High or worse"}},
 		"unfixed ignored":     {onlyFixed, scanOf(unfixed), expect{report.Accepted, "no finding of severity High or worse that have a fix (1 below)"}},
 		"unfixed beside":      {onlyFixed, scanOf(unfixed, high), expect{report.Rejected, "CVE-H (High)"}},
 		"unknown counts":      {verdict.Options{}, scanOf(finding("X", report.SeverityUnknown, "")), expect{report.Rejected, "X (Unknown)"}},

@@ -125,7 +125,11 @@ func (t *tally) rejection() string {
 		fmt.Fprintf(&b, "; its exception ended %s", t.lapsed.until)
 	}
 	if t.counting > 1 {
-		fmt.Fprintf(&b, "; and %d more findings of severity %s or worse%s", t.counting-1, t.o.Threshold, t.qualifier())
+		noun := "findings"
+		if t.counting == 2 {
+			noun = "finding"
+		}
+		fmt.Fprintf(&b, "; and %d more %s of severity %s or worse%s", t.counting-1, noun, t.o.Threshold, t.qualifier())
 	}
 	if t.suppressed > 0 {
 		fmt.Fprintf(&b, "; %d suppressed", t.suppressed)
