@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/dustin/go-humanize"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/imagegate/imagegate/scanner/failure"
@@ -57,7 +58,7 @@ func (p *pulledImage) Layers() ([]v1.Layer, error) {
 // spend takes bytes from the budget.
 func (p *pulledImage) spend(n int64) error {
 	if p.budget.Add(-n) < 0 {
-		return failure.New(failure.TooLarge, "the image's layers unpack to more than %d MiB, the limit on disk space", p.limit>>20)
+		return failure.New(failure.TooLarge, "the image's layers unpack to more than %s, the limit on disk space", humanize.IBytes(uint64(p.limit)))
 	}
 	return nil
 }

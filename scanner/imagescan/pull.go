@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -132,8 +133,11 @@ func checkManifest(m *v1.Manifest, limits sandbox.Limits) error {
 		if !l.MediaType.IsLayer() {
 			return failure.New(failure.Unsupported, "the artifact is not a container image: its layer %d is of type %q", i, short(string(l.MediaType)))
 		}
-		if l.Size < 0 || l.Size > limits.Disk-total {
-			return failure.New(failure.TooLarge, "the image's layers have more than %d bytes, the limit on disk space", limits.Disk)
+		if l.Size < 0 {
+			return failure.New(failure.Invalid, "the image's manifest gives its layer %d a negative size", i)
+		}
+		if l.Size > limits.Disk-total {
+			return failure.New(failure.TooLarge, "the image's layers have more than %s, the limit on disk space", humanize.IBytes(uint64(limits.Disk)))
 		}
 		total += l.Size
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	v6 "github.com/anchore/grype/grype/db/v6"
+	"github.com/dustin/go-humanize"
 
 	"github.com/imagegate/imagegate/scanner/failure"
 	"github.com/imagegate/imagegate/scanner/sandbox"
@@ -70,7 +71,7 @@ func explain(err error, req sandbox.Request) error {
 	case errors.As(err, &f):
 		return err
 	case errors.Is(err, syscall.EFBIG):
-		return failure.Wrap(failure.TooLarge, err, "a file of the image is larger than %d bytes, the limit", req.Limits.File)
+		return failure.Wrap(failure.TooLarge, err, "a layer or a file of the image is larger than %s, the limit on one file", humanize.IBytes(uint64(req.Limits.File)))
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return failure.Wrap(failure.Internal, err, "the scanner worker's disk is full")
 	case errors.Is(err, context.DeadlineExceeded):

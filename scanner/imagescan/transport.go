@@ -62,6 +62,9 @@ func registryFailure(err error, image string) error {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return failure.Wrap(failure.Unauthorized, err, "the registry does not let these credentials pull %s", image)
 		case http.StatusNotFound:
+			if te.Request != nil && strings.Contains(te.Request.URL.Path, "/blobs/") {
+				return failure.Wrap(failure.NotFound, err, "the registry has the manifest of %s but not all of its parts", image)
+			}
 			return failure.Wrap(failure.NotFound, err, "the registry has no %s", image)
 		case http.StatusTooManyRequests:
 			return failure.Wrap(failure.Registry, err, "the registry limits the rate of pulls; it refused %s for now", image)

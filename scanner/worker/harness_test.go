@@ -30,13 +30,14 @@ const (
 	password = "let me in"
 )
 
-// testRegistry is a real registry on loopback. blob, when set, may take over
-// the answer to a blob request.
+// testRegistry is a real registry on loopback. blob and manifest, when set, may
+// take over the answer to such a request.
 type testRegistry struct {
 	*httptest.Server
-	mu   sync.Mutex
-	blob func(w http.ResponseWriter, r *http.Request) bool
-	pull int
+	mu       sync.Mutex
+	blob     func(w http.ResponseWriter, r *http.Request) bool
+	manifest func(w http.ResponseWriter, r *http.Request) bool
+	pull     int
 }
 
 func startRegistry(t *testing.T) *testRegistry {
@@ -58,6 +59,14 @@ func startRegistry(t *testing.T) *testRegistry {
 				return
 			}
 		}
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			reg.mu.Lock()
+			take := reg.manifest
+			reg.mu.Unlock()
+			if take != nil && take(w, r) {
+				return
+			}
+		}
 		inner.ServeHTTP(w, r)
 	}))
 	t.Cleanup(reg.Close)
@@ -68,6 +77,12 @@ func (r *testRegistry) onBlob(f func(http.ResponseWriter, *http.Request) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.blob = f
+}
+
+func (r *testRegistry) onManifest(f func(http.ResponseWriter, *http.Request) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.manifest = f
 }
 
 func (r *testRegistry) blobs() int {
