@@ -133,7 +133,7 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 		if !r.Configured() {
 			errs = append(errs, field.Required(at, "must have harbor.url or anchore.url"))
 		}
-		errs = append(errs, r.Backend.validate(at)...)
+		errs = append(errs, r.validate(at)...)
 	}
 	for i, f := range s.Attached.KeyFiles {
 		errs = append(errs, readable(p.Child("attached", "keyFiles").Index(i), f)...)

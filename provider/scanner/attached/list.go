@@ -92,8 +92,8 @@ func isReport(artifactType string) bool {
 // mayBeSigned reports whether referrers of this type are worth reading: those
 // of signed envelopes and those that do not tell.
 func mayBeSigned(artifactType string) bool {
-	switch types.MediaType(artifactType) {
-	case "", "application/vnd.oci.empty.v1+json", types.OCIConfigJSON, types.DockerConfigJSON:
+	switch artifactType {
+	case "", "application/vnd.oci.empty.v1+json", string(types.OCIConfigJSON), string(types.DockerConfigJSON):
 		return true
 	}
 	return strings.HasPrefix(artifactType, "application/vnd.dev.sigstore.bundle") ||
