@@ -46,10 +46,14 @@ drift: ## Check that generated templates match their sources
 	trap 'rm -rf "$$dir"' EXIT && go run ./templates/gen "$$dir" && \
 	{ diff -r templates "$$dir" || { echo "templates drifted: run make generate"; exit 1; }; }
 
+RACE := CGO_ENABLED=1 GOFLAGS= go test -race -timeout $(TIMEOUT)
+
+# -v where a test prints a figure or a table: the Rego's coverage, what became
+# of hostile images, the worker's findings beside Grype's.
 .PHONY: unit
 unit: ## Unit tests of each module, Rego tests among them, with the race detector
-	@echo "== unit tests: root" && CGO_ENABLED=1 GOFLAGS= go test -race -timeout $(TIMEOUT) ./...
-	@echo "== unit tests: scanner" && cd scanner && CGO_ENABLED=1 GOFLAGS= go test -race -timeout $(TIMEOUT) ./...
+	@echo "== unit tests: root" && $(RACE) ./... && $(RACE) -v -run '^TestRego$$' ./templates
+	@echo "== unit tests: scanner" && cd scanner && $(RACE) $$(go list ./... | grep -v '/worker$$') && $(RACE) -v ./worker
 
 .PHONY: lint
 lint: ## golangci-lint in each module
@@ -61,8 +65,10 @@ e2e: ## Tests against a real API server and Gatekeeper
 	@cd e2e && go run ./cmd/build && go test -count=1 -v -timeout $(TIMEOUT) ./...
 
 .PHONY: bench
-bench: ## Benchmarks
+bench: ## Benchmarks, each beside what it is measured against
 	@go test -run '^$$' -bench . -benchmem ./...
+	@echo "== the scan worker beside Grype's own command line"
+	@cd scanner && SCANNER_SPEED=3 go test -run '^TestSpeed$$' -v -timeout $(TIMEOUT) ./worker
 
 .PHONY: mutate
 mutate: ## Break the policies' Rego in one place at a time: do the unit tests notice?
