@@ -3,6 +3,7 @@ package cli
 import (
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,13 +16,20 @@ const childName = "scan-one"
 
 // childCommand is not for people: it reads its orders from stdin.
 func childCommand() *cobra.Command {
-	return &cobra.Command{
+	var warm bool
+	cmd := &cobra.Command{
 		Use:    childName,
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
-			return sandbox.Serve(cmd.Context(), os.Stdin, os.Stdout, imagescan.Scan)
+			scanner := new(imagescan.Scanner)
+			if warm {
+				scanner = imagescan.Warm(cmd.Context())
+			}
+			return sandbox.Serve(cmd.Context(), os.Stdin, os.Stdout, scanner.Scan)
 		},
 	}
+	cmd.Flags().BoolVar(&warm, strings.TrimPrefix(sandbox.WarmUp, "--"), false, "prepare before the orders come")
+	return cmd
 }

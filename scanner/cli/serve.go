@@ -48,6 +48,7 @@ func serveCommand() *cobra.Command {
 	f.IntVar(&cfg.Jobs.Queue, "queue", cfg.Jobs.Queue, "scans that may wait")
 	f.IntVar(&cfg.Jobs.Results, "results", cfg.Jobs.Results, "finished scans to keep")
 	f.DurationVar(&cfg.Jobs.TTL, "result-ttl", cfg.Jobs.TTL, "how long to keep them")
+	f.BoolVar(&cfg.Warm, "spare-process", cfg.Warm, "keep a prepared process waiting for the next image")
 	f.StringSliceVar(&cfg.InsecureRegistries, "insecure-registries", nil, "host:port of a registry that may be reached without TLS (repeatable; loopback always may)")
 	limitFlags(f, &cfg)
 	databaseFlags(f, &cfg.Database)

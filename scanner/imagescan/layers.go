@@ -95,7 +95,7 @@ func (r *layerReader) Read(b []byte) (int, error) {
 	}
 	r.hash.Write(b[:n])
 	// The end comes only after the layer's own digest was found right.
-	if err == io.EOF { //nolint:errorlint // io.Reader's contract
+	if err == io.EOF {
 		r.image.mu.Lock()
 		r.image.unpacked[r.digest] = [sha256.Size]byte(r.hash.Sum(nil))
 		r.image.mu.Unlock()

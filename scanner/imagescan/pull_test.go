@@ -87,7 +87,7 @@ func TestManifestsThatClaimTooMuch(t *testing.T) {
 		"config":      {of(types.OCIConfigJSON, 50<<20), failure.TooLarge},
 		"total":       {of(types.OCIConfigJSON, 10, 500, 501), failure.TooLarge},
 		"overflow":    {of(types.OCIConfigJSON, 10, 1<<62, 1<<62, 1<<62), failure.TooLarge},
-		"negative":    {of(types.OCIConfigJSON, 10, -5), failure.TooLarge},
+		"negative":    {of(types.OCIConfigJSON, 10, -5), failure.Invalid},
 		"many layers": {of(types.OCIConfigJSON, 10, make([]int64, maxLayers+1)...), failure.TooLarge},
 		"chart":       {of("application/vnd.cncf.helm.config.v1+json", 10), failure.Unsupported},
 	} {

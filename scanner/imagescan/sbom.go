@@ -117,5 +117,20 @@ func (l *licences) wait(ctx context.Context) (context.Context, error) {
 	if l.err != nil {
 		return nil, fmt.Errorf("prepare the listing of packages: %w", l.err)
 	}
-	return l.ctx, nil
+	return withValues{Context: ctx, more: l.ctx}, nil
+}
+
+// withValues is a context that knows the values of another, but does not end
+// with it.
+type withValues struct {
+	context.Context
+	more context.Context //nolint:containedctx // for its values only
+}
+
+// Value looks in both.
+func (c withValues) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.more.Value(key)
 }

@@ -23,12 +23,19 @@ import (
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
-// Scan does one scan. Errors are of type *failure.Failure where the cause is
-// known.
-func Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findings, error) {
+// Scanner does one scan.
+type Scanner struct{ texts *licences }
+
+// Warm returns a scanner that prepares itself for listing packages, before it
+// knows of which image.
+func Warm(ctx context.Context) *Scanner { return &Scanner{texts: prepareLicences(ctx)} }
+
+// Scan pulls, lists and matches. Errors are of type *failure.Failure where the
+// cause is known.
+func (s *Scanner) Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findings, error) {
 	start := time.Now()
-	var texts *licences
-	if req.SBOM == "" {
+	texts := s.texts
+	if texts == nil && req.SBOM == "" {
 		texts = prepareLicences(ctx)
 	}
 	reader, err := v6.NewReader(v6.Config{DBDirPath: req.DatabaseDir})

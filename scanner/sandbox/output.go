@@ -37,6 +37,7 @@ const maxLines = 1000
 
 // logLines forwards a child's stderr, line by line, to the worker's log.
 type logLines struct {
+	mu      sync.Mutex // of log: it changes while the child may write
 	log     *slog.Logger
 	partial []byte
 	lines   int
@@ -45,7 +46,16 @@ type logLines struct {
 
 func newLogLines(log *slog.Logger) *logLines { return &logLines{log: log} }
 
+// about changes where lines go.
+func (l *logLines) about(log *slog.Logger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log = log
+}
+
 func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.partial = append(l.partial, p...)
 	for {
 		i := bytes.IndexByte(l.partial, '\n')

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -32,8 +30,13 @@ type Runner struct {
 	Lists Lists
 	// Layers remembers layers between scans.
 	Layers Layers
+	// Warm has a spare child wait, prepared, for the next image while no scan
+	// runs. Close ends it.
+	Warm bool
 	// Log gets the children's lines.
 	Log *slog.Logger
+
+	spare spare
 }
 
 // passedOn are the only variables of the worker's environment that a child
@@ -45,6 +48,8 @@ var passedOn = []string{
 
 // Lists keeps package lists by digest.
 type Lists interface {
+	// Has says whether there is a list of a digest.
+	Has(digest string) bool
 	// Get puts the list of a digest at a path, if it has one.
 	Get(digest, to string) bool
 	// Put takes the list of a digest from a path.
@@ -62,20 +67,24 @@ type Layers interface {
 // Run scans once. Whatever happens the private directory is gone when it
 // returns. Errors are of type *failure.Failure.
 func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
-	dir, err := os.MkdirTemp(r.Scratch, "scan-")
-	if err != nil {
-		return nil, failure.Wrap(failure.Internal, err, "the scanner worker could not make a private directory for the scan")
+	p := r.begin(r.Lists.Has(req.Digest))
+	defer r.end()
+	if p == nil {
+		var err error
+		if p, err = r.start(); err != nil {
+			return nil, err
+		}
 	}
-	defer r.remove(dir)
+	defer r.remove(p.dir)
 
-	req.WorkDir = dir
+	req.WorkDir = p.dir
 	req.Limits = r.Limits
 	req.LayerCache = r.Layers.Dir()
-	list := filepath.Join(dir, SBOMFile)
+	list := filepath.Join(p.dir, SBOMFile)
 	if r.Lists.Get(req.Digest, list) {
 		req.SBOM = list
 	}
-	out, err := r.exec(ctx, req)
+	out, err := r.exec(ctx, p, req)
 	if err != nil {
 		return nil, err
 	}
@@ -89,63 +98,46 @@ func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
 		if err := r.Lists.Put(req.Digest, list); err != nil {
 			r.Log.Warn("the package list of an image could not be kept; the next scan makes it again", "digest", req.Digest, "error", err)
 		}
-		if err := r.Layers.Adopt(filepath.Join(dir, LayersDir)); err != nil {
+		if err := r.Layers.Adopt(filepath.Join(p.dir, LayersDir)); err != nil {
 			r.Log.Warn("layers of an image could not be kept; the next build fetches them again", "digest", req.Digest, "error", err)
 		}
 	}
 	return out.Findings, nil
 }
 
-// exec runs the child to its end, or kills it.
-func (r *Runner) exec(ctx context.Context, req Request) (*Outcome, error) {
-	stdin, err := json.Marshal(req)
-	if err != nil {
-		return nil, failure.Wrap(failure.Internal, err, "the scan request could not be written down")
-	}
-	// Pdeathsig fires when the thread that started the child ends, so that
-	// thread has to live as long as the child.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-
-	out := &cappedBuffer{limit: req.Limits.Output, full: make(chan struct{})}
-	logs := newLogLines(r.Log.With("digest", req.Digest))
-	cmd := exec.Command(r.Command[0], r.Command[1:]...) //nolint:noctx // killed by the watch below, as a group
-	cmd.Dir = req.WorkDir
-	cmd.Env = r.environment(req)
-	cmd.Stdin = bytes.NewReader(stdin)
-	cmd.Stdout = out
-	cmd.Stderr = logs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	// A grandchild that keeps the pipes open must not keep us waiting.
-	cmd.WaitDelay = 2 * time.Second
-	if err := cmd.Start(); err != nil {
-		return nil, failure.Wrap(failure.Internal, err, "the scan process could not be started")
-	}
+// exec has the child do the scan, or kills it.
+func (r *Runner) exec(ctx context.Context, p *process, req Request) (*Outcome, error) {
 	start := time.Now()
 	stop := make(chan struct{})
 	killed := make(chan *failure.Failure, 1)
-	w := watcher{pid: cmd.Process.Pid, req: req, out: out}
+	w := watcher{pid: p.cmd.Process.Pid, req: req, out: p.out}
 	go func() { killed <- w.run(ctx, stop) }()
-	waitErr := cmd.Wait()
+	p.logs.about(r.Log.With("digest", req.Digest))
+	// A child that has died says more than the broken pipe.
+	askErr := p.ask(req)
+	<-p.ended
 	close(stop)
 	why := <-killed
-	r.Log.Info("scan process ended", "digest", req.Digest, "took_ms", time.Since(start).Milliseconds(), "peak_memory_mib", w.peak>>20)
 	// The child may have left others in its group.
-	killGroup(cmd.Process.Pid)
-	logs.flush()
+	killGroup(p.cmd.Process.Pid)
+	p.logs.flush()
+	r.Log.Info("scan process ended", "digest", req.Digest, "took_ms", time.Since(start).Milliseconds(), "peak_memory_mib", w.peak>>20)
 	if why != nil {
 		return nil, why
 	}
-	return read(out, logs, waitErr)
+	if p.err == nil && askErr != nil {
+		return nil, failure.Wrap(failure.Internal, askErr, "the scan request could not be given to the scan process")
+	}
+	return read(p.out, p.logs, p.err)
 }
 
-func (r *Runner) environment(req Request) []string {
+func (r *Runner) environment(dir string) []string {
 	env := []string{
-		"TMPDIR=" + req.WorkDir,
-		"HOME=" + req.WorkDir,
-		"XDG_CACHE_HOME=" + req.WorkDir,
+		"TMPDIR=" + dir,
+		"HOME=" + dir,
+		"XDG_CACHE_HOME=" + dir,
 		// Below the limit, so that the collector works harder before the watch kills.
-		fmt.Sprintf("GOMEMLIMIT=%d", req.Limits.Memory/10*8),
+		fmt.Sprintf("GOMEMLIMIT=%d", r.Limits.Memory/10*8),
 		"GOTRACEBACK=single",
 	}
 	for _, name := range passedOn {

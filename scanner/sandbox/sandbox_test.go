@@ -115,6 +115,8 @@ func newRunner(t *testing.T, what string) *Runner {
 // lists is a cache in memory.
 type lists map[string][]byte
 
+func (l lists) Has(digest string) bool { _, ok := l[digest]; return ok }
+
 func (l lists) Get(digest, to string) bool {
 	b, ok := l[digest]
 	return ok && os.WriteFile(to, b, 0o600) == nil

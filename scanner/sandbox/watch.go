@@ -74,12 +74,11 @@ func killGroup(pid int) {
 }
 
 func (w *watcher) checkMemory() *failure.Failure {
-	peak, err := peakResidentBytes(w.pid)
-	if err != nil { // a child that has just ended has no figures
-		return nil
+	// A child that has just ended has no figures.
+	if peak, err := peakResidentBytes(w.pid); err == nil {
+		w.peak = max(w.peak, peak)
 	}
-	w.peak = max(w.peak, peak)
-	if peak > w.req.Limits.Memory {
+	if w.peak > w.req.Limits.Memory {
 		return failure.New(failure.TooLarge, "the scan needs more memory than %s, the limit", size(w.req.Limits.Memory))
 	}
 	return nil

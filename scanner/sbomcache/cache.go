@@ -56,6 +56,16 @@ func (c *Cache) path(d string) (string, bool) {
 	return filepath.Join(c.dir, strings.ReplaceAll(d, ":", "-")+".json"), true
 }
 
+// Has says whether there is a list of a digest, for now.
+func (c *Cache) Has(d string) bool {
+	path, ok := c.path(d)
+	if !ok {
+		return false
+	}
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // Get links the list of a digest to a path of the caller's, so that it stays
 // readable even when the cache drops it. It says whether there was one.
 func (c *Cache) Get(d, to string) bool {

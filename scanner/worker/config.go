@@ -37,6 +37,9 @@ type Config struct {
 	Jobs     jobs.Config
 	Limits   sandbox.Limits
 
+	// Warm keeps a prepared child waiting while no scan runs.
+	Warm bool
+
 	// Command runs a child: this binary with its hidden subcommand. Env is
 	// added to its environment.
 	Command []string
@@ -55,6 +58,7 @@ func Default() Config {
 		Listen:          "127.0.0.1:8081",
 		SBOMCacheBytes:  gib,
 		LayerCacheBytes: 4 * gib,
+		Warm:            true,
 		Database: database.Config{
 			UpdateURL:  "https://grype.anchore.io/databases",
 			AutoUpdate: true,

@@ -110,6 +110,7 @@ func startWorker(t *testing.T, change func(*worker.Config)) *testWorker {
 	cfg.Listen = "127.0.0.1:0"
 	cfg.CacheDir = t.TempDir()
 	cfg.Database.Sample = true
+	cfg.Warm = false // its directory would be in the way of scratchIsEmpty
 	cfg.Command = []string{shippedBinary(t), "scan-one"}
 	if change != nil {
 		change(&cfg)

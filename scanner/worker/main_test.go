@@ -22,7 +22,7 @@ var programs string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
-		if err := sandbox.Serve(context.Background(), os.Stdin, os.Stdout, imagescan.Scan); err != nil {
+		if err := sandbox.Serve(context.Background(), os.Stdin, os.Stdout, new(imagescan.Scanner).Scan); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -58,7 +58,7 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 		return nil, errors.Join(err, w.lock.Close())
 	}
 	w.runner = &sandbox.Runner{
-		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Layers: layers, Log: log,
+		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Layers: layers, Warm: cfg.Warm, Log: log,
 	}
 	w.queue = jobs.New(cfg.Jobs, w.scan, log)
 	w.ln, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // once, at start
@@ -121,6 +121,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { w.queue.Run(ctx) })
+	w.runner.Prepare()
+	defer w.runner.Close() // after the last scan
 	// Not waited for: it cannot be interrupted while it downloads or installs,
 	// and what it leaves half done is removed at the next start.
 	go func() {
