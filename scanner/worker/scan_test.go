@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imagegate/imagegate/scanner/harbor"
 	"github.com/imagegate/imagegate/scanner/worker"
@@ -155,5 +157,38 @@ func TestImageWithoutLayers(t *testing.T) {
 	w := startWorker(t, nil)
 	if r := w.report(t, request(reg, "team/empty", digest)); r.Packages != 0 || len(r.Vulnerabilities) != 0 {
 		t.Errorf("report: %+v", r)
+	}
+}
+
+// A child that waited for its image finds what others find, and none waits any
+// more when the worker has stopped.
+func TestPreparedProcess(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", programImage(t, "vulnerable"))
+	w := serve(t)
+	scratch := filepath.Join(w.cache, "scratch", "*")
+	waiting := func() []string {
+		found, err := filepath.Glob(scratch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for len(waiting()) == 0 {
+		time.Sleep(50 * time.Millisecond)
+	}
+	prepared := waiting()[0]
+	if r := w.report(t, request(reg, "team/app", digest)); len(r.Vulnerabilities) != 2 {
+		t.Errorf("findings: %+v", r.Vulnerabilities)
+	}
+	if slices.Contains(waiting(), prepared) {
+		t.Error("the prepared process was not used")
+	}
+	for len(waiting()) == 0 {
+		time.Sleep(50 * time.Millisecond)
+	}
+	w.stop()
+	if left := waiting(); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

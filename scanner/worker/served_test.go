@@ -39,13 +39,14 @@ func serve(t *testing.T, flags ...string) *served {
 	}
 	read := make(chan struct{})
 	go func() { defer close(read); s.readLog(t, stderr) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-read
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the worker ended with %v", err)
 		}
 	})
+	t.Cleanup(s.stop)
 	select {
 	case address := <-s.listens:
 		s.url = "http://" + address
