@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -27,8 +28,15 @@ import (
 type Scanner struct{ texts *licences }
 
 // Warm returns a scanner that prepares itself for listing packages, before it
-// knows of which image.
-func Warm(ctx context.Context) *Scanner { return &Scanner{texts: prepareLicences(ctx)} }
+// knows of which image. It gives back what memory that took for a while.
+func Warm(ctx context.Context) *Scanner {
+	s := &Scanner{texts: prepareLicences(ctx)}
+	go func() {
+		<-s.texts.ready
+		debug.FreeOSMemory()
+	}()
+	return s
+}
 
 // Scan pulls, lists and matches. Errors are of type *failure.Failure where the
 // cause is known.
