@@ -109,6 +109,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Scanner:        p.scanners,
 		Store:          memory,
 		Judge:          p.judge,
+		ByName:         judgedByName(c),
 		Workers:        c.Scan.Workers,
 		Queue:          c.Scan.Queue,
 		Deadline:       c.Scan.Deadline.Duration,

@@ -49,6 +49,12 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
+// judgedByName reports whether an image's name has a part in its verdict: it
+// chooses among several scanners, and Anchore maps policies by it.
+func judgedByName(c *config.Config) bool {
+	return len(c.Scanner.Routes) > 0 || c.Scanner.Anchore.URL != ""
+}
+
 // attached returns what puts the look-up of attached reports before a backend,
 // or nothing where no key is configured.
 func (p *parts) attached(c *config.Config) (func(route.Backend) route.Backend, error) {
@@ -59,7 +65,7 @@ func (p *parts) attached(c *config.Config) (func(route.Backend) route.Backend, e
 	finder, err := attached.New(attached.Options{
 		KeyFiles:     a.KeyFiles,
 		MaxAge:       a.MaxAge.Duration,
-		NeedFixes:    c.Verdict.OnlyFixed,
+		NeedFixes:    true, // a Constraint may look at fixed findings only, whatever is configured here
 		MaxReferrers: a.MaxReferrers,
 		MaxBytes:     a.MaxBytes,
 		Timeout:      a.Timeout.Duration,

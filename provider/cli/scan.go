@@ -89,7 +89,7 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	if f.output == "json" {
 		view = report.ViewFull
 	}
-	r := p.service.Reports(ctx, []scan.Query{{Reference: image, Platform: f.platform, View: view}})[0]
+	r := p.service.Reports(ctx, []scan.Query{{Reference: image, Platform: f.platform, View: view, Patient: true}})[0]
 	show.end()
 	if err := printReport(cmd.OutOrStdout(), r, f.output); err != nil {
 		return err

@@ -79,6 +79,9 @@ type Scan struct {
 	ReceivedAt time.Time `json:",omitzero"`
 	// DatabaseBuiltAt is the age of the vulnerability data, zero when unknown.
 	DatabaseBuiltAt time.Time `json:",omitzero"`
+	// ValidUntil is when the scan stops counting whatever else is configured;
+	// zero: never.
+	ValidUntil time.Time `json:",omitzero"`
 	// Judgement is the scanner's own verdict, if it makes one.
 	Judgement Judgement `json:",omitempty"`
 	// Unlisted says that the scanner judged but did not list what it found, so

@@ -32,6 +32,15 @@ func (t task) key() string {
 	return t.resolved.Registry + "/" + t.resolved.Repository + "@" + t.manifest.Digest
 }
 
+// storeKey is what a finished scan counts for: the digest wherever it is, or
+// only the name it was scanned under.
+func (s *Service) storeKey(t task) string {
+	if !s.o.ByName {
+		return t.manifest.Digest
+	}
+	return t.resolved.Registry + "/" + t.resolved.Repository + ":" + t.resolved.Tag + "@" + t.manifest.Digest
+}
+
 // job is one scan, waiting or under way. All askers of its key share it.
 type job struct {
 	task   task
@@ -105,14 +114,14 @@ func (s *Service) run(j *job) {
 	s.metrics.running.Inc()
 	defer s.metrics.running.Dec()
 	// The scan may have been stored between the asker's look-up and start.
-	if stored, err := s.o.Store.Get(s.root, digest); err == nil && stored != nil && s.freshness(stored) == fresh {
+	if stored, err := s.o.Store.Get(s.root, s.storeKey(j.task)); err == nil && stored != nil && s.freshness(stored) == fresh {
 		j.scan = stored
 		return
 	}
 	began := s.o.Now()
 	scan, failure := s.attempts(j)
 	if failure == nil {
-		failure = s.keep(digest, scan)
+		failure = s.keep(s.storeKey(j.task), scan)
 	}
 	took := s.o.Now().Sub(began)
 	s.metrics.scanned(took, failure)
@@ -195,13 +204,13 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 
 // keep stores a scan. A scan that cannot be stored failed: reported from
 // memory alone it would be gone with the next ask and be made again for ever.
-func (s *Service) keep(digest string, scan *report.Scan) *report.Failure {
+func (s *Service) keep(key string, scan *report.Scan) *report.Failure {
 	report.SortVulnerabilities(scan.Vulnerabilities)
 	scan.ReceivedAt = s.o.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.root), storeTimeout)
 	defer cancel()
-	if err := s.o.Store.Put(ctx, digest, scan); err != nil {
-		return &report.Failure{Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: fmt.Errorf("storing the scan of %s: %w", digest, err)}
+	if err := s.o.Store.Put(ctx, key, scan); err != nil {
+		return &report.Failure{Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: fmt.Errorf("storing the scan of %s: %w", key, err)}
 	}
 	return nil
 }

@@ -32,11 +32,12 @@ type Scanner interface {
 	Scan(ctx context.Context, image scanner.Image) (*report.Scan, error)
 }
 
-// Store remembers finished scans by manifest digest. Get returns nil without
-// an error for a digest it does not know.
+// Store remembers finished scans by manifest digest, with the image's name
+// before it where Options.ByName says so. Get returns nil without an error for
+// a key it does not know.
 type Store interface {
-	Get(ctx context.Context, digest string) (*report.Scan, error)
-	Put(ctx context.Context, digest string, scan *report.Scan) error
+	Get(ctx context.Context, key string) (*report.Scan, error)
+	Put(ctx context.Context, key string, scan *report.Scan) error
 }
 
 // Judge draws the verdict on a finished scan, each time it is read. Its

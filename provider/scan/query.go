@@ -23,6 +23,11 @@ type Query struct {
 	Platform string
 	// View is how much of the report to return.
 	View report.View
+	// Patient waits for a scan as long as the asker's context allows. An asker
+	// that is not gives a scan its whole time only when it has just begun:
+	// Gatekeeper asks once for each kind of Constraint, one after another, and
+	// must not wait out its webhook for one slow image.
+	Patient bool
 	// Access is whose credentials must open the image.
 	Access registry.Access
 }
@@ -136,17 +141,33 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 			Reason: report.ReasonUnsupported, Message: "the image has no manifest that could be scanned",
 		}, time.Time{}, s.o.Now())
 	}
-	var worst answer
+	answers := make([]answer, len(pending))
 	for i, wait := range pending {
-		a := wait()
+		answers[i] = wait()
 		if len(pending) > 1 {
-			a.message += " (platform " + res.Manifests[i].Platform + ")"
-		}
-		if i == 0 || badness(a.status) > badness(worst.status) {
-			worst = a
+			answers[i].message += " (platform " + res.Manifests[i].Platform + ")"
 		}
 	}
-	worst.digest = res.Digest
+	return combine(answers, res.Digest)
+}
+
+// combine makes the answers about an image's manifests into one: the worst
+// status and its message, and what all of them found.
+func combine(answers []answer, digest string) answer {
+	worst := answers[0]
+	var scans []*report.Scan
+	for i, a := range answers {
+		if i > 0 && badness(a.status) > badness(worst.status) {
+			worst = a
+		}
+		if a.scan != nil {
+			scans = append(scans, a.scan)
+		}
+	}
+	worst.digest = digest
+	if worst.scan != nil && len(answers) > 1 {
+		worst.scan = report.Merge(worst.scan, scans, len(scans) == len(answers))
+	}
 	return worst
 }
 
@@ -171,7 +192,7 @@ func badness(s report.Status) int {
 func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 	digest := t.manifest.Digest
 	at := func(a answer) func() answer { return func() answer { return a } }
-	stored, err := s.o.Store.Get(ctx, digest)
+	stored, err := s.o.Store.Get(ctx, s.storeKey(t))
 	if err != nil {
 		return at(failedAnswer(digest, &report.Failure{
 			Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: err,
@@ -198,13 +219,20 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 	if err != nil {
 		return at(answer{status: report.NotAvailable, digest: digest, message: note + err.Error(), cache: lookupMiss})
 	}
-	return func() answer { return s.await(ctx, q, t, j, note) }
+	asked := s.o.Now()
+	return func() answer { return s.await(ctx, q, t, j, asked, note) }
 }
 
-// await waits for the job until ctx ends; note precedes what is said of a scan
-// that is not finished by then.
-func (s *Service) await(ctx context.Context, q Query, t task, j *job, note string) answer {
+// await waits for the job until ctx, asked for at the given time, ends; note
+// precedes what is said of a scan that is not finished by then.
+func (s *Service) await(ctx context.Context, q Query, t task, j *job, asked time.Time, note string) answer {
 	digest := t.manifest.Digest
+	if deadline, ok := ctx.Deadline(); ok && !q.Patient {
+		budget := deadline.Sub(asked)
+		limited, cancel := context.WithDeadline(ctx, j.asked.Add(budget))
+		defer cancel()
+		ctx = limited
+	}
 	select {
 	case <-j.done:
 	case <-ctx.Done():

@@ -28,6 +28,8 @@ const generationTimeout = 10 * time.Second
 func (s *Service) freshness(scan *report.Scan) freshness {
 	age := s.o.Now().Sub(scan.ReceivedAt)
 	switch {
+	case !scan.ValidUntil.IsZero() && s.o.Now().After(scan.ValidUntil):
+		return expired
 	case s.o.MaxAge > 0 && age > s.o.MaxAge:
 		return expired
 	case s.o.RefreshAfter > 0 && age > s.o.RefreshAfter, s.outdated(scan):

@@ -137,6 +137,29 @@ func TestAnAttachedReportIsNotOutdatedByADatabase(t *testing.T) {
 	})
 }
 
+func TestAnAttachedReportEndsWithItsOwnAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Hour)
+		var scans atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			if scans.Add(1) == 1 {
+				return &report.Scan{Scanner: "attached: grype", Attached: true, ValidUntil: end}, nil
+			}
+			return vulnerable(), nil
+		}))
+		defer closeService(t, svc)
+		ask(t, svc, "a", time.Second)
+		time.Sleep(59 * time.Minute)
+		if r := ask(t, svc, "a", time.Second); r.Status != report.Accepted {
+			t.Errorf("within its age: %+v", r)
+		}
+		time.Sleep(2 * time.Minute)
+		if r := ask(t, svc, "a", time.Second); r.Status != report.Rejected {
+			t.Errorf("after it: %+v", r)
+		}
+	})
+}
+
 func TestRefreshesStayWithinTheirRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var scans atomic.Int32

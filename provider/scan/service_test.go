@@ -366,6 +366,95 @@ func TestIndexIsAsGoodAsItsWorstPlatform(t *testing.T) {
 	}
 }
 
+func TestIndexTellsTheFindingsOfAllItsPlatforms(t *testing.T) {
+	index := registryFunc(func(_ context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
+		res := &registry.Resolved{Digest: "sha256:index"}
+		for _, platform := range strings.Split(ref, ",") {
+			res.Manifests = append(res.Manifests, registry.Manifest{Digest: "sha256:" + platform, Platform: platform})
+		}
+		return res, nil
+	})
+	svc := newService(t, index, scannerFunc(func(ctx context.Context, i scanner.Image) (*report.Scan, error) {
+		if i.Platform == "slow" {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		found := report.Vulnerability{ID: "CVE-of-" + i.Platform, Package: "p", Installed: "1", Severity: report.SeverityMedium}
+		if i.Platform == "bad" {
+			found.Severity = report.SeverityCritical
+		}
+		both := report.Vulnerability{ID: "CVE-of-both", Package: "q", Installed: "1", Severity: report.SeverityLow}
+		return &report.Scan{Scanner: "test", Vulnerabilities: []report.Vulnerability{found, both}}, nil
+	}))
+	defer closeService(t, svc)
+	for platforms, want := range map[string]string{
+		"amd64,arm64": "accepted CVE-of-amd64 CVE-of-arm64 CVE-of-both",
+		"amd64,bad":   "rejected CVE-of-bad CVE-of-amd64 CVE-of-both",
+		"bad,slow":    "rejected", // no list: it would not be the whole image's
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		r := svc.Reports(ctx, []scan.Query{{Reference: platforms, View: report.ViewFindings}})[0]
+		cancel()
+		got := string(r.Status)
+		for _, v := range r.Vulnerabilities {
+			got += " " + v.ID
+		}
+		if got != want || (r.Summary == nil) != (platforms == "bad,slow") {
+			t.Errorf("%s: %s, summary %+v; want %s", platforms, got, r.Summary, want)
+		}
+	}
+}
+
+func TestOnlyThePatientWaitForAScanThatBeganLongAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			time.Sleep(5 * time.Second)
+			return clean(), nil
+		}))
+		defer closeService(t, svc)
+		took := func(patient bool) (time.Duration, report.Status) {
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+			defer cancel()
+			r := svc.Reports(ctx, []scan.Query{{Reference: "a", Patient: patient}})[0]
+			return time.Since(began), r.Status
+		}
+		if d, s := took(false); d != 800*time.Millisecond || s != report.NotAvailable {
+			t.Errorf("the first waited %s for %s", d, s)
+		}
+		if d, s := took(false); d != 0 || s != report.NotAvailable {
+			t.Errorf("the next waited %s for %s", d, s)
+		}
+		if d, _ := took(true); d != 800*time.Millisecond {
+			t.Errorf("a patient one waited %s", d)
+		}
+		time.Sleep(5 * time.Second)
+		if d, s := took(false); d != 0 || s != report.Accepted {
+			t.Errorf("after the scan: waited %s for %s", d, s)
+		}
+	})
+}
+
+func TestAVerdictByNameIsNotAnothersVerdict(t *testing.T) {
+	same := registryFunc(func(_ context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
+		return &registry.Resolved{Digest: "sha256:same", Repository: ref, Manifests: []registry.Manifest{{Digest: "sha256:same"}}}, nil
+	})
+	byName := scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+		if i.Repository == "sandbox" {
+			return &report.Scan{Scanner: "test", Judgement: report.JudgementPass}, nil
+		}
+		return &report.Scan{Scanner: "test", Judgement: report.JudgementFail}, nil
+	})
+	svc := newService(t, same, byName, func(o *scan.Options) { o.ByName = true })
+	defer closeService(t, svc)
+	if r := ask(t, svc, "sandbox", time.Second); r.Status != report.Accepted {
+		t.Errorf("sandbox: %+v", r)
+	}
+	if r := ask(t, svc, "production", time.Second); r.Status != report.Rejected {
+		t.Errorf("production: %+v", r)
+	}
+}
+
 func TestCloseEndsRunningScans(t *testing.T) {
 	started := make(chan struct{})
 	svc := newService(t, registryFunc(oneManifest), scannerFunc(func(ctx context.Context, _ scanner.Image) (*report.Scan, error) {

@@ -86,6 +86,8 @@ type keyed struct {
 	raw string
 	key wire.Key
 	err error
+	// patient says that the request asked for a longer wait.
+	patient bool
 }
 
 // protocol wraps an endpoint in everything the protocol asks of each.
@@ -140,13 +142,15 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, answer func(co
 	if h.o.Verbose {
 		h.o.Logger.InfoContext(ctx, "request", "path", r.URL.Path, "keys", raw)
 	}
-	return wire.NewResponse(answer(ctx, h.parse(raw)))
+	return wire.NewResponse(answer(ctx, h.parse(raw, r.URL.Query().Has(waitParameter))))
 }
+
+const waitParameter = "wait"
 
 // budget is the time this request may take. A caller that has longer than
 // Gatekeeper, the mutator, says so with ?wait=10s.
 func (h *handler) budget(r *http.Request) (time.Duration, error) {
-	s := r.URL.Query().Get("wait")
+	s := r.URL.Query().Get(waitParameter)
 	if s == "" {
 		return h.o.Budget, nil
 	}
@@ -157,10 +161,10 @@ func (h *handler) budget(r *http.Request) (time.Duration, error) {
 	return min(max(wait, h.o.Budget), h.o.MaxWait), nil
 }
 
-func (h *handler) parse(raw []string) []keyed {
+func (h *handler) parse(raw []string, patient bool) []keyed {
 	keys := make([]keyed, len(raw))
 	for i, s := range raw {
-		keys[i].raw = s
+		keys[i].raw, keys[i].patient = s, patient
 		if keys[i].err = h.o.Limits.CheckKey(s); keys[i].err == nil {
 			keys[i].key, keys[i].err = wire.ParseKey(s)
 		}
@@ -168,15 +172,16 @@ func (h *handler) parse(raw []string) []keyed {
 	return keys
 }
 
-func query(k wire.Key) scan.Query {
+func query(k keyed) scan.Query {
 	return scan.Query{
-		Reference: k.Reference,
-		Platform:  k.Platform,
-		View:      k.View,
+		Patient:   k.patient,
+		Reference: k.key.Reference,
+		Platform:  k.key.Platform,
+		View:      k.key.View,
 		Access: registry.Access{
-			Namespace:      k.Namespace,
-			ServiceAccount: k.ServiceAccount,
-			PullSecrets:    k.PullSecrets,
+			Namespace:      k.key.Namespace,
+			ServiceAccount: k.key.ServiceAccount,
+			PullSecrets:    k.key.PullSecrets,
 		},
 	}
 }
@@ -190,7 +195,7 @@ func (h *handler) scanReports(ctx context.Context, keys []keyed) []externaldata.
 			items[i] = wire.ErrorItem(k.raw, k.err)
 			continue
 		}
-		queries, at = append(queries, query(k.key)), append(at, i)
+		queries, at = append(queries, query(k)), append(at, i)
 	}
 	for j, r := range h.o.Service.Reports(ctx, queries) {
 		items[at[j]] = wire.ReportItem(keys[at[j]].raw, r)
@@ -207,7 +212,7 @@ func (h *handler) digests(ctx context.Context, keys []keyed) []externaldata.Item
 			continue
 		}
 		wg.Go(func() {
-			pinned, err := h.o.Service.Digest(ctx, query(k.key))
+			pinned, err := h.o.Service.Digest(ctx, query(k))
 			if err != nil {
 				items[i] = wire.ErrorItem(k.raw, err)
 				return

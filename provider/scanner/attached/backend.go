@@ -33,7 +33,7 @@ func (b *Backend) Scan(ctx context.Context, image scanner.Image) (*report.Scan, 
 			return nil, err
 		}
 	} else {
-		scan.Attached = true
+		scan.Attached, scan.ValidUntil = true, scan.ScannedAt.Add(b.finder.options.MaxAge)
 	}
 	for _, d := range found.VEX {
 		scan.VEX = append(scan.VEX, d.Raw)
