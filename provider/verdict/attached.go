@@ -44,8 +44,8 @@ func (j *Judge) join(configured *statements, scan *report.Scan) *statements {
 }
 
 // attachedStatements reads the documents of one scan together, since a later
-// version of a document replaces an earlier one. A document that cannot be
-// read says nothing: its findings stand.
+// version of a document replaces an earlier one. Where one of them cannot be
+// read, none sets a finding aside: it might have said that the finding stands.
 func (j *Judge) attachedStatements(documents []json.RawMessage) *statements {
 	hash := sha256.New()
 	names, contents := make([]string, len(documents)), make([][]byte, len(documents))
@@ -60,7 +60,8 @@ func (j *Judge) attachedStatements(documents []json.RawMessage) *statements {
 	}
 	s, err := parseVEX(names, contents, j.o.Now())
 	if err != nil {
-		j.o.Logger.Warn("attached VEX documents are passed over", "error", err)
+		j.o.Logger.Warn("attached VEX documents set nothing aside, for one cannot be read", "error", err)
+		s = s.standing()
 	}
 	j.attached.parsed.Add(key, s)
 	return s

@@ -38,6 +38,17 @@ func (x *statements) add(s *statement) {
 	}
 }
 
+// standing returns the statements that let findings stand.
+func (x *statements) standing() *statements {
+	out := &statements{byName: map[string][]*statement{}}
+	for _, s := range x.all {
+		if !s.suppresses() {
+			out.add(s)
+		}
+	}
+	return out
+}
+
 // useless returns the statements that would set findings aside but can match
 // no image.
 func (x *statements) useless() []*statement {

@@ -183,7 +183,7 @@ func TestAttachedVEX(t *testing.T) {
 		"later not affected, attached":     {[]string{one("not_affected", later)}, []string{one("affected", earlier)}, report.Accepted},
 		"a later version takes it back":    {[]string{document("a", 2, later), document("a", 1, earlier, said("not_affected", image, ""))}, nil, report.Rejected},
 		"broken":                           {[]string{"{"}, nil, report.Rejected},
-		"broken beside one that is not":    {[]string{"{", one("not_affected", earlier)}, nil, report.Accepted},
+		"broken beside one that is not":    {[]string{"{", one("not_affected", earlier)}, nil, report.Rejected},
 		"broken, with a configured one":    {[]string{"{"}, []string{one("not_affected", earlier)}, report.Accepted},
 		"nothing attached, one configured": {nil, []string{one("not_affected", earlier)}, report.Accepted},
 	} {

@@ -271,43 +271,42 @@ func TestNeedFixes(t *testing.T) {
 	}
 }
 
-func TestNoMoreThanTheLimitIsRead(t *testing.T) {
-	w := newWorld(t, true)
-	w.options.MaxReferrers = 3
-	for i := range 9 {
-		w.bundle(w.report(time.Duration(i)*time.Minute, "CVE-1"))
-	}
-	var blobs atomic.Int32
-	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		if strings.Contains(req.URL.Path, "/blobs/") {
-			blobs.Add(1)
-		}
-		w.proxy(rw, req)
-	})
-	w.expect(w.find(), "CVE-1", map[string]int{"used": 1, "stale": 2, "found": 1})
-	if n := blobs.Load(); n != 3 {
-		t.Errorf("%d attachments read, want 3", n)
-	}
-}
-
-func TestNoMoreBlobsOfOneManifestAreReadThanTheLimit(t *testing.T) {
-	w := newWorld(t, true)
-	w.options.MaxReferrers, w.options.MaxBytes = 3, 4<<10
-	blobs := [][]byte{w.signer.SignedBundle(t, w.report(0, strings.Repeat("CVE", 4<<10)))}
-	for i := range 9 {
-		blobs = append(blobs, w.signer.SignedBundle(t, w.report(time.Duration(i)*time.Minute, "CVE-1")))
-	}
-	w.attach(attachedtest.BundleType, attachedtest.BundleType, blobs...)
-	var read atomic.Int32
-	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		if strings.Contains(req.URL.Path, "/blobs/") {
-			read.Add(1)
-		}
-		w.proxy(rw, req)
-	})
-	w.expect(w.find(), "CVE-1", map[string]int{"used": 1, "stale": 2, "too_large": 1, "found": 1})
-	if n := read.Load(); n != 3 {
-		t.Errorf("%d attachments read, want 3 and not the large one", n)
+// Whoever may push must not hide a report behind others.
+func TestMoreThanTheLimitFailsTheLookUp(t *testing.T) {
+	for name, attach := range map[string]func(w *world){
+		"referrers": func(w *world) {
+			for i := range 4 {
+				w.bundle(w.report(time.Duration(i)*time.Minute, "CVE-1"))
+			}
+		},
+		"blobs of one referrer": func(w *world) {
+			var blobs [][]byte
+			for i := range 4 {
+				blobs = append(blobs, w.signer.SignedBundle(t, w.report(time.Duration(i)*time.Minute, "CVE-1")))
+			}
+			w.attach(attachedtest.BundleType, attachedtest.BundleType, blobs...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, true)
+			w.options.MaxReferrers = 3
+			attach(w)
+			var blobs atomic.Int32
+			w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				if strings.Contains(req.URL.Path, "/blobs/") {
+					blobs.Add(1)
+				}
+				w.proxy(rw, req)
+			})
+			_, err := w.finder().Find(t.Context(), w.image)
+			if err == nil || !strings.Contains(err.Error(), "4 attachments; 3 is the limit") || blobs.Load() != 0 {
+				t.Errorf("error %v after %d blobs", err, blobs.Load())
+			}
+			w.options.MaxReferrers, w.options.Registerer = 4, nil
+			if found := w.find(); found.Scan == nil {
+				t.Error("nothing found within the limit")
+			}
+		})
 	}
 }
 

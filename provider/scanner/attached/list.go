@@ -3,6 +3,7 @@ package attached
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -26,13 +27,18 @@ type attachment struct {
 	mediaType string
 }
 
-// list returns the attachments to read, at most MaxReferrers of them.
+// list returns the attachments to read. More than MaxReferrers of them fail the
+// look-up: whoever may push could otherwise hide a report or a statement behind
+// others.
 func (l *lookup) list(ctx context.Context) ([]attachment, error) {
 	referrers, err := l.source.referrers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	referrers = l.cut(slices.DeleteFunc(referrers, l.skip))
+	referrers = slices.DeleteFunc(referrers, l.skip)
+	if n := len(referrers); n > l.options.MaxReferrers {
+		return nil, l.tooMany(n)
+	}
 	manifests := make([]*v1.Manifest, len(referrers), len(referrers)+1)
 	err = l.each(ctx, len(referrers), func(ctx context.Context, i int) error {
 		var err error
@@ -49,15 +55,15 @@ func (l *lookup) list(ctx context.Context) ([]attachment, error) {
 		}
 		manifests = append(manifests, m)
 	}
-	return l.attachments(manifests), nil
+	out := l.attachments(manifests)
+	if n := len(out); n > l.options.MaxReferrers {
+		return nil, l.tooMany(n)
+	}
+	return out, nil
 }
 
-func (l *lookup) cut(list []v1.Descriptor) []v1.Descriptor {
-	if n := l.options.MaxReferrers; len(list) > n {
-		l.options.Logger.Warn("an image has more attachments than are looked at", "digest", l.digest, "attachments", len(list), "limit", n)
-		return list[:n]
-	}
-	return list
+func (l *lookup) tooMany(n int) error {
+	return fmt.Errorf("the image has %d attachments; %d is the limit", n, l.options.MaxReferrers)
 }
 
 // skip passes over referrers by their descriptors. Nobody signs those: a false
@@ -136,9 +142,6 @@ func (l *lookup) attachments(manifests []*v1.Manifest) []attachment {
 				l.count(unsupported, layer.Digest.String(), errors.New("an attachment of media type "+mediaType))
 			case layer.Size > l.options.MaxBytes:
 				l.count(tooLarge, layer.Digest.String(), errTooLarge)
-			case len(out) == l.options.MaxReferrers:
-				l.options.Logger.Warn("an image has more attachments than are looked at", "digest", l.digest, "limit", len(out))
-				return out
 			default:
 				out = append(out, attachment{digest: layer.Digest, mediaType: mediaType})
 			}
