@@ -40,7 +40,7 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 			r.tags.Add(tagKey(t, creds), digest)
 		}
 		manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
-			return r.document(ctx, t, cred, digest)
+			return r.child(ctx, t, cred, digest)
 		})
 		if err != nil {
 			return nil, t.failure(err, cred)
@@ -99,6 +99,31 @@ func (r *Resolver) document(ctx context.Context, t target, cred credential, dige
 	}
 	_, doc, err := r.get(ctx, t, puller, t.ref.Context().Digest(digest))
 	return doc, err
+}
+
+// child is document for what an index lists, and remembers what is unfit too:
+// an index may hold that and have an answer all the same.
+func (r *Resolver) child(ctx context.Context, t target, cred credential, digest string) (*document, error) {
+	doc, err := r.rememberedChild(t, digest)
+	if !errors.Is(err, errNotRemembered) {
+		return doc, err
+	}
+	doc, err = r.document(ctx, t, cred, digest)
+	if f, ok := errors.AsType[*report.Failure](err); ok && isUnsupported(err) {
+		r.unfit.Add(t.repository()+"@"+digest, f)
+	}
+	return doc, err
+}
+
+func (r *Resolver) rememberedChild(t target, digest string) (*document, error) {
+	key := t.repository() + "@" + digest
+	if doc, ok := r.documents.Get(key); ok {
+		return doc, nil
+	}
+	if f, ok := r.unfit.Get(key); ok {
+		return nil, f
+	}
+	return nil, errNotRemembered
 }
 
 func (r *Resolver) get(ctx context.Context, t target, puller *remote.Puller, ref name.Reference) (string, *document, error) {

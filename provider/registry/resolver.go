@@ -74,6 +74,9 @@ type Resolver struct {
 	failures *expirable.LRU[string, *report.Failure]
 	// documents: repository and digest -> what the manifest says.
 	documents *expirable.LRU[string, *document]
+	// unfit: repository and digest of an index's child -> why it is neither an
+	// image nor an index.
+	unfit *expirable.LRU[string, *report.Failure]
 	// pullers: repository and one credential -> client that holds its token.
 	pullers *expirable.LRU[string, *remote.Puller]
 }
@@ -111,6 +114,7 @@ func New(o Options) (*Resolver, error) {
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
 		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
 		documents: expirable.NewLRU[string, *document](o.CacheSize, nil, documentTTL),
+		unfit:     expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.AccessTTL),
 		pullers:   expirable.NewLRU[string, *remote.Puller](o.CacheSize, nil, o.AccessTTL),
 	}, nil
 }
@@ -217,10 +221,7 @@ func (r *Resolver) remembered(t target, creds credentials) (*Resolved, bool) {
 		return nil, false
 	}
 	manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
-		if d, ok := r.documents.Get(t.repository() + "@" + digest); ok {
-			return d, nil
-		}
-		return nil, errNotRemembered
+		return r.rememberedChild(t, digest)
 	})
 	if err != nil {
 		return nil, false
