@@ -22,7 +22,7 @@ metadata: {name: p, namespace: shop}
 spec:
   serviceAccountName: runner
   imagePullSecrets: [{name: b}, {name: a}]
-  nodeSelector: {kubernetes.io/arch: arm64}
+  nodeSelector: {kubernetes.io/arch: arm64, kubernetes.io/os: linux}
   initContainers: [{name: init, image: "good:1"}]
   containers: [{name: app, image: "bad:1"}, {name: twin, image: "bad:1"}]
   ephemeralContainers: [{name: debug, image: "slow:1"}]

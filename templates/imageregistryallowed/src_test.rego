@@ -31,6 +31,11 @@ test_docker_hub_has_one_name if {
 	denied(["airadier/test", "index.docker.iox/a/b"], ["docker.io/library"]) == {"airadier/test", "index.docker.iox/a/b"}
 }
 
+test_a_host_in_upper_case_is_not_docker_hub if {
+	denied(["EVIL/app", "Evil/a/b:1"], ["docker.io"]) == {"EVIL/app", "Evil/a/b:1"}
+	denied(["EVIL/app"], ["EVIL"]) == set()
+}
+
 test_ports if {
 	denied(["localhost:5000/a", "[::1]:5000/a"], ["localhost:5000", "[::1]:5000"]) == set()
 	denied(["localhost/a", "localhost:5000/a"], ["localhost"]) == {"localhost:5000/a"}

@@ -3,7 +3,7 @@ package imagevulnerabilities
 import data.lib.breakglass
 import data.lib.messages
 import data.lib.pod
-import data.lib.prefixes
+import data.lib.reference
 import data.lib.reports
 import data.lib.settings
 import future.keywords
@@ -125,8 +125,23 @@ incomplete(report) := "Its report has no list of vulnerabilities" if {
 incomplete(report) := sprintf("Its list of vulnerabilities was cut at %v, which is not below the threshold %s", [last(report), threshold_name]) if {
 	final(report)
 	is_array(listed(report))
-	object.get(report, "Truncated", false) != false
+	cut(report)
 	last_rank(report) >= threshold
+} else := sprintf("Its list of vulnerabilities was cut, and those of severity Unknown, at its end, count as %s", [settings.parameter("unknownSeverity")]) if {
+	# Unknown comes last, whatever it counts as here.
+	final(report)
+	is_array(listed(report))
+	cut(report)
+	not whole(report)
+	severity({"Severity": "Unknown"}) >= threshold
+}
+
+cut(report) if object.get(report, "Truncated", false) != false
+
+# Something else than the list was cut: all that was counted is listed.
+whole(report) if {
+	is_number(report.Summary.Total)
+	count(listed(report)) >= report.Summary.Total + object.get(report.Summary, "Suppressed", 0)
 }
 
 # A clean image may leave the list out, if it says that it is clean.
@@ -218,14 +233,53 @@ excepted(image, v) if {
 # The exceptions for a finding, expired or not.
 exceptions(image, v) := [exception |
 	some exception in settings.list("exceptions")
-	lower(exception.cve) in ({lower(v.ID)} | {lower(alias) | some alias in v.Aliases})
+	lower(exception.cve) in own_names(v)
 	covers_image(exception, image)
 	covers_namespace(exception)
 ]
 
+# The names by which a finding may be excepted. An advisory that bundles several
+# CVEs goes by its ID only: what is said of one of them does not hold for all.
+own_names(v) := {lower(v.ID)} | {lower(alias) | not bundles(v); some alias in v.Aliases}
+
+bundles(v) if {
+	cves := {name |
+		some name in ({lower(v.ID)} | {lower(alias) | some alias in v.Aliases})
+		startswith(name, "cve-")
+	}
+	count(cves) > 1
+}
+
 covers_image(exception, _) if not settings.value(exception, ["images"])
 
-covers_image(exception, image) if prefixes.listed(image, exception.images)
+covers_image(exception, image) if {
+	some pattern in exception.images
+	names(pattern, image)
+}
+
+# Whether a pattern of an exception names an image. Exceptions loosen, so whole
+# path components are compared: everything below where the pattern ends in a slash.
+names(pattern, image) if {
+	endswith(pattern, "/")
+	startswith(reference.repository(image), trim_suffix(reference.repository(concat("", [pattern, "a/b"])), "a/b"))
+}
+
+# The repository, whatever the tag or digest.
+names(pattern, image) if {
+	not regex.match(`[:@][^/]*$`, pattern)
+	reference.repository(pattern) == reference.repository(image)
+}
+
+# This very reference: a tag does not name what was pinned besides.
+names(pattern, image) if reference.normalised(pattern) == reference.normalised(image)
+
+# This digest, whatever the tag.
+names(pattern, image) if {
+	digest := reference.parse(pattern).digest
+	digest != ""
+	digest == reference.parse(image).digest
+	reference.repository(pattern) == reference.repository(image)
+}
 
 covers_namespace(exception) if not settings.value(exception, ["namespaces"])
 

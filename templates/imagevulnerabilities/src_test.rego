@@ -123,6 +123,27 @@ test_a_cut_list if {
 	cut_list([medium, {}], {"exceptions": []}) == rejected("Its list of vulnerabilities was cut at ?, which is not below the threshold High") | rejected("? (?) in ? ?, no fix yet")
 }
 
+test_a_cut_list_hides_unknown_severities if {
+	low := {"ID": "CVE-5", "Severity": "Low"}
+	low_end := cut_report([low], {"Summary": {"Total": 2}})
+	every counted in ["Critical", "high"] {
+		hidden := rejected(sprintf("Its list of vulnerabilities was cut, and those of severity Unknown, at its end, count as %s", [counted]))
+		said(low_end, {"unknownSeverity": counted}) == hidden
+		said(cut_report([low], {"Summary": {"Total": 1, "Suppressed": 1}}), {"unknownSeverity": counted}) == hidden
+		said(cut_report([low], {"Summary": null}), {"unknownSeverity": counted}) == hidden
+		said(cut_report([low], {"Summary": {"Total": "1"}}), {"unknownSeverity": counted}) == hidden
+		said(cut_report([low, unknown], {"Summary": {"Total": 3}}), {"unknownSeverity": counted, "exceptions": [{"cve": "CVE-4", "expires": "2028-01-01", "reason": "r"}]}) == rejected("Its list of vulnerabilities was cut at Unknown, which is not below the threshold High")
+		said(cut_report([low], {"Summary": {"Total": 1}}), {"unknownSeverity": counted}) == set()
+		said(cut_report([low, low], {"Summary": {"Total": 1, "Suppressed": 1}}), {"unknownSeverity": counted}) == set()
+		said(object.union(low_end, {"Truncated": false}), {"unknownSeverity": counted}) == set()
+		said(object.union(low_end, {"Status": "report_not_available"}), {"unknownSeverity": counted, "reportPending": "accept"}) == set()
+	}
+	said(low_end, {"unknownSeverity": "Medium"}) == set()
+	said(low_end, {}) == set()
+}
+
+cut_report(vulnerabilities, more) := object.union(object.union(object.remove(report(vulnerabilities), ["Summary"]), {"Truncated": true}), more)
+
 test_old_reports if {
 	listing([], {"maxReportAge": "6d"}) == set()
 	listing([], {"maxReportAge": "4d"}) == rejected("Its report is of 2027-01-10T12:00:00Z and too old; reports may be 4d old")
@@ -165,6 +186,67 @@ test_exceptions if {
 	listing([critical], except({"namespaces": ["other", "shop"]})) == set()
 	listing([critical], except({"namespaces": ["other"]})) == rejected(first)
 	listing([critical], except({"namespaces": []})) == rejected(first)
+}
+
+bundle := object.union(high, {"ID": "ALAS-1", "Aliases": ["CVE-A", "cve-b", "GHSA-one"]})
+
+test_an_advisory_of_several_flaws_is_excepted_by_its_own_name if {
+	denied := rejected("ALAS-1 (High) in b 1, no fix yet")
+	every name in ["CVE-A", "CVE-B", "GHSA-one"] {
+		listing([bundle], except({"cve": name})) == denied
+	}
+	listing([bundle], except({"cve": "alas-1"})) == set()
+	listing([object.union(bundle, {"Aliases": ["CVE-A", "cve-a", "GHSA-one"]})], except({"cve": "CVE-A"})) == set()
+	listing([object.union(bundle, {"Aliases": ["CVE-A", "cve-a", "GHSA-one"]})], except({"cve": "GHSA-one"})) == set()
+	listing([object.union(high, {"Aliases": ["CVE-1"]})], except({"cve": "CVE-1"})) == rejected(second)
+	listing([object.union(high, {"Aliases": ["CVE-1"]})], except({"cve": "CVE-2"})) == set()
+}
+
+excepted(image, pattern) if {
+	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under([image], except({"images": [pattern]}))
+		with external_data as {"system_error": "", "errors": [], "responses": [[image, object.union(report([critical]), {"ImageAndTag": image})]]}
+		with time.now_ns as now
+	found == set()
+}
+
+test_exceptions_name_whole_path_components if {
+	every pair in [
+		["ghcr.io/acme/web:1", "ghcr.io/acme/"],
+		["ghcr.io/acme/a/b@sha256:abc", "ghcr.io/acme/"],
+		["ghcr.io/acme/web", "ghcr.io/"],
+		["ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web"],
+		["ghcr.io/acme/web:1", "ghcr.io/acme/web:1"],
+		["ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web@sha256:abc"],
+		["ghcr.io/acme/web@sha256:abc", "ghcr.io/acme/web:1@sha256:abc"],
+		["nginx:1", "docker.io/"],
+		["nginx:1", "index.docker.io/library/"],
+		["docker.io/nginx:1", "nginx"],
+		["nginx:1", "docker.io/library/nginx:1"],
+		["a/b", "a/"],
+		["localhost:5000/a:1", "localhost:5000/"],
+		["localhost:5000/a:1", "localhost:5000/a"],
+	] {
+		excepted(pair[0], pair[1])
+	}
+	every pair in [
+		["ghcr.io/acme-evil/x", "ghcr.io/acme"],
+		["ghcr.io/acme/web", "ghcr.io/acme"],
+		["ghcr.io/acme-evil/x", "ghcr.io/acme/"],
+		["ghcr.io/acme", "ghcr.io/acme/"],
+		["ghcr.io.evil.example/a", "ghcr.io"],
+		["ghcr.io/acme/web-evil:1", "ghcr.io/acme/web"],
+		["ghcr.io/acme/web:12", "ghcr.io/acme/web:1"],
+		["ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web:1"],
+		["ghcr.io/acme/web", "ghcr.io/acme/web:1"],
+		["ghcr.io/acme/web:1", "ghcr.io/acme/web:"],
+		["ghcr.io/acme/web@sha256:abcd", "ghcr.io/acme/web@sha256:abc"],
+		["ghcr.io/acme/other@sha256:abc", "ghcr.io/acme/web@sha256:abc"],
+		["ghcr.io/acme/web:1", "ghcr.io/acme/web@"],
+		["acme/nginx", "nginx"],
+		["EVIL/app", "docker.io/"],
+	] {
+		not excepted(pair[0], pair[1])
+	}
 }
 
 test_exceptions_expire if {

@@ -72,10 +72,15 @@ volume_as_container(volume) := {
 # keeps it in an annotation. It is the author's own word: good for messages and
 # for tightening a decision, never for loosening one.
 original(entry) := reference if {
-	reference := reviewed.metadata.annotations[concat("/", ["original-image.imagegate.dev", entry.name])]
+	reference := reviewed.metadata.annotations[concat("/", [original_prefix(entry), entry.name])]
 	present(reference)
 	reference != entry.image
 }
+
+# A container and a volume may have the same name.
+original_prefix(entry) := "volume.original-image.imagegate.dev" if {
+	entry.field == "volumes"
+} else := "original-image.imagegate.dev"
 
 # The originals of all entries that run one image.
 originals(image) := {reference |

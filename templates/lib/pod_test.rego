@@ -93,3 +93,18 @@ test_originals if {
 	pod.originals("a") == set() with input.review as fixtures.review(annotated)
 	pod.originals("c") == set() with input.review as fixtures.review(annotated)
 }
+
+test_originals_of_volumes if {
+	namesakes := {
+		"containers": [{"name": "models", "image": "b"}],
+		"volumes": [{"name": "models", "image": {"reference": "d"}}, {"name": "other", "image": {"reference": "e"}}],
+	}
+	review := fixtures.review(object.union(fixtures.pod_with(namesakes), {"metadata": {"annotations": {
+		"original-image.imagegate.dev/models": "b:1",
+		"original-image.imagegate.dev/other": "e:1",
+		"volume.original-image.imagegate.dev/models": "d:1",
+	}}}))
+	pod.originals("b") == {"b:1"} with input.review as review
+	pod.originals("d") == {"d:1"} with input.review as review
+	pod.originals("e") == set() with input.review as review
+}

@@ -59,3 +59,12 @@ test_a_pinned_image_is_still_held_to_rules_for_its_tag if {
 	tagless := prefixes.decide("nginx@sha256:abc", policy([["nginx:1.17", "accept"]])) with input as pinned
 	tagless.action == "scan-result"
 }
+
+test_a_pinned_volume_is_still_held_to_rules_for_its_tag if {
+	pinned := {"review": fixtures.review(object.union(
+		fixtures.pod_with({"volumes": [{"name": "models", "image": {"reference": "models/m@sha256:abc"}}]}),
+		{"metadata": {"annotations": {"volume.original-image.imagegate.dev/models": "models/m:2"}}},
+	))}
+	decision := prefixes.decide("models/m@sha256:abc", policy([["models/m:2", "reject"]])) with input as pinned
+	decision.action == "reject"
+}

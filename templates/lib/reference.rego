@@ -28,6 +28,9 @@ is_host(segment) if contains(segment, ".")
 
 is_host(segment) if contains(segment, ":")
 
+# Runtimes take it for one too: no path has upper case.
+is_host(segment) if lower(segment) != segment
+
 path(base) := base if {
 	host(base) == ""
 } else := substring(base, count(host(base)) + 1, -1)

@@ -12,6 +12,8 @@ normalised := {
 	"localhost:5000/a/b:c": "localhost:5000/a/b:c",
 	"localhost/a": "localhost/a",
 	"localhost:5000": "docker.io/library/localhost:5000",
+	"EVIL/app:1": "EVIL/app:1",
+	"Evil": "docker.io/library/Evil",
 	"registry.example.com/a/b@sha256:abc": "registry.example.com/a/b@sha256:abc",
 	"team/a:1@sha256:abc": "docker.io/team/a:1@sha256:abc",
 }
@@ -28,6 +30,9 @@ test_registry if {
 	reference.registry("localhost/a") == "localhost"
 	reference.registry("[::1]:5000/a") == "[::1]:5000"
 	reference.registry("host:5000/a:1") == "host:5000"
+	reference.registry("EVIL/app") == "EVIL"
+	reference.registry("evil/app") == "docker.io"
+	reference.registry("evil/App") == "docker.io"
 }
 
 test_readings if {

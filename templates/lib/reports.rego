@@ -57,13 +57,17 @@ who_pulls := {} if {
 	"pullSecret": [secret.name | some secret in pod.reviewed.spec.imagePullSecrets; pod.present(secret.name)],
 }
 
-# The platform is known before scheduling only where the Pod names it.
+# The platform is known before scheduling only where the Pod names both halves.
 platform := concat("/", [os, arch]) if {
 	arch := pod.reviewed.spec.nodeSelector["kubernetes.io/arch"]
 	pod.present(arch)
-	os := object.get(pod.reviewed.spec.nodeSelector, "kubernetes.io/os", "linux")
-	pod.present(os)
 } else := ""
+
+os := pod.reviewed.spec.nodeSelector["kubernetes.io/os"] if {
+	pod.present(pod.reviewed.spec.nodeSelector["kubernetes.io/os"])
+} else := pod.reviewed.spec.os.name if {
+	pod.present(pod.reviewed.spec.os.name)
+}
 
 # The provider's answer. With no key there is no call.
 ask(keys) := {"system_error": "", "errors": [], "responses": []} if {
