@@ -2,20 +2,18 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
+
+	"github.com/imagegate/imagegate/provider/registry/transport"
 )
 
 // errTooLarge ends the reading of an answer that is over maxManifestBytes.
@@ -67,7 +65,7 @@ func newGate(o Options) (*gate, error) {
 	}
 	g := &gate{
 		insecure:    map[string]bool{},
-		shared:      newHTTPTransport(o, nil),
+		shared:      transport.New(nil, o.Timeout, o.Concurrency),
 		byHost:      map[string]*http.Transport{},
 		concurrency: o.Concurrency,
 		rate:        o.Rate,
@@ -85,43 +83,13 @@ func newGate(o Options) (*gate, error) {
 		if err != nil {
 			return nil, err
 		}
-		pool, err := readPool(file)
+		pool, err := transport.Roots(file)
 		if err != nil {
 			return nil, fmt.Errorf("CAFiles: registry %s: %w", s, err)
 		}
-		g.byHost[h] = newHTTPTransport(o, pool)
+		g.byHost[h] = transport.New(pool, o.Timeout, o.Concurrency)
 	}
 	return g, nil
-}
-
-func readPool(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading certificate authorities: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
-	}
-	return pool, nil
-}
-
-func newHTTPTransport(o Options, pool *x509.CertPool) *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool},
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  o.Timeout,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConns:           100,
-		MaxIdleConnsPerHost:    o.Concurrency,
-		IdleConnTimeout:        90 * time.Second,
-		ForceAttemptHTTP2:      true,
-	}
 }
 
 func (g *gate) scheme(host string) string {

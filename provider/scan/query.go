@@ -3,11 +3,8 @@ package scan
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -55,20 +52,11 @@ func (s *Service) Digest(ctx context.Context, q Query) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ref, err := name.ParseReference(q.Reference)
+	pinned, err := registry.Pinned(q.Reference, res.Digest)
 	if err != nil {
 		return "", &report.Failure{Reason: report.ReasonUnsupported, Message: err.Error(), Err: err}
 	}
-	if _, pinned := ref.(name.Digest); pinned {
-		return q.Reference, nil
-	}
-	// The tag is cut off rather than the repository printed, which would
-	// spell out the default registry that the Pod's author left away.
-	repository := q.Reference
-	if tag := ":" + ref.Identifier(); strings.HasSuffix(repository, tag) {
-		repository = strings.TrimSuffix(repository, tag)
-	}
-	return repository + "@" + res.Digest, nil
+	return pinned, nil
 }
 
 // resolve asks the registry. A context that ends first is told apart from a

@@ -1,16 +1,13 @@
 package attached
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"strings"
-	"time"
+
+	"github.com/imagegate/imagegate/provider/registry/transport"
 )
 
 // maxManifestBytes bounds a manifest and a list of referrers, as registries do.
@@ -26,37 +23,15 @@ type transports struct {
 }
 
 func newTransports(o Options) (*transports, error) {
-	t := &transports{shared: newTransport(o, nil), byHost: map[string]http.RoundTripper{}}
+	t := &transports{shared: transport.New(nil, o.Timeout, o.Concurrency), byHost: map[string]http.RoundTripper{}}
 	for host, file := range o.CAFiles {
-		pem, err := os.ReadFile(file)
+		roots, err := transport.Roots(file)
 		if err != nil {
 			return nil, fmt.Errorf("CAFiles: registry %s: %w", host, err)
 		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CAFiles: registry %s: %s holds no PEM certificate", host, file)
-		}
-		t.byHost[host] = newTransport(o, pool)
+		t.byHost[host] = transport.New(roots, o.Timeout, o.Concurrency)
 	}
 	return t, nil
-}
-
-func newTransport(o Options, roots *x509.CertPool) *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  o.Timeout,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConns:           100,
-		MaxIdleConnsPerHost:    o.Concurrency,
-		IdleConnTimeout:        90 * time.Second,
-		ForceAttemptHTTP2:      true,
-	}
 }
 
 func (t *transports) closeIdle() {
