@@ -41,6 +41,9 @@ type Server struct {
 	// Concurrency bounds the requests under way at once.
 	Concurrency int    `json:"concurrency"`
 	Limits      Limits `json:"limits"`
+	// ShutdownDelay is how long requests are still answered after the signal to
+	// end, until the cluster has heard that this address is gone.
+	ShutdownDelay metav1.Duration `json:"shutdownDelay"`
 }
 
 // TLS names the server's certificate and whose clients it serves.
@@ -106,7 +109,11 @@ type PullSecrets struct {
 
 // Scan bounds the scans.
 type Scan struct {
-	Workers  int             `json:"workers"`
+	Workers int `json:"workers"`
+	// PerRegistry bounds the scans under way of one registry's images, so that
+	// a registry that hangs leaves workers to the others.
+	PerRegistry int `json:"perRegistry"`
+
 	Queue    int             `json:"queue"`
 	Deadline metav1.Duration `json:"deadline"`
 	Attempts int             `json:"attempts"`
@@ -292,6 +299,8 @@ func Default() Config {
 			MaxWait:     d(25 * time.Second),
 			Concurrency: 512,
 			Limits:      Limits{BodyBytes: 1 << 20, Keys: 256, KeyBytes: 2048, FullViewBytes: 1 << 20},
+
+			ShutdownDelay: d(5 * time.Second),
 		},
 		Registry: Registry{
 			TagTTL:    d(15 * time.Second),
@@ -300,14 +309,15 @@ func Default() Config {
 			Platforms: []string{"linux/amd64", "linux/arm64"},
 		},
 		Scan: Scan{
-			Workers:  4,
-			Queue:    1000,
-			Deadline: d(10 * time.Minute),
-			Attempts: 3,
-			Backoff:  Backoff{Initial: d(500 * time.Millisecond), Max: d(10 * time.Second)},
-			Negative: Negative{Transient: d(5 * time.Second), Initial: d(30 * time.Second), Max: d(30 * time.Minute)},
-			Refresh:  Refresh{After: d(24 * time.Hour), PerMinute: 20, Concurrency: 1},
-			MaxAge:   d(7 * 24 * time.Hour),
+			Workers:     4,
+			PerRegistry: 3,
+			Queue:       1000,
+			Deadline:    d(10 * time.Minute),
+			Attempts:    3,
+			Backoff:     Backoff{Initial: d(500 * time.Millisecond), Max: d(10 * time.Second)},
+			Negative:    Negative{Transient: d(5 * time.Second), Initial: d(30 * time.Second), Max: d(30 * time.Minute)},
+			Refresh:     Refresh{After: d(24 * time.Hour), PerMinute: 20, Concurrency: 1},
+			MaxAge:      d(7 * 24 * time.Hour),
 		},
 		Scanner: Scanner{
 			Bundled: Bundled{Database: DatabaseUpdate},

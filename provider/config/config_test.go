@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/report"
@@ -76,6 +78,53 @@ verdict: {severityThreshold: low}
 	}
 }
 
+// A field that has a flag is the file's when neither flag nor environment says
+// anything.
+func TestFileAlone(t *testing.T) {
+	const file = `
+dataDir: /data
+server:
+  listen: "127.0.0.1:1"
+  tls: {certFile: config_test.go, keyFile: config.go, clientCAFile: flags.go, clientAuth: "off"}
+  budget: 100ms
+  shutdownDelay: 1s
+registry:
+  dockerConfig: config_test.go
+  insecure: ["file:5000"]
+  pullSecrets: {enabled: true, kubeconfig: config.go}
+scan: {workers: 7}
+scanner:
+  harbor: {url: "http://file:1"}
+  bundled: {path: config_test.go, database: sample}
+verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go]}
+log: {level: debug, format: text, verbose: true}
+`
+	got, err := load(t, file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	if err := yaml.UnmarshalStrict([]byte(file), &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the file says (-) and was taken for (+):\n%s", diff)
+	}
+	// Every flag's field must be in the file above.
+	flags := func(c config.Config) map[string]string {
+		fs, values := pflag.NewFlagSet("test", pflag.ContinueOnError), map[string]string{}
+		config.Bind(fs, &c)
+		fs.VisitAll(func(f *pflag.Flag) { values[f.Name] = f.Value.String() })
+		return values
+	}
+	defaults := flags(config.Default())
+	for name, value := range flags(got) {
+		if value == defaults[name] {
+			t.Errorf("--%s is not tried: the file says %q, the default", name, value)
+		}
+	}
+}
+
 func TestErrorsNameTheField(t *testing.T) {
 	for _, tc := range []struct{ name, file, want string }{
 		{"unknown field", "server: {lisen: x}", `unknown field "server.lisen"`},
@@ -86,6 +135,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"zero", "server: {budget: 0s}", "server.budget"},
 		{"max wait", "server: {maxWait: 1m}", "server.maxWait"},
 		{"half a key pair", "server: {tls: {certFile: config_test.go, clientCAFile: config_test.go}}", "server.tls"},
+		{"shutdown delay", "server: {shutdownDelay: -1s}", "server.shutdownDelay"},
 		{"no client CA", "server: {tls: {certFile: config_test.go, keyFile: config_test.go}}", "server.tls.clientCAFile"},
 		{"missing file", "registry: {dockerConfig: /does/not/exist}", "registry.dockerConfig"},
 		{"client auth", "server: {tls: {clientAuth: maybe}}", "server.tls.clientAuth"},
@@ -96,6 +146,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"refresh after the end", "scan: {refresh: {after: 8h}, maxAge: 8h}", "scan.refresh.after"},
 		{"no refresh rate", "scan: {refresh: {perMinute: 0}}", "scan.refresh.perMinute"},
 		{"negative workers", "scan: {workers: -1}", "scan.workers"},
+		{"no worker for a registry", "scan: {perRegistry: 0}", "scan.perRegistry"},
 		{"scanner URL", "scanner: {harbor: {url: 127.0.0.1:8081}}", "scanner.harbor.url"},
 		{"two scanners", "scanner: {harbor: {url: 'http://a'}, anchore: {url: 'http://b'}}", "scanner.anchore.url"},
 		{"token without URL", "scanner: {anchore: {user: me}}", "scanner.anchore.url"},
@@ -104,7 +155,11 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"route without scanner", "scanner: {routes: [{prefix: ghcr.io}]}", "scanner.routes[0]"},
 		{"unknown field of a route", "scanner: {routes: [{prefix: ghcr.io, harber: {}}]}", "scanner.routes[0].harber"},
 		{"database", "scanner: {bundled: {database: none}}", "scanner.bundled.database"},
-		{"severity", "verdict: {severityThreshold: bad}", "is not one of Critical"},
+		{"severity", "verdict: {severityThreshold: bad}", `verdict.severityThreshold: severity "bad" is not one of Critical`},
+		{"no duration", "server: {budget: soon}", "server.budget: time: invalid duration"},
+		{"duration without a unit", `scan: {negative: {max: "30"}}`, "scan.negative.max: time: missing unit"},
+		{"duration of a route", "scanner: {routes: [{prefix: a.b, harbor: {url: 'http://a'}}, {prefix: c.d, harbor: {pollInterval: x}}]}", "scanner.routes[1].harbor.pollInterval: time: invalid"},
+		{"duration of a promoted field", "scanner: {harbor: {pollInterval: x}}", "scanner.harbor.pollInterval: time: invalid"},
 		{"log level", "log: {level: loud}", "log.level"},
 		{"view limit", "server: {limits: {fullViewBytes: 100}}", "server.limits.fullViewBytes"},
 		{"memory", "store: {memory: {reports: 0}}", "store.memory.reports"},

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/imagegate/imagegate/provider/overlay"
-	"github.com/imagegate/imagegate/provider/report"
 )
 
 // EnvPrefix precedes a flag's name in the environment: --tls-cert is also
@@ -47,6 +46,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str(&c.Server.TLS.ClientCAFile, "client-ca", "CA bundle that client certificates must verify against (PEM)")
 	str((*string)(&c.Server.TLS.ClientAuth), "client-auth", "whether clients need a certificate: require or off")
 	fs.DurationVar(&c.Server.Budget.Duration, "budget", c.Server.Budget.Duration, "time within which every key is answered")
+	fs.DurationVar(&c.Server.ShutdownDelay.Duration, "shutdown-delay", c.Server.ShutdownDelay.Duration, "time to go on answering after the signal to end")
 	str(&c.Registry.DockerConfig, "docker-config", "docker config.json with registry credentials")
 	fs.StringSliceVar(&c.Registry.Insecure, "insecure-registries", c.Registry.Insecure, "registries (host:port) spoken to in plain HTTP")
 	fs.BoolVar(&c.Registry.PullSecrets.Enabled, "pull-secrets", c.Registry.PullSecrets.Enabled, "read the pull secrets and service accounts that keys name from the API server")
@@ -55,7 +55,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str(&c.Scanner.Harbor.URL, "scanner-url", "Harbor scanner adapter; empty starts the bundled worker")
 	str(&c.Scanner.Bundled.Path, "scanner-path", "binary of the bundled worker (default: beside this one, then in PATH)")
 	str((*string)(&c.Scanner.Bundled.Database), "scanner-database", "vulnerability data of the bundled worker: update or sample")
-	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", report.SeverityHigh, "severity from which a finding rejects an image")
+	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", c.Verdict.SeverityThreshold, "severity from which a finding rejects an image")
 	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
 	str(&c.Verdict.ExceptionsFile, "exceptions", "file of exceptions, each with an end and a reason (YAML)")
 	fs.StringSliceVar(&c.Verdict.VEXFiles, "vex", c.Verdict.VEXFiles, "OpenVEX documents")

@@ -46,6 +46,7 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, atMost(p.Child("budget"), s.Budget, gatekeeperWait)...)
 	errs = append(errs, atMost(p.Child("maxWait"), s.MaxWait, gatekeeperWait)...)
 	errs = append(errs, positive(p.Child("concurrency"), s.Concurrency)...)
+	errs = append(errs, notNegative(p.Child("shutdownDelay"), s.ShutdownDelay)...)
 	l := p.Child("limits")
 	errs = append(errs, positive(l.Child("bodyBytes"), s.Limits.BodyBytes)...)
 	errs = append(errs, positive(l.Child("keys"), s.Limits.Keys)...)
@@ -66,9 +67,9 @@ func (t *TLS) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.Required(p.Child("clientCAFile"),
 			"must name the CA of Gatekeeper's client certificate, or clientAuth must be off"))
 	}
-	errs = append(errs, readable(p.Child("certFile"), t.CertFile)...)
-	errs = append(errs, readable(p.Child("keyFile"), t.KeyFile)...)
-	return append(errs, readable(p.Child("clientCAFile"), t.ClientCAFile)...)
+	// The files may come later, from whoever makes certificates; until then the
+	// provider is not ready and says which is missing.
+	return errs
 }
 
 func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
@@ -96,6 +97,7 @@ func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 
 func (s *Scan) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, positive(p.Child("workers"), s.Workers)...)
+	errs = append(errs, positive(p.Child("perRegistry"), s.PerRegistry)...)
 	errs = append(errs, positive(p.Child("queue"), s.Queue)...)
 	errs = append(errs, positive(p.Child("attempts"), s.Attempts)...)
 	errs = append(errs, longer(p.Child("deadline"), s.Deadline)...)
@@ -109,13 +111,9 @@ func (s *Scan) validate(p *field.Path) (errs field.ErrorList) {
 
 // ages checks the two ages at which a report is made again and stops counting.
 func (s *Scan) ages(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, notNegative(p.Child("refresh", "after"), s.Refresh.After)...)
+	errs = append(errs, notNegative(p.Child("maxAge"), s.MaxAge)...)
 	after, most := s.Refresh.After.Duration, s.MaxAge.Duration
-	if after < 0 {
-		errs = append(errs, field.Invalid(p.Child("refresh", "after"), after.String(), "must not be negative"))
-	}
-	if most < 0 {
-		errs = append(errs, field.Invalid(p.Child("maxAge"), most.String(), "must not be negative"))
-	}
 	if most > 0 && after >= most {
 		errs = append(errs, field.Invalid(p.Child("refresh", "after"), after.String(), "must be shorter than maxAge, "+most.String()))
 	}
@@ -195,6 +193,13 @@ func longer(p *field.Path, d metav1.Duration) field.ErrorList {
 		return nil
 	}
 	return field.ErrorList{field.Invalid(p, d.Duration.String(), "must be longer than zero")}
+}
+
+func notNegative(p *field.Path, d metav1.Duration) field.ErrorList {
+	if d.Duration >= 0 {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p, d.Duration.String(), "must not be negative")}
 }
 
 func atMost(p *field.Path, d metav1.Duration, limit time.Duration) field.ErrorList {

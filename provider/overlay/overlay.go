@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -63,8 +64,13 @@ func (s Source[C]) Load(given *pflag.FlagSet, env Env) (C, error) {
 		}
 	}
 	fields := pflag.NewFlagSet("fields", pflag.ContinueOnError)
+	// Declaring a flag writes its default into its storage, and must not
+	// thereby undo what the file says.
+	loaded := c
 	s.Bind(fields, &c)
-	return c, s.apply(fields, given, env)
+	c = loaded
+	err = s.apply(fields, given, env)
+	return c, err
 }
 
 // read decodes a file over c. A field that does not exist is an error, since a
@@ -79,6 +85,11 @@ func read(path string, c any) error {
 		return fmt.Errorf("configuration file %s: %w", path, err)
 	}
 	strict, err := json.UnmarshalStrict(j, c)
+	if err != nil {
+		if field := misfit(j, reflect.TypeOf(c).Elem()); field != "" {
+			err = fmt.Errorf("%s: %w", field, err)
+		}
+	}
 	if err := errors.Join(append(strict, err)...); err != nil {
 		return fmt.Errorf("configuration file %s: %w", path, err)
 	}
