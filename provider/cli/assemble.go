@@ -111,6 +111,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Judge:          p.judge,
 		ByName:         judgedByName(c),
 		Workers:        c.Scan.Workers,
+		PerRegistry:    c.Scan.PerRegistry,
 		Queue:          c.Scan.Queue,
 		Deadline:       c.Scan.Deadline.Duration,
 		Attempts:       c.Scan.Attempts,

@@ -2,6 +2,8 @@ package report
 
 import (
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -59,4 +61,23 @@ func FailureOf(err error) *Failure {
 		return f
 	}
 	return &Failure{Reason: ReasonInternal, Message: err.Error(), Err: err}
+}
+
+// Crashed returns the failure of work that panicked with p. Work that runs in a
+// goroutine of its own recovers with it, since nobody above could: what one
+// image's registry or scanner sends must not end the process for all others.
+func Crashed(p any) *Failure {
+	return &Failure{
+		Reason:  ReasonInternal,
+		Message: "internal error of the provider; its log has the details",
+		Err:     fmt.Errorf("panic: %v\n%s", p, debug.Stack()),
+	}
+}
+
+// Recover is deferred by work that returns an error, and makes a panic that
+// error: defer report.Recover(&err).
+func Recover(err *error) {
+	if p := recover(); p != nil {
+		*err = Crashed(p)
+	}
 }

@@ -105,11 +105,7 @@ func (s *Service) run(j *job) {
 		s.mu.Unlock()
 		close(j.done)
 	}()
-	select {
-	case s.workers <- struct{}{}:
-		defer func() { <-s.workers }()
-	case <-s.root.Done():
-	}
+	defer s.turns.take(s.root, j.task.resolved.Registry)()
 	s.metrics.queued.Dec()
 	s.metrics.running.Inc()
 	defer s.metrics.running.Dec()
@@ -127,7 +123,7 @@ func (s *Service) run(j *job) {
 	s.metrics.scanned(took, failure)
 	log := s.o.Logger.With("digest", digest, "repository", j.task.resolved.Repository, "duration", took)
 	if failure != nil {
-		log.Warn("scan failed", "reason", failure.Reason, "message", failure.Message, "error", errorText(failure.Err))
+		log.Warn("scan failed", "reason", failure.Reason, "message", failure.Message, "error", cause(failure))
 		if s.root.Err() == nil {
 			s.failures.add(j.task.key(), failure)
 		}
@@ -154,6 +150,10 @@ func (s *Service) attempts(j *job) (*report.Scan, *report.Failure) {
 			return nil, s.overdue(failure)
 		case !failure.Transient() || attempt >= s.o.Attempts:
 			return nil, failure
+		case failure.RetryAfter > s.o.RetryMax:
+			// Too long to hold a worker for. The failure is remembered until
+			// then, and the next ask begins a new scan.
+			return nil, failure
 		}
 		j.setLast(failure)
 		s.metrics.retries.Inc()
@@ -166,7 +166,12 @@ func (s *Service) attempts(j *job) (*report.Scan, *report.Failure) {
 	}
 }
 
-func (s *Service) attempt(ctx context.Context, j *job) (*report.Scan, *report.Failure) {
+func (s *Service) attempt(ctx context.Context, j *job) (_ *report.Scan, failure *report.Failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			failure = report.Crashed(p)
+		}
+	}()
 	auth, err := s.o.Registry.Authorization(ctx, j.task.resolved, j.task.access)
 	if err != nil {
 		return nil, report.FailureOf(err)
@@ -218,9 +223,11 @@ func (s *Service) keep(key string, scan *report.Scan) *report.Failure {
 // storeTimeout bounds one write of a finished scan.
 const storeTimeout = 10 * time.Second
 
-func errorText(err error) slog.Value {
-	if err == nil {
+// cause returns what is behind a failure's sentence, for the log.
+func cause(err error) slog.Value {
+	under := errors.Unwrap(err)
+	if under == nil {
 		return slog.Value{}
 	}
-	return slog.StringValue(err.Error())
+	return slog.StringValue(under.Error())
 }

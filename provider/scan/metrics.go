@@ -13,6 +13,7 @@ import (
 // outcomes. Image names never become labels.
 type metrics struct {
 	reports  *prometheus.CounterVec
+	digests  *prometheus.CounterVec
 	lookups  *prometheus.CounterVec
 	scans    *prometheus.CounterVec
 	retries  prometheus.Counter
@@ -27,6 +28,7 @@ type metrics struct {
 
 const (
 	resultOK     = "ok"
+	resultFailed = "failed"
 	lookupHit    = "hit"
 	lookupMiss   = "miss"
 	lookupFailed = "failed"
@@ -37,6 +39,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "imagegate_reports_total", Help: "Reports answered, by status.",
 		}, []string{"status"}),
+		digests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "imagegate_digests_total", Help: "References pinned to their digest, by result: ok or failed.",
+		}, []string{"result"}),
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "imagegate_report_lookups_total",
 			Help: "Look-ups of a manifest's scan, by outcome: hit (stored), failed (a remembered failure), miss.",
@@ -71,7 +76,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Help: "When the vulnerability database of each configured scanner was built; absent where the scanner does not tell.",
 	}, []string{"scanner"})
 	for _, c := range []prometheus.Collector{
-		m.reports, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued, m.ages, m.refreshes, m.databases,
+		m.reports, m.digests, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued, m.ages, m.refreshes, m.databases,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err

@@ -23,10 +23,11 @@ type Options struct {
 	// depends on the name; otherwise a scan counts for its digest everywhere.
 	ByName bool
 
-	// Workers bounds the scans under way at once, Queue those that wait for a
-	// worker.
-	Workers int
-	Queue   int
+	// Workers bounds the scans under way at once, PerRegistry those of images of
+	// one registry among them, Queue those that wait for a worker.
+	Workers     int
+	PerRegistry int
+	Queue       int
 	// Deadline bounds one scan, retries and the pauses between them included,
 	// from the moment a worker takes it up.
 	Deadline time.Duration
@@ -81,6 +82,7 @@ func (o *Options) check() error {
 		"Logger":        o.Logger != nil,
 		"Registerer":    o.Registerer != nil,
 		"Workers":       o.Workers > 0,
+		"PerRegistry":   o.PerRegistry > 0,
 		"Queue":         o.Queue > 0,
 		"Deadline":      o.Deadline > 0,
 		"Attempts":      o.Attempts > 0,

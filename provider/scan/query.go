@@ -48,6 +48,20 @@ func (s *Service) Reports(ctx context.Context, queries []Query) []report.ScanRep
 // is returned as it is, after the same proof of access. Errors are
 // *report.Failure.
 func (s *Service) Digest(ctx context.Context, q Query) (string, error) {
+	began := s.o.Now()
+	pinned, err := s.pinned(ctx, q)
+	outcome, attrs := resultOK, []any{"digest", pinned}
+	if err != nil {
+		outcome, attrs = resultFailed, []any{"message", err.Error(), "error", cause(err)}
+	}
+	s.metrics.digests.WithLabelValues(outcome).Inc()
+	s.o.Logger.With(attrs...).InfoContext(ctx, "digest",
+		"image", q.Reference, "namespace", q.Access.Namespace, "duration", s.o.Now().Sub(began))
+	return pinned, err
+}
+
+func (s *Service) pinned(ctx context.Context, q Query) (_ string, err error) {
+	defer report.Recover(&err)
 	res, err := s.resolve(ctx, q)
 	if err != nil {
 		return "", err
@@ -76,7 +90,29 @@ func (s *Service) resolve(ctx context.Context, q Query) (*registry.Resolved, err
 // report is one query's answer, counted and logged.
 func (s *Service) report(ctx context.Context, q Query) report.ScanReport {
 	began := s.o.Now()
-	a := s.answer(ctx, q)
+	r, a := s.rendered(ctx, q)
+	s.metrics.reports.WithLabelValues(string(r.Status)).Inc()
+	log := s.o.Logger
+	if a.err != nil {
+		log = log.With("error", a.err)
+	}
+	log.InfoContext(ctx, "report",
+		"image", q.Reference, "namespace", q.Access.Namespace, "digest", r.Digest, "status", r.Status,
+		"cache", a.cache, "duration", s.o.Now().Sub(began), "message", r.Message)
+	return r
+}
+
+func (s *Service) rendered(ctx context.Context, q Query) (r report.ScanReport, a answer) {
+	failed := func(f *report.Failure) {
+		a = failedAnswer(a.digest, f, time.Time{}, s.o.Now())
+		r = report.ScanReport{ImageAndTag: q.Reference, Digest: a.digest, Status: a.status, Message: a.message}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			failed(report.Crashed(p))
+		}
+	}()
+	a = s.answer(ctx, q)
 	r, err := report.Render(report.ScanReport{
 		ImageAndTag: q.Reference,
 		Status:      a.status,
@@ -84,13 +120,9 @@ func (s *Service) report(ctx context.Context, q Query) report.ScanReport {
 		Message:     a.message,
 	}, a.scan, q.View, s.o.FindingsBytes)
 	if err != nil {
-		r = report.ScanReport{ImageAndTag: q.Reference, Digest: a.digest, Status: report.ScanFailed, Message: err.Error()}
+		failed(report.FailureOf(err))
 	}
-	s.metrics.reports.WithLabelValues(string(r.Status)).Inc()
-	s.o.Logger.InfoContext(ctx, "report",
-		"image", q.Reference, "namespace", q.Access.Namespace, "digest", r.Digest, "status", r.Status,
-		"cache", a.cache, "duration", s.o.Now().Sub(began), "message", r.Message)
-	return r
+	return r, a
 }
 
 // answer is a report before it is cut to a view.
@@ -99,8 +131,9 @@ type answer struct {
 	digest  string
 	message string
 	scan    *report.Scan
-	// cache tells for the log where the answer came from.
+	// cache tells for the log where the answer came from, err why there is none.
 	cache string
+	err   error
 }
 
 func failedAnswer(digest string, f *report.Failure, until, now time.Time) answer {
@@ -108,7 +141,7 @@ func failedAnswer(digest string, f *report.Failure, until, now time.Time) answer
 	if wait := until.Sub(now).Round(time.Second); wait > 0 {
 		msg += fmt.Sprintf("; the next attempt is made when asked in %s or later", wait)
 	}
-	return answer{status: report.ScanFailed, digest: digest, message: msg, cache: lookupFailed}
+	return answer{status: report.ScanFailed, digest: digest, message: msg, cache: lookupFailed, err: f.Err}
 }
 
 func (s *Service) answer(ctx context.Context, q Query) answer {
@@ -224,7 +257,13 @@ func (s *Service) await(ctx context.Context, q Query, t task, j *job, asked time
 	select {
 	case <-j.done:
 	case <-ctx.Done():
-		return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(s.o.Now()), cache: lookupMiss}
+		// The time may have gone to another platform's scan, and a verdict that
+		// is there counts.
+		select {
+		case <-j.done:
+		default:
+			return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(s.o.Now()), cache: lookupMiss}
+		}
 	}
 	if j.failed != nil {
 		_, until := s.failures.get(t.key())

@@ -23,7 +23,7 @@ type Service struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	workers chan struct{}
+	turns *turns
 
 	refreshers  chan struct{}
 	refreshRate *rate.Limiter
@@ -48,7 +48,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o:       o,
 		metrics: m,
-		workers: make(chan struct{}, o.Workers),
+		turns:   newTurns(o.Workers, o.PerRegistry),
 		jobs:    map[string]*job{},
 
 		refreshers:  make(chan struct{}, o.Refreshers),

@@ -68,7 +68,7 @@ func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*s
 	o := scan.Options{
 		Registry: r, Scanner: s, Store: memory,
 		Judge:   judge,
-		Workers: 2, Queue: 10, Deadline: time.Minute, Attempts: 3,
+		Workers: 2, PerRegistry: 2, Queue: 10, Deadline: time.Minute, Attempts: 3,
 		RetryInitial: time.Second, RetryMax: 4 * time.Second,
 		TransientFor: 5 * time.Second, FailureInitial: 30 * time.Second, FailureMax: 5 * time.Minute,
 		RefreshesPerMinute: 60, Refreshers: 1,
@@ -322,6 +322,161 @@ func TestAForeignRegistryCannotSpoilADigest(t *testing.T) {
 		}
 		if r := ask(t, svc, "broken", time.Second); r.Status != report.Accepted {
 			t.Errorf("a finished scan counts for its digest wherever it is: %+v", r)
+		}
+	})
+}
+
+// TestARegistryCannotTakeAllWorkers: all layers of one registry never come.
+func TestARegistryCannotTakeAllWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hosted := registryFunc(func(ctx context.Context, ref string, access registry.Access) (*registry.Resolved, error) {
+			res, err := oneManifest(ctx, ref, access)
+			res.Registry, _, _ = strings.Cut(ref, "/")
+			return res, err
+		})
+		svc := newService(t, hosted, scannerFunc(func(ctx context.Context, i scanner.Image) (*report.Scan, error) {
+			if i.Registry == "hangs" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return clean(), nil
+		}), func(o *scan.Options) { o.PerRegistry = 1 })
+		defer closeService(t, svc)
+		for _, image := range []string{"hangs/a", "hangs/b", "hangs/c"} {
+			ask(t, svc, image, time.Millisecond)
+		}
+		if r := ask(t, svc, "good/a", time.Second); r.Status != report.Accepted {
+			t.Errorf("an image of another registry: %+v", r)
+		}
+		// The turn goes round: the deadlines pass one after another.
+		time.Sleep(2*time.Minute + time.Second)
+		if r := ask(t, svc, "hangs/b", time.Millisecond); r.Status != report.ScanFailed || !strings.Contains(r.Message, "did not end within 1m") {
+			t.Errorf("the second of the registry that hangs: %+v", r)
+		}
+	})
+}
+
+// TestAPanicIsOneImagesFailure: each port panics for one image, in goroutines
+// that the server's own guard does not see.
+func TestAPanicIsOneImagesFailure(t *testing.T) {
+	var logged strings.Builder
+	svc := newService(t, registryFunc(func(ctx context.Context, ref string, access registry.Access) (*registry.Resolved, error) {
+		if ref == "registry" {
+			panic("from the registry")
+		}
+		return oneManifest(ctx, ref, access)
+	}), scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+		switch i.Repository {
+		case "scanner":
+			panic("from the scanner")
+		case "judge":
+			return &report.Scan{Scanner: "judge"}, nil
+		}
+		return clean(), nil
+	}), func(o *scan.Options) {
+		o.Judge = panickingJudge{o.Judge}
+		o.Logger = slog.New(slog.NewTextHandler(&synced{w: &logged}, nil))
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	images := []string{"registry", "scanner", "judge", "good"}
+	queries := make([]scan.Query, len(images))
+	for i, image := range images {
+		queries[i].Reference = image
+	}
+	for _, r := range svc.Reports(ctx, queries) {
+		want := report.ScanFailed
+		if r.ImageAndTag == "good" {
+			want = report.Accepted
+		}
+		if r.Status != want || want == report.ScanFailed && !strings.Contains(r.Message, "internal error of the provider") {
+			t.Errorf("%s: %+v", r.ImageAndTag, r)
+		}
+	}
+	if _, err := svc.Digest(ctx, scan.Query{Reference: "registry"}); err == nil || !strings.Contains(err.Error(), "internal error") {
+		t.Errorf("digest: %v", err)
+	}
+	closeService(t, svc)
+	for _, want := range []string{"panic: from the registry", "panic: from the scanner", "panic: from the judge", "service_test.go"} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+}
+
+type panickingJudge struct{ inner scan.Judge }
+
+func (j panickingJudge) Judge(s *report.Scan, subject verdict.Subject) verdict.Outcome {
+	if s.Scanner == "judge" {
+		panic("from the judge")
+	}
+	return j.inner.Judge(s, subject)
+}
+
+// synced lets goroutines share a writer.
+type synced struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *synced) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}
+
+// TestALongPauseHoldsNoWorker: a scanner asks to be left alone for longer than
+// a scan pauses between attempts.
+func TestALongPauseHoldsNoWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+			if i.Repository == "busy" && calls.Add(1) == 1 {
+				return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "the scanner is busy", RetryAfter: 10 * time.Minute}
+			}
+			return clean(), nil
+		}), func(o *scan.Options) { o.Workers = 1 })
+		defer closeService(t, svc)
+		r := ask(t, svc, "busy", time.Second)
+		if r.Status != report.ScanFailed || !strings.Contains(r.Message, "the scanner is busy; the next attempt is made when asked in 10m0s") {
+			t.Errorf("%+v", r)
+		}
+		if r := ask(t, svc, "other", time.Second); r.Status != report.Accepted {
+			t.Errorf("another image: %+v", r)
+		}
+		time.Sleep(9 * time.Minute)
+		if r := ask(t, svc, "busy", time.Second); r.Status != report.ScanFailed || calls.Load() != 1 {
+			t.Errorf("before the pause is over, after %d calls: %+v", calls.Load(), r)
+		}
+		time.Sleep(time.Minute)
+		if r := ask(t, svc, "busy", time.Second); r.Status != report.Accepted {
+			t.Errorf("after the pause: %+v", r)
+		}
+	})
+}
+
+// TestAVerdictCountsWhenAnotherPlatformTakesAllTheTime: the rejection is there
+// before the time is up, though it is looked at last.
+func TestAVerdictCountsWhenAnotherPlatformTakesAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for i := range 20 { // a select would pick either
+			ref := strings.Repeat("x", i+1)
+			index := registryFunc(func(context.Context, string, registry.Access) (*registry.Resolved, error) {
+				return &registry.Resolved{Digest: "sha256:index", Manifests: []registry.Manifest{
+					{Digest: "sha256:slow" + ref, Platform: "slow"}, {Digest: "sha256:bad" + ref, Platform: "bad"},
+				}}, nil
+			})
+			svc := newService(t, index, scannerFunc(func(ctx context.Context, i scanner.Image) (*report.Scan, error) {
+				if i.Platform == "slow" {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return vulnerable(), nil
+			}))
+			if r := ask(t, svc, ref, 200*time.Millisecond); r.Status != report.Rejected {
+				t.Errorf("the first ask: %+v", r)
+			}
+			closeService(t, svc)
 		}
 	})
 }
