@@ -43,6 +43,7 @@ func run(args []string, env func(string) (string, bool), stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends at once
 	if err := serve(ctx, &c, newLogger(&c.Log, stderr)); err != nil {
 		_, _ = fmt.Fprintln(stderr, "mutator:", err)
 		return 1

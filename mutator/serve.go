@@ -50,6 +50,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		Waiting:           admitter.Waiting,
 		Concurrency:       c.Server.Concurrency,
 		BodyBytes:         c.Server.BodyBytes,
+		Drain:             c.Server.ShutdownDelay.Duration,
 		Registry:          registry,
 		Log:               log,
 	})

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -94,6 +95,7 @@ func start(t testing.TB, provider http.Handler, change func(*config.Config)) *sy
 	md := ca.Directory(t, "mutator")
 	c := config.Default()
 	c.Server.Listen = "127.0.0.1:0"
+	c.Server.ShutdownDelay.Duration = 0
 	c.Server.TLS.CertFile, c.Server.TLS.KeyFile = file(md, "tls.crt"), file(md, "tls.key")
 	c.Provider.URL, c.Provider.CAFile = p.URL, file(md, "ca.crt")
 	c.Provider.CertFile, c.Provider.KeyFile = file(md, "tls.crt"), file(md, "tls.key")
@@ -236,6 +238,29 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	close(provider.release)
 	if err := errors.Join(<-answered, <-stopped); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who has not heard yet that the mutator ends is still answered.
+func TestShutdownDrains(t *testing.T) {
+	const drain = time.Second
+	s := start(t, &standIn{}, func(c *config.Config) { c.Server.ShutdownDelay.Duration = drain })
+	began := time.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	n := 0
+	for time.Since(began) < drain/2 {
+		s.client.CloseIdleConnections() // the next one is a new client
+		if resp, err := s.mutate("a:1"); err != nil || !resp.Allowed {
+			t.Fatalf("while it drains: %+v, %v", resp, err)
+		}
+		n++
+	}
+	if err := <-stopped; err != nil || n == 0 {
+		t.Errorf("stopping after %d requests: %v", n, err)
+	}
+	if _, err := s.mutate("a:1"); err == nil {
+		t.Error("it still answers")
 	}
 }
 

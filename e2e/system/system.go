@@ -129,7 +129,7 @@ func (s *System) prepare() error {
 		"--listen="+mutator, "--tls-cert="+certs+"/tls.crt", "--tls-key="+certs+"/tls.key",
 		"--provider-url=https://"+provider, "--provider-ca="+certs+"/ca.crt",
 		"--provider-client-cert="+certs+"/tls.crt", "--provider-client-key="+certs+"/tls.key",
-		"--wait="+MutatorWait.String())
+		"--wait="+MutatorWait.String(), "--shutdown-delay=0s")
 	return nil
 }
 
@@ -156,6 +156,8 @@ func (s *System) writeProviderConfig(ports []int) (string, error) {
 	data, err := json.Marshal(map[string]any{ // JSON is YAML
 		"server": map[string]any{
 			"listen": address(ports[1]),
+			// Tests that stop the provider mean now.
+			"shutdownDelay": "0s",
 			"tls": map[string]any{
 				"certFile": certs + "/tls.crt", "keyFile": certs + "/tls.key",
 				"clientCAFile": certs + "/ca.crt", "clientAuth": "require",

@@ -31,6 +31,9 @@ type Server struct {
 	// BodyBytes bounds one request. The API server sends the object and, for an
 	// update, the old one, of up to 3 MiB each.
 	BodyBytes int64 `json:"bodyBytes"`
+	// ShutdownDelay is how long requests are still answered after the signal to
+	// end, until the API server has heard that this address is gone.
+	ShutdownDelay metav1.Duration `json:"shutdownDelay"`
 }
 
 // TLS names the server's certificate. The files are read again when they
@@ -96,6 +99,8 @@ func Default() Config {
 			TLS:         TLS{MinVersion: "1.3"},
 			Concurrency: 64,
 			BodyBytes:   8 << 20,
+
+			ShutdownDelay: metav1.Duration{Duration: 5 * time.Second},
 		},
 		Provider: Provider{
 			URL:            "https://127.0.0.1:8443",

@@ -90,6 +90,8 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"server: {listen: nowhere}", "server.listen"},
 		{"server: {concurrency: 0}", "server.concurrency"},
 		{"server: {bodyBytes: -1}", "server.bodyBytes"},
+		{"server: {shutdownDelay: -1s}", "server.shutdownDelay"},
+		{"wait: {duration: soon}", "wait.duration: time: invalid duration"},
 		{`server: {tls: {minVersion: "1.1"}}`, "server.tls.minVersion"},
 		{"provider: {url: 127.0.0.1:8443}", "provider.url"},
 		{"provider: {url: http://127.0.0.1:8443}", "provider.url"},

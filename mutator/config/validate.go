@@ -48,6 +48,9 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	if s.BodyBytes < 1 {
 		errs = append(errs, field.Invalid(p.Child("bodyBytes"), s.BodyBytes, "must be greater than zero"))
 	}
+	if d := s.ShutdownDelay.Duration; d < 0 {
+		errs = append(errs, field.Invalid(p.Child("shutdownDelay"), d.String(), "must not be negative"))
+	}
 	return errs
 }
 

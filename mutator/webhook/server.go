@@ -34,18 +34,23 @@ type Options struct {
 	// Concurrency bounds the requests under way, BodyBytes one request's body.
 	Concurrency int64
 	BodyBytes   int64
-	Registry    *prometheus.Registry
-	Log         *slog.Logger
+	// Drain is how long new requests are still answered after the end was asked
+	// for: the API server goes on sending until it has heard of it.
+	Drain    time.Duration
+	Registry *prometheus.Registry
+	Log      *slog.Logger
 }
 
 // Server is the mutator's HTTPS server.
 type Server struct {
-	http *http.Server
+	http  *http.Server
+	drain time.Duration
+	log   *slog.Logger
 }
 
 // NewServer returns a server that lets admitter decide.
 func NewServer(admitter Admitter, o Options) *Server {
-	return &Server{http: &http.Server{
+	return &Server{drain: o.Drain, log: o.Log, http: &http.Server{
 		Handler:           newMux(admitter, o),
 		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -93,7 +98,8 @@ func verified(next http.Handler) http.Handler {
 	})
 }
 
-// Serve answers requests on l until ctx ends, then lets those under way finish.
+// Serve answers requests on l until ctx ends and for Drain after it, then lets
+// those under way finish.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.ServeTLS(l, "", "") }()
@@ -101,6 +107,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case err := <-failed:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
+	}
+	s.log.Info("stopping", "drain", s.drain)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-time.After(s.drain):
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()

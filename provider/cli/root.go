@@ -24,6 +24,7 @@ const usageCode = 2
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends at once
 	root := command()
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -90,8 +90,10 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	running.Go(func() error { return files.Start(ctx) })
 	running.Go(func() error { return p.judge.Start(ctx) })
 	running.Go(func() error {
-		longest := max(c.Server.Budget.Duration, c.Server.MaxWait.Duration)
-		return server.Serve(ctx, listener, files.Config(), h, longest, log)
+		return server.Serve(ctx, listener, files.Config(), h, server.Times{
+			Longest: max(c.Server.Budget.Duration, c.Server.MaxWait.Duration),
+			Drain:   c.Server.ShutdownDelay.Duration,
+		}, log)
 	})
 	err = running.Wait()
 	log.Info("stopped")

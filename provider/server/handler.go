@@ -73,8 +73,8 @@ func NewHandler(o Options) (http.Handler, error) {
 	}
 	h := &handler{o: o, metrics: m, slots: make(chan struct{}, o.Concurrency)}
 	r := chi.NewRouter()
-	r.Post("/scan-reports", h.protocol("scan-reports", h.scanReports))
-	r.Post("/digests", h.protocol("digests", h.digests))
+	r.Post(wire.PathScanReports, h.protocol("scan-reports", h.scanReports))
+	r.Post(wire.PathDigests, h.protocol("digests", h.digests))
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") })
 	r.Get("/readyz", h.readyz)
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
@@ -96,7 +96,7 @@ func (h *handler) protocol(endpoint string, answer func(context.Context, []keyed
 		began := time.Now()
 		if h.o.RequireClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
 			h.metrics.refused.Inc()
-			h.write(w, r, http.StatusForbidden, wire.SystemError("a client certificate that the provider's client CA signed is required"))
+			h.write(w, r, wire.SystemError("a client certificate that the provider's client CA signed is required"))
 			return
 		}
 		resp := h.respond(w, r, answer)
@@ -104,13 +104,12 @@ func (h *handler) protocol(endpoint string, answer func(context.Context, []keyed
 		if h.o.Verbose {
 			h.o.Logger.InfoContext(r.Context(), "answer", "endpoint", endpoint, "response", resp.Response)
 		}
-		h.write(w, r, http.StatusOK, resp)
+		h.write(w, r, resp)
 	}
 }
 
-func (h *handler) write(w http.ResponseWriter, r *http.Request, code int, resp *externaldata.ProviderResponse) {
+func (h *handler) write(w http.ResponseWriter, r *http.Request, resp *externaldata.ProviderResponse) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
 	if err := json.NewEncoder(w).Encode(resp); err != nil {
 		h.o.Logger.WarnContext(r.Context(), "writing an answer", "path", r.URL.Path, "error", err)
 	}
@@ -142,21 +141,19 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, answer func(co
 	if h.o.Verbose {
 		h.o.Logger.InfoContext(ctx, "request", "path", r.URL.Path, "keys", raw)
 	}
-	return wire.NewResponse(answer(ctx, h.parse(raw, r.URL.Query().Has(waitParameter))))
+	return wire.NewResponse(answer(ctx, h.parse(raw, r.URL.Query().Has(wire.ParamWait))))
 }
-
-const waitParameter = "wait"
 
 // budget is the time this request may take. A caller that has longer than
 // Gatekeeper, the mutator, says so with ?wait=10s.
 func (h *handler) budget(r *http.Request) (time.Duration, error) {
-	s := r.URL.Query().Get(waitParameter)
+	s := r.URL.Query().Get(wire.ParamWait)
 	if s == "" {
 		return h.o.Budget, nil
 	}
 	wait, err := time.ParseDuration(s)
 	if err != nil || wait < 0 {
-		return 0, fmt.Errorf("parameter wait=%q is not a duration such as 10s", s)
+		return 0, fmt.Errorf("parameter %s=%q is not a duration such as 10s", wire.ParamWait, s)
 	}
 	return min(max(wait, h.o.Budget), h.o.MaxWait), nil
 }

@@ -244,6 +244,9 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// drain is how long the servers of these tests go on after they were stopped.
+const drain = 100 * time.Millisecond
+
 // serve runs h as the provider does and returns its address, the certificate
 // folder, and a function that stops it.
 func serve(t testing.TB, h http.Handler) (string, string, func() error) {
@@ -264,7 +267,9 @@ func serve(t testing.TB, h http.Handler) (string, string, func() error) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l, files.Config(), h, time.Second, log) }()
+	go func() {
+		served <- server.Serve(ctx, l, files.Config(), h, server.Times{Longest: time.Minute, Drain: drain}, log)
+	}()
 	return "https://" + l.Addr().String(), dir, func() error { cancel(); return <-served }
 }
 
@@ -304,7 +309,7 @@ func TestClientsNeedACertificateForTheProtocolOnly(t *testing.T) {
 	if code, resp := status(with, "/scan-reports"); code != http.StatusOK || len(resp.Items) != 1 {
 		t.Errorf("with a certificate: %d %+v", code, resp)
 	}
-	if code, resp := status(without, "/scan-reports"); code != http.StatusForbidden || !strings.Contains(resp.SystemError, "client certificate") {
+	if code, resp := status(without, "/scan-reports"); code != http.StatusOK || !strings.Contains(resp.SystemError, "client certificate") || len(resp.Items) != 0 {
 		t.Errorf("without a certificate: %d %+v", code, resp)
 	}
 	resp, err := without.Get(url + "/healthz")
@@ -334,35 +339,72 @@ func TestTLS12IsRefused(t *testing.T) {
 	}
 }
 
-func TestShutdownLetsRunningRequestsFinish(t *testing.T) {
-	entered := make(chan struct{})
-	url, dir, stop := serve(t, handler(t, func(o *server.Options) {
-		o.Service = service{budget: func(time.Duration) { close(entered) }}
-		o.Budget = 200 * time.Millisecond
-	}))
-	type outcome struct {
-		resp externaldata.Response
-		err  error
+type outcome struct {
+	resp externaldata.Response
+	err  error
+}
+
+func ask(c *http.Client, url, key string) (o outcome) {
+	resp, err := c.Post(url, "application/json", strings.NewReader(body(key)))
+	if err != nil {
+		return outcome{err: err}
 	}
-	answered := make(chan outcome, 1)
+	defer func() { _ = resp.Body.Close() }()
+	var out externaldata.ProviderResponse
+	err = json.NewDecoder(resp.Body).Decode(&out)
+	return outcome{out.Response, err}
+}
+
+// Requests that run at the end are answered: a short one in its own time, and
+// one that waits for a scan as pending, long before its minute is over.
+func TestShutdownAnswersRunningRequests(t *testing.T) {
+	for path, budget := range map[string]time.Duration{
+		"/scan-reports":          200 * time.Millisecond,
+		"/scan-reports?wait=60s": time.Minute,
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			entered := make(chan time.Duration, 1)
+			url, dir, stop := serve(t, handler(t, func(o *server.Options) {
+				o.Service = service{budget: func(d time.Duration) { entered <- d }}
+				o.Budget, o.MaxWait = 200*time.Millisecond, time.Minute
+			}))
+			c := client(t, dir, true)
+			answered := make(chan outcome, 1)
+			go func() { answered <- ask(c, url+path, "slow") }()
+			if d := <-entered; d > budget {
+				t.Errorf("it has %s, want at most %s", d, budget)
+			}
+			if err := stop(); err != nil {
+				t.Errorf("stopping: %v", err)
+			}
+			if o := <-answered; o.err != nil || len(o.resp.Items) != 1 {
+				t.Errorf("the running request got %+v", o)
+			}
+		})
+	}
+}
+
+// Who has not heard yet that the server ends is still answered.
+func TestShutdownDrains(t *testing.T) {
+	url, dir, stop := serve(t, handler(t))
 	c := client(t, dir, true)
-	go func() {
-		resp, err := c.Post(url+"/scan-reports", "application/json", strings.NewReader(body("slow")))
-		if err != nil {
-			answered <- outcome{err: err}
-			return
+	stopped := make(chan error, 1)
+	began := time.Now()
+	go func() { stopped <- stop() }()
+	n := 0
+	for time.Since(began) < drain/2 {
+		if o := ask(c, url+"/scan-reports", "accepted"); o.err != nil || len(o.resp.Items) != 1 {
+			t.Fatalf("while it drains: %+v", o)
 		}
-		defer func() { _ = resp.Body.Close() }()
-		var out externaldata.ProviderResponse
-		err = json.NewDecoder(resp.Body).Decode(&out)
-		answered <- outcome{out.Response, err}
-	}()
-	<-entered
-	if err := stop(); err != nil {
-		t.Errorf("stopping: %v", err)
+		c.CloseIdleConnections() // the next one is a new client
+		n++
 	}
-	if o := <-answered; o.err != nil || len(o.resp.Items) != 1 {
-		t.Errorf("the running request got %+v", o)
+	if err := <-stopped; err != nil || n == 0 {
+		t.Errorf("stopping after %d requests: %v", n, err)
+	}
+	if o := ask(c, url+"/scan-reports", "accepted"); o.err == nil {
+		t.Error("it still answers")
 	}
 }
 

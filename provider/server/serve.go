@@ -18,19 +18,35 @@ const (
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10
-	// shutdownGrace is what running requests get after ctx has ended.
-	shutdownGrace = 10 * time.Second
+	// patience is how long running requests may go on once no new ones are
+	// taken. Those that still wait for a scan then are told that it is pending.
+	patience = 3 * time.Second
+	// grace is what is left after that for writing the answers.
+	grace = patience + 5*time.Second
 )
 
-// Serve answers on the listener until ctx ends, then lets running requests
-// finish. longest is the longest that an answer may take.
-func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler, longest time.Duration, log *slog.Logger) error {
+// Times bound the server's answers and its end.
+type Times struct {
+	// Longest is the longest that an answer may take.
+	Longest time.Duration
+	// Drain is how long new requests are still answered after the end was asked
+	// for: Gatekeeper goes on sending until it has heard that this address is
+	// gone, and denies a Pod whose question is refused.
+	Drain time.Duration
+}
+
+// Serve answers on the listener until ctx ends and for Drain after it, then
+// lets running requests finish.
+func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler, t Times, log *slog.Logger) error {
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
 	srv := &http.Server{
 		Handler:           h,
 		TLSConfig:         config,
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      readTimeout + longest,
+		WriteTimeout:      readTimeout + t.Longest,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -42,10 +58,17 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	log.Info("stopping", "drain", t.Drain)
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+	case <-time.After(t.Drain):
+	}
+	defer time.AfterFunc(patience, endRequests).Stop()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
-		return fmt.Errorf("waiting for requests to end: %w", err)
+	if err := srv.Shutdown(ending); err != nil {
+		return fmt.Errorf("waiting for requests to end: %w", errors.Join(err, srv.Close()))
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err
