@@ -11,7 +11,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/e2e/cluster"
@@ -58,38 +57,18 @@ func applyAssign(t *testing.T, folder string) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() { deleteWith(t, "-k", path) })
-	waitMutating(t)
-}
-
-// waitMutating waits until Gatekeeper's webhook uses every Assign mutator.
-func waitMutating(t *testing.T) {
-	t.Helper()
-	resource := schema.GroupVersionResource{Group: "mutations.gatekeeper.sh", Version: "v1", Resource: "assign"}
-	eventually(t, patience, func() error {
-		list, err := shared.Cluster.Dynamic.Resource(resource).List(t.Context(), metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		for _, a := range list.Items {
-			if err := mutating(&a); err != nil {
-				return fmt.Errorf("%s: %w", a.GetName(), err)
-			}
-		}
-		return nil
-	})
-}
-
-func mutating(a *unstructured.Unstructured) error {
-	pods, _, err := unstructured.NestedSlice(a.Object, "status", "byPod")
-	if err != nil || len(pods) == 0 {
-		return fmt.Errorf("taken up by nobody yet (%w)", err)
+	list, err := shared.Cluster.Dynamic.Resource(cluster.Assigns).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, p := range pods {
-		if enforced, _, _ := unstructured.NestedBool(p.(map[string]any), "enforced"); !enforced {
-			return fmt.Errorf("not enforced: %v", p)
+	if len(list.Items) == 0 {
+		t.Fatalf("no Assign in %s", path)
+	}
+	for _, a := range list.Items {
+		if err := shared.Cluster.WaitTaken(t.Context(), cluster.Assigns, a.GetName()); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return nil
 }
 
 // deleteWith runs kubectl delete after a test.

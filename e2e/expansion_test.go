@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -35,11 +34,7 @@ func applyExpansion(t *testing.T) {
 		if err := shared.Cluster.Apply(t.Context(), string(data)); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if out, err := shared.Cluster.Kubectl(context.Background(), "delete", "-f", file); err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-		})
+		t.Cleanup(func() { deleteWith(t, "-f", file) })
 		if err := shared.Cluster.WaitTaken(t.Context(), cluster.Expanders, obj.GetName()); err != nil {
 			t.Fatal(err)
 		}

@@ -32,15 +32,18 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	fmt.Fprintf(os.Stderr, "logs are in %s\n", dir)
 	if shared, err = stack.Start(ctx, dir, os.Stderr); err != nil {
-		return 1, fmt.Errorf("%w\nlogs are in %s", err, dir)
+		return 1, err
 	}
 	defer shared.Stop()
 	if err := applyPolicies(ctx); err != nil {
+		printLogs()
 		return 1, err
 	}
 	code = m.Run()
-	if err := shared.Cluster.Dead(); err != nil {
+	if err := shared.Dead(); err != nil {
+		printLogs()
 		return 1, err
 	}
 	if code != 0 {

@@ -26,9 +26,12 @@ func compile(ctx context.Context, t target, out string, env ...string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return fmt.Errorf("build %s: %w", t.name, err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", t.ldflags, "-o", out, t.pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", t.ldflags, "-o", out, t.pkg)
 	cmd.Dir = t.dir
-	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off"), env...)
+	// The flags of the Makefile, with which everything else is compiled too. No
+	// version control stamp: git refuses a checkout of another user's.
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off",
+		"GOFLAGS=-trimpath -buildvcs=false -gcflags=all=-dwarf=false"), env...)
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s in %s: %w\n%s", t.name, t.dir, err, msg)
 	}

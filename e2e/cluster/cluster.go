@@ -114,11 +114,7 @@ func (c *Cluster) LogFiles() []string {
 func (c *Cluster) Dead() error {
 	var errs []error
 	for _, p := range c.processes {
-		select {
-		case <-p.Exited():
-			errs = append(errs, fmt.Errorf("%s has ended:\n%s", p.Name, process.Tail(p.Log, 2048)))
-		default:
-		}
+		errs = append(errs, p.Dead())
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/imagegate/imagegate/e2e/registry"
@@ -29,7 +31,8 @@ func (t *teller) tell(ctx context.Context) error {
 	}
 	_, _ = fmt.Fprintln(t.out, "\nThe scanner works with a small sample database here: a few real advisories, not for real use.")
 	for _, chapter := range []func(context.Context) error{
-		t.clean, t.vulnerable, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.audit,
+		t.clean, t.vulnerable, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.nobodyWaits,
+		t.expansion, t.fault, t.audit,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err
@@ -48,6 +51,7 @@ func (t *teller) clean(ctx context.Context) error {
 	if err := t.kubectl(ctx, ok("pod/api created"), "run", "api", "--image="+img.Ref); err != nil {
 		return err
 	}
+	t.running = img.Pinned
 	return t.kubectl(ctx, ok(img.Pinned, img.Ref), "get", "pod", "api", "-o", pinnedTo)
 }
 
@@ -83,7 +87,8 @@ func (t *teller) debug(ctx context.Context) error {
 	if err := t.kubectl(ctx, ok(), "debug", "api", "--container=good", "--image="+host+"/shop/api:2.1.0"); err != nil {
 		return err
 	}
-	return t.kubectl(ctx, ok("@sha256:"), "get", "pod", "api", "-o", `jsonpath={.spec.ephemeralContainers[*].image}{"\n"}`)
+	_, digest, _ := strings.Cut(t.running, "@")
+	return t.kubectl(ctx, ok("@"+digest), "get", "pod", "api", "-o", `jsonpath={.spec.ephemeralContainers[*].image}{"\n"}`)
 }
 
 func (t *teller) movedTag(ctx context.Context) error {
@@ -96,7 +101,7 @@ func (t *teller) movedTag(ctx context.Context) error {
 	if err := t.kubectlUntil(ctx, denied(append(worst, moved.Digest)...), "run", "new-api", "--image="+moved.Ref, "--dry-run=server"); err != nil {
 		return err
 	}
-	return t.kubectl(ctx, ok("@sha256:"), "get", "pod", "api", "-o", `jsonpath={.spec.containers[0].image}{"\n"}`)
+	return t.kubectl(ctx, ok(t.running), "get", "pod", "api", "-o", `jsonpath={.spec.containers[0].image}{"\n"}`)
 }
 
 func (t *teller) slowDeployment(ctx context.Context) error {
@@ -117,6 +122,59 @@ func (t *teller) slowDeployment(ctx context.Context) error {
 	}
 	_, _ = fmt.Fprintf(t.out, "(the scan itself took %.1f s)\n", scan.Seconds())
 	return t.kubectl(ctx, ok("1/1", "web-"), "get", "deployment,pods", "--selector=app=web")
+}
+
+func (t *teller) nobodyWaits(ctx context.Context) error {
+	t.chapter("The same with a mutator that does not wait: denied as pending, retried by the ReplicaSet controller")
+	mutator := t.stack.System.Mutator
+	mutator.Stop()
+	if err := mutator.Start(ctx, "--wait=0s"); err != nil {
+		return err
+	}
+	img, err := t.push(ctx, registry.Fixed, "slow again", "shop/jobs", "1.0.0", slowScan)
+	if err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok("created"), "create", "deployment", "jobs", "--image="+img.Ref); err != nil {
+		return err
+	}
+	if err := t.kubectlUntil(ctx, ok("scan report is pending"), "get", "events", "--field-selector=reason=FailedCreate",
+		"-o", `jsonpath={.items[0].message}{"\n"}`); err != nil {
+		return err
+	}
+	if err := t.kubectl(ctx, ok("successfully rolled out"), "rollout", "status", "deployment/jobs", "--timeout=60s"); err != nil {
+		return err
+	}
+	mutator.Stop()
+	return mutator.Start(ctx)
+}
+
+func (t *teller) expansion(ctx context.Context) error {
+	t.chapter("With an ExpansionTemplate a Deployment is judged when it is created, not only its Pods")
+	folder := filepath.Join(t.stack.Root, "templates", "expansion", "workloads.yaml")
+	if err := t.kubectl(ctx, ok("created"), "apply", "-f", folder); err != nil {
+		return err
+	}
+	host := t.stack.Registry.Host()
+	if err := t.kubectlUntil(ctx, denied(append(worst, "[Implied by ")...),
+		"create", "deployment", "old-api", "--image="+host+"/shop/api:1.4.2", "--dry-run=server"); err != nil {
+		return err
+	}
+	return t.kubectl(ctx, ok("deleted"), "delete", "-f", folder)
+}
+
+func (t *teller) fault(ctx context.Context) error {
+	t.chapter("The provider is down: no tag can be pinned, nothing gets in, and the message says why; it comes back, and all is well")
+	provider := t.stack.System.Provider
+	image := "--image=" + t.stack.Registry.Host() + "/shop/web:1.0.0"
+	provider.Stop()
+	if err := t.kubectl(ctx, denied("connection refused"), "run", "api-2", image); err != nil {
+		return err
+	}
+	if err := provider.Start(ctx); err != nil {
+		return err
+	}
+	return t.kubectlUntil(ctx, ok("pod/api-2 created"), "run", "api-2", image)
 }
 
 func (t *teller) audit(ctx context.Context) error {

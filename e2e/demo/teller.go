@@ -19,6 +19,8 @@ const patience = 60 * time.Second
 type teller struct {
 	stack *stack.Stack
 	out   io.Writer
+	// running is the pinned image of the first Pod of the story.
+	running string
 }
 
 // wants is what a command must do: succeed or be denied, and print the texts.

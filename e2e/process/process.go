@@ -65,6 +65,16 @@ func Start(spec Spec) (*Process, error) {
 // Exited is closed when the child has ended.
 func (p *Process) Exited() <-chan struct{} { return p.done }
 
+// Dead says that the child has ended, with the end of its log, or returns nil.
+func (p *Process) Dead() error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("%s has ended:\n%s", p.Name, Tail(p.Log, 2048))
+	default:
+		return nil
+	}
+}
+
 // Stop asks the child to end and kills it when it has not after grace.
 func (p *Process) Stop(grace time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -78,6 +79,10 @@ func (s *Stack) Stop() {
 		s.Cluster.Stop()
 	}
 }
+
+// Dead returns an error that names the processes that have ended though nobody
+// stopped them, or nil.
+func (s *Stack) Dead() error { return errors.Join(s.Cluster.Dead(), s.System.Dead()) }
 
 // LogFiles returns the log file of each process.
 func (s *Stack) LogFiles() []string {

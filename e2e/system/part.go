@@ -66,6 +66,3 @@ func (p *Part) Pause() error { return p.proc.Pause() }
 
 // Resume undoes Pause.
 func (p *Part) Resume() error { return p.proc.Resume() }
-
-// Log returns the end of the part's log.
-func (p *Part) Log() string { return process.Tail(p.proc.Log, 16<<10) }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	for _, p := range []*Part{s.Scanner, s.Provider, s.Mutator} {
+	for _, p := range s.parts() {
 		began := time.Now()
 		if err := p.Start(ctx); err != nil {
 			return nil, err
@@ -88,9 +89,23 @@ func (s *System) Stop() {
 	}
 }
 
+// Dead returns an error that names the programs that have ended though nobody
+// stopped them, or nil.
+func (s *System) Dead() error {
+	var errs []error
+	for _, p := range s.parts() {
+		if p.proc != nil {
+			errs = append(errs, p.proc.Dead())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *System) parts() []*Part { return []*Part{s.Scanner, s.Provider, s.Mutator} }
+
 // LogFiles returns the log file of each program.
 func (s *System) LogFiles() []string {
-	parts := []*Part{s.Scanner, s.Provider, s.Mutator}
+	parts := s.parts()
 	files := make([]string, 0, len(parts))
 	for _, p := range parts {
 		files = append(files, filepath.Join(p.spec.Logs, p.spec.Name+".log"))
