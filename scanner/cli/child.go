@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/scanner/imagescan"
+	"github.com/imagegate/imagegate/scanner/librarylog"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
@@ -23,6 +24,7 @@ func childCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+			librarylog.Use(slog.Default())
 			scanner := new(imagescan.Scanner)
 			if warm {
 				scanner = imagescan.Warm(cmd.Context())

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -35,8 +38,30 @@ func TestDatabaseByHand(t *testing.T) {
 		Kind    string `json:"kind"`
 		BuiltAt string `json:"built_at"`
 	}
-	if err != nil || json.Unmarshal([]byte(out), &st) != nil || st.Kind != "grype" || st.BuiltAt == "" {
+	if err != nil || json.Unmarshal([]byte(out), &st) != nil || st.Kind != "sample" || st.BuiltAt == "" {
 		t.Errorf("%s %v", out, err)
+	}
+}
+
+// What a download leaves in the directory of temporary files is the worker's to
+// clear.
+func TestTemporaryFilesAreBelowTheCache(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	cache, err := os.MkdirTemp("", "cache-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The worker does not wait for its database, which may still be installed.
+	t.Cleanup(func() { _ = os.RemoveAll(cache) })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cmd := New()
+	cmd.SetArgs([]string{"serve", "--db-sample", "--listen", "127.0.0.1:0", "--cache-dir", cache})
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := os.TempDir(); got != filepath.Join(cache, "tmp") {
+		t.Errorf("temporary files are in %s", got)
 	}
 }
 
@@ -44,9 +69,13 @@ func TestFlagsThatAreWrong(t *testing.T) {
 	for _, args := range [][]string{
 		{"serve", "--workers", "0"},
 		{"serve", "--memory-limit", "much"},
+		{"serve", "--stall-timeout", "0s"},
 		{"serve", "--log-level", "loud"},
 		{"serve", "--log-format", "xml"},
 		{"serve", "--listen", "nowhere"},
+		{"serve", "--listen", "fd://2"},
+		{"serve", "--listen", "fd://x"},
+		{"serve", "--listen", "fd://987"},
 		{"serve", "--db-sample", "--db-import", "x"},
 	} {
 		args = append(args, "--cache-dir", t.TempDir())

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/imagegate/imagegate/scanner/database"
+	"github.com/imagegate/imagegate/scanner/librarylog"
 	"github.com/imagegate/imagegate/scanner/worker"
 )
 
@@ -38,11 +39,17 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// Databases are downloaded by way of temporary files, which stay when
+			// the process is killed meanwhile.
+			if err := os.Setenv("TMPDIR", w.TempDir()); err != nil {
+				return fmt.Errorf("set the directory of temporary files: %w", err)
+			}
+			librarylog.Use(log)
 			return w.Run(ctx)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API")
+	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API, host:port, or an inherited socket, fd://3")
 	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database; one worker's alone")
 	f.IntVar(&cfg.Jobs.Workers, "workers", cfg.Jobs.Workers, "scans that run at once")
 	f.IntVar(&cfg.Jobs.Queue, "queue", cfg.Jobs.Queue, "scans that may wait")
@@ -59,6 +66,7 @@ func serveCommand() *cobra.Command {
 
 func limitFlags(f *pflag.FlagSet, cfg *worker.Config) {
 	f.DurationVar(&cfg.Limits.Timeout, "scan-timeout", cfg.Limits.Timeout, "time for one scan")
+	f.DurationVar(&cfg.Limits.Stall, "stall-timeout", cfg.Limits.Stall, "how long a registry may send nothing during a scan")
 	f.Var((*size)(&cfg.Limits.Memory), "memory-limit", "memory for one scan")
 	f.Var((*size)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes")
 	f.Var((*size)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")

@@ -29,7 +29,8 @@ const (
 )
 
 // Config says where the database comes from. One of Sample, Import and
-// AutoUpdate is enough; with none of them what Dir holds is used.
+// AutoUpdate is enough; with none of them what Dir holds is used, unless that is
+// the sample.
 type Config struct {
 	// Dir is the root of the installed copies. It belongs to one worker.
 	Dir string
@@ -63,6 +64,9 @@ type Database struct {
 	cfg Config
 	log *slog.Logger
 
+	// update is Update; tests have others.
+	update func() (bool, error)
+
 	lock *os.File
 
 	mu      sync.Mutex
@@ -70,7 +74,11 @@ type Database struct {
 }
 
 // New returns a database that is not ready before Start.
-func New(cfg Config, log *slog.Logger) *Database { return &Database{cfg: cfg, log: log} }
+func New(cfg Config, log *slog.Logger) *Database {
+	d := &Database{cfg: cfg, log: log}
+	d.update = d.Update
+	return d
+}
 
 // Start takes the directory for this process and installs or finds a database,
 // which may take minutes for a large file. Having none yet is no error when one
@@ -86,9 +94,9 @@ func (d *Database) Start() error {
 	case d.cfg.Sample:
 		return d.installSample()
 	case d.cfg.Import != "":
-		return d.install(d.cfg.Import, KindGrype)
+		return d.install(d.cfg.Import, true)
 	default:
-		return d.adopt()
+		return d.adopt(false)
 	}
 }
 
@@ -120,10 +128,11 @@ func (d *Database) Close() error {
 
 // Inspect finds the installed database without taking the directory, to look at
 // it only.
-func (d *Database) Inspect() error { return d.adopt() }
+func (d *Database) Inspect() error { return d.adopt(true) }
 
-// adopt takes up what an earlier run installed.
-func (d *Database) adopt() error {
+// adopt takes up what an earlier run installed. A sample that was tried out
+// before must not become the database of a worker that was not asked to use it.
+func (d *Database) adopt(sampleToo bool) error {
 	name, err := os.ReadFile(filepath.Join(d.cfg.Dir, pointerFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if d.cfg.AutoUpdate {
@@ -134,11 +143,14 @@ func (d *Database) adopt() error {
 	if err != nil {
 		return fmt.Errorf("read which database is in use: %w", err)
 	}
-	kind, dir, _ := strings.Cut(strings.TrimSpace(string(name)), " ")
+	_, dir, _ := strings.Cut(strings.TrimSpace(string(name)), " ")
 	if dir != filepath.Base(dir) || !strings.HasPrefix(dir, generationPrefix) {
 		return fmt.Errorf("%s in %s does not name a database", pointerFile, d.cfg.Dir)
 	}
-	g, err := d.open(filepath.Join(d.cfg.Dir, dir), kind)
+	g, err := d.open(filepath.Join(d.cfg.Dir, dir))
+	if err == nil && g.status.Kind == KindSample && !sampleToo {
+		err = fmt.Errorf("%s holds the SAMPLE database, which is used only when it is asked for", d.cfg.Dir)
+	}
 	if err != nil {
 		if d.cfg.AutoUpdate {
 			d.log.Error("the installed vulnerability database cannot be used; waiting for an update", "error", err)
@@ -220,14 +232,7 @@ func (d *Database) usable() error {
 	if age := time.Since(g.status.BuiltAt); d.cfg.MaxAge > 0 && g.status.Kind != KindSample && age > d.cfg.MaxAge {
 		return failure.New(failure.Database, "the vulnerability database was built %s ago; %s is the limit", age.Round(time.Hour), d.cfg.MaxAge)
 	}
-	now, err := stampOf(filepath.Join(g.dir, fileName))
-	if err != nil {
-		return failure.Wrap(failure.Database, err, "the vulnerability database is gone from the scanner worker's disk")
-	}
-	if now.size != g.stamp.size || !now.changed.Equal(g.stamp.changed) {
-		return failure.New(failure.Database, "the vulnerability database on the scanner worker's disk was changed by something else")
-	}
-	return nil
+	return g.intact()
 }
 
 func (d *Database) done(g *generation) {

@@ -23,8 +23,8 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// builtAt makes a database file of an age.
-func builtAt(t *testing.T, at time.Time) string {
+// sampleAt makes a sample database file of an age.
+func sampleAt(t *testing.T, at time.Time) string {
 	t.Helper()
 	all, err := advisories.Load()
 	if err != nil {
@@ -33,6 +33,28 @@ func builtAt(t *testing.T, at time.Time) string {
 	all.AsOf = at.UTC().Truncate(time.Second)
 	path, err := BuildSample(t.TempDir(), all)
 	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// builtAt makes a database file of an age, which does not say that it is the
+// sample.
+func builtAt(t *testing.T, at time.Time) string {
+	t.Helper()
+	path := sampleAt(t, at)
+	db, err := v6.NewLowLevelDB(path, false, true, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Model(&v6.Provider{}).Where("true").Updates(map[string]any{"processor": "vunnel@1", "version": "1"}).Error; err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return path

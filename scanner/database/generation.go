@@ -6,6 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	v6 "github.com/anchore/grype/grype/db/v6"
+
+	"github.com/imagegate/imagegate/scanner/failure"
 )
 
 // generation is one installed copy.
@@ -24,8 +28,20 @@ type stamp struct {
 	changed time.Time
 }
 
+// intact says whether the file is the one that was checked.
+func (g *generation) intact() error {
+	now, err := stampOf(filepath.Join(g.dir, fileName))
+	if err != nil {
+		return failure.Wrap(failure.Database, err, "the vulnerability database is gone from the scanner worker's disk")
+	}
+	if now.size != g.stamp.size || !now.changed.Equal(g.stamp.changed) {
+		return failure.New(failure.Database, "the vulnerability database on the scanner worker's disk was changed by something else")
+	}
+	return nil
+}
+
 // open checks a generation, checksum included, and describes it.
-func (d *Database) open(root, kind string) (*generation, error) {
+func (d *Database) open(root string) (*generation, error) {
 	cfg := d.installConfig(root)
 	// Age is checked whenever a scan starts, not only now.
 	cfg.ValidateAge = false
@@ -37,6 +53,10 @@ func (d *Database) open(root, kind string) (*generation, error) {
 	if st.Error != nil {
 		return nil, fmt.Errorf("vulnerability database in %s: %w", root, st.Error)
 	}
+	kind, err := kindOf(cfg.DBDirectoryPath())
+	if err != nil {
+		return nil, err
+	}
 	s, err := stampOf(cfg.DBFilePath())
 	if err != nil {
 		return nil, err
@@ -45,6 +65,26 @@ func (d *Database) open(root, kind string) (*generation, error) {
 		root: root, dir: cfg.DBDirectoryPath(), stamp: s,
 		status: Status{Kind: kind, BuiltAt: st.Built.UTC(), Schema: st.SchemaVersion, From: st.From},
 	}, nil
+}
+
+// kindOf asks the data itself: a sample stays one whatever file it comes in and
+// whoever installs it.
+func kindOf(dir string) (kind string, err error) {
+	db, err := v6.NewReader(v6.Config{DBDirPath: dir})
+	if err != nil {
+		return "", fmt.Errorf("open the vulnerability database: %w", err)
+	}
+	defer db.Close() //nolint:errcheck // read only
+	sources, err := db.AllProviders()
+	if err != nil {
+		return "", fmt.Errorf("read the sources of the vulnerability database: %w", err)
+	}
+	for _, s := range sources {
+		if s.Processor == sampleProcessor && s.Version == sampleVersion {
+			return KindSample, nil
+		}
+	}
+	return KindGrype, nil
 }
 
 func stampOf(path string) (stamp, error) {

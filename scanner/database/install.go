@@ -36,7 +36,7 @@ func (d *Database) curator(cfg installation.Config) (v6.Curator, error) {
 
 // install puts a file or URL into a new generation, checks it and switches to
 // it. On failure the current database stays in use.
-func (d *Database) install(reference, kind string) (err error) {
+func (d *Database) install(reference string, sampleToo bool) (err error) {
 	root, err := os.MkdirTemp(d.cfg.Dir, generationPrefix)
 	if err != nil {
 		return fmt.Errorf("make a directory for a database: %w", err)
@@ -53,9 +53,13 @@ func (d *Database) install(reference, kind string) (err error) {
 	if err := curator.Import(reference); err != nil {
 		return fmt.Errorf("install the vulnerability database from %s: %w", reference, err)
 	}
-	g, err := d.open(root, kind)
+	g, err := d.open(root)
 	if err != nil {
 		return err
+	}
+	kind := g.status.Kind
+	if kind == KindSample && !sampleToo {
+		return fmt.Errorf("the vulnerability database from %s is the SAMPLE, which is used only when it is asked for", reference)
 	}
 	if age := time.Since(g.status.BuiltAt); d.cfg.MaxAge > 0 && kind != KindSample && age > d.cfg.MaxAge {
 		return fmt.Errorf("the vulnerability database from %s was built %s ago; %s is the limit", reference, age.Round(time.Hour), d.cfg.MaxAge)
@@ -79,8 +83,34 @@ func (d *Database) point(name, kind string) error {
 	return nil
 }
 
-// retryEvery is how soon a first download is tried again.
+// retryEvery is how soon an update is tried again while no scan can run.
 const retryEvery = time.Minute
+
+// overdue is after how long an update is worth a warning. Neither Grype nor what
+// it downloads with gives up a transfer that has stopped.
+const overdue = 30 * time.Minute
+
+// updateOnce is Update, with a warning whenever it has taken too long.
+func (d *Database) updateOnce() error {
+	done := make(chan struct{})
+	defer close(done)
+	start := time.Now()
+	go func() {
+		tick := time.NewTicker(overdue)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				d.log.Warn("an update of the vulnerability database does not end; if it does not go on, restart the worker",
+					"running_minutes", int(time.Since(start).Minutes()))
+			}
+		}
+	}()
+	_, err := d.update()
+	return err
+}
 
 // Run removes what earlier runs left, and keeps the database fresh until ctx
 // ends. A download that is under way is not interrupted (the library cannot),
@@ -92,11 +122,11 @@ func (d *Database) Run(ctx context.Context) {
 	}
 	for {
 		wait := d.cfg.Interval
-		if _, err := d.Update(); err != nil {
+		if err := d.updateOnce(); err != nil {
 			d.log.Error("the vulnerability database could not be updated", "error", err)
-			if d.Ready() != nil {
-				wait = min(wait, retryEvery)
-			}
+		}
+		if d.Ready() != nil {
+			wait = min(wait, retryEvery)
 		}
 		select {
 		case <-ctx.Done():
@@ -126,7 +156,7 @@ func (d *Database) Update() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("find the new database: %w", err)
 	}
-	if err := d.install(url, KindGrype); err != nil {
+	if err := d.install(url, false); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -138,7 +168,8 @@ func (d *Database) description() *v6.Description {
 	d.mu.Lock()
 	g := d.current
 	d.mu.Unlock()
-	if g == nil || g.status.Kind == KindSample {
+	// A file that was changed is refused, so the same release again is better.
+	if g == nil || g.status.Kind == KindSample || g.intact() != nil {
 		return nil
 	}
 	desc, err := v6.ReadDescription(filepath.Join(g.dir, fileName))
@@ -162,7 +193,7 @@ func (d *Database) installSample() error {
 	if err != nil {
 		return err
 	}
-	return d.install(path, KindSample)
+	return d.install(path, true)
 }
 
 func (d *Database) installConfig(root string) installation.Config {

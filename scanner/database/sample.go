@@ -12,6 +12,13 @@ import (
 	"github.com/imagegate/imagegate/scanner/advisories"
 )
 
+// What the sample's sources call themselves, in the place where Grype's own
+// databases name the program that made them: the mark by which it is known.
+const (
+	sampleProcessor = "imagegate-scanner"
+	sampleVersion   = "sample"
+)
+
 // BuildSample writes a database of the advisories in this repository to
 // dir/vulnerability.db, in Grype's own schema. It needs no network.
 //
@@ -106,7 +113,7 @@ func vulnerability(a advisories.Advisory, provider string, asOf time.Time) *v6.V
 		Status:        v6.VulnerabilityActive,
 		PublishedDate: &published,
 		ProviderID:    provider,
-		Provider:      &v6.Provider{ID: provider, Version: "sample", Processor: "imagegate-scanner", DateCaptured: &asOf},
+		Provider:      &v6.Provider{ID: provider, Version: sampleVersion, Processor: sampleProcessor, DateCaptured: &asOf},
 		BlobValue: &v6.VulnerabilityBlob{
 			ID:          a.ID,
 			Description: a.Summary,

@@ -6,6 +6,8 @@ package failure
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Code is the machine-readable kind of a failure. The values are wire format.
@@ -39,6 +41,34 @@ const (
 	// Internal means: a fault of the worker itself.
 	Internal Code = "internal"
 )
+
+// Codes are all kinds there are.
+func Codes() []Code {
+	return []Code{
+		Unauthorized, NotFound, Unsupported, Invalid, TooLarge, Timeout, Registry,
+		Database, Busy, Stopped, BadRequest, UnknownScan, Internal,
+	}
+}
+
+// maxMessage is how many bytes of a message are kept of what another process
+// says. No sentence of ours is longer.
+const maxMessage = 1 << 10
+
+// Bounded is the failure as it may be kept and shown when it comes from a
+// process that is not trusted: a code that nobody knows becomes Internal, and a
+// message of more than a KiB is cut.
+func (f *Failure) Bounded() *Failure {
+	b := *f
+	if !slices.Contains(Codes(), b.Code) {
+		b.Code = Internal
+	}
+	if len(b.Message) > maxMessage {
+		b.Message = b.Message[:maxMessage] + "..."
+	}
+	// The cut may have gone through a character.
+	b.Message = strings.ToValidUTF8(b.Message, "")
+	return &b
+}
 
 // Failure is an error that may be shown to the asker: Message is one sentence
 // without secrets. Err, when set, is the cause for the worker's own log.

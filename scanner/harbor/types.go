@@ -165,6 +165,10 @@ type Report struct {
 	Distro string `json:"distro,omitempty"`
 	// Packages is how many packages were looked up.
 	Packages int `json:"packages"`
+	// UnmatchedPackages is how many of them are of a Linux distribution, or of a
+	// version of one, that the database has no records of: nothing is found in
+	// them whatever they are. Absent when there are none.
+	UnmatchedPackages int `json:"unmatched_packages,omitempty"`
 	// Suppressed are findings that do not count, at most 1000 of them, worst
 	// first. They are not among Vulnerabilities, so that a reader who knows
 	// nothing of them reads the report rightly.

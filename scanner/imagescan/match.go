@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/anchore/grype/grype"
-	v6 "github.com/anchore/grype/grype/db/v6"
 	"github.com/anchore/grype/grype/distro"
 	"github.com/anchore/grype/grype/match"
 	"github.com/anchore/grype/grype/matcher"
@@ -15,25 +14,31 @@ import (
 	"github.com/anchore/grype/grype/matcher/stock"
 	"github.com/anchore/grype/grype/pkg"
 	"github.com/anchore/grype/grype/version"
+	"github.com/anchore/grype/grype/vulnerability"
 	syftpkg "github.com/anchore/syft/syft/pkg"
 
+	"github.com/imagegate/imagegate/scanner/failure"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
 // findMatches looks the packages of a list up in the database.
-func findMatches(ctx context.Context, db v6.Reader, path string) (*sandbox.Findings, error) {
+func findMatches(ctx context.Context, db vulnerability.Provider, systems distributions, path string) (*sandbox.Findings, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the package list: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
-	packages, where, _, err := pkg.ProvideFromReader(f, pkg.ProviderConfig{
+	packages, where, list, err := pkg.ProvideFromReader(f, pkg.ProviderConfig{
 		SynthesisConfig: pkg.SynthesisConfig{Distro: pkg.DistroConfig{FixChannels: distro.DefaultFixChannels()}},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the package list: %w", err)
+		return nil, fmt.Errorf("read the package list: %w: %w", sandbox.ErrListUnreadable, err)
 	}
-	provider := v6.NewVulnerabilityProvider(db)
+	missing, err := unmatched(packages, list.Artifacts.LinuxDistribution, systems)
+	if err != nil {
+		return nil, err
+	}
+	provider := &witness{Provider: db}
 	m := grype.VulnerabilityMatcher{
 		VulnerabilityProvider:      provider,
 		Matchers:                   matchers(),
@@ -44,7 +49,14 @@ func findMatches(ctx context.Context, db v6.Reader, path string) (*sandbox.Findi
 	if err != nil {
 		return nil, fmt.Errorf("match packages with the vulnerability database: %w", err)
 	}
-	out := &sandbox.Findings{Packages: len(packages), Suppressed: suppressed(ignored)}
+	// Grype logs these and gives what it has.
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("match packages with the vulnerability database: %w", err)
+	}
+	if err := provider.err(); err != nil {
+		return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be read")
+	}
+	out := &sandbox.Findings{Packages: len(packages), Unmatched: missing, Suppressed: suppressed(ignored)}
 	if where.Distro != nil {
 		out.Distro = where.Distro.String()
 	}

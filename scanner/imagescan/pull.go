@@ -38,7 +38,7 @@ func pull(ctx context.Context, req sandbox.Request) (*pulledImage, error) {
 	desc, err := remote.Get(ref,
 		remote.WithContext(ctx),
 		remote.WithAuth(auth),
-		remote.WithTransport(roundTripper(req.PlainHTTP)),
+		remote.WithTransport(roundTripper(req.PlainHTTP, req.Limits.Stall)),
 		remote.WithUserAgent("imagegate-scanner"),
 	)
 	if err != nil {

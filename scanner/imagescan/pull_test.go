@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -59,7 +60,7 @@ func TestPlainHTTP(t *testing.T) {
 // A registry that redirects to a host without TLS is not followed.
 func TestRedirectOutOfTLS(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "http://10.1.2.3/v2/", nil)
-	resp, err := roundTripper(nil).RoundTrip(req)
+	resp, err := roundTripper(nil, time.Second).RoundTrip(req)
 	if err == nil {
 		_ = resp.Body.Close()
 		t.Fatal("reached")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
+	"syscall"
 
 	"github.com/anchore/stereoscope/pkg/file"
 	"github.com/anchore/stereoscope/pkg/image"
@@ -13,6 +15,7 @@ import (
 	"github.com/anchore/syft/syft/cataloging"
 	"github.com/anchore/syft/syft/format/syftjson"
 	"github.com/anchore/syft/syft/sbom"
+	"github.com/anchore/syft/syft/source"
 	"github.com/anchore/syft/syft/source/stereoscopesource"
 
 	"github.com/imagegate/imagegate/scanner/failure"
@@ -68,14 +71,29 @@ func listPackages(ctx context.Context, img *pulledImage, req sandbox.Request, li
 	if ctx, err = licences.wait(ctx); err != nil {
 		return nil, err
 	}
-	list, err = syft.CreateSBOM(ctx, src, catalogers())
-	if err != nil {
+	if list, err = complete(ctx, src); err != nil {
 		return nil, fmt.Errorf("list the image's packages: %w", err)
+	}
+	img.leaveForCache(ctx, slots, req)
+	return list, nil
+}
+
+// complete lists the packages of a source, all of them or none.
+func complete(ctx context.Context, src source.Source) (*sbom.SBOM, error) {
+	list, err := syft.CreateSBOM(ctx, src, catalogers())
+	if err != nil {
+		return nil, err
 	}
 	if list == nil {
 		return nil, failure.New(failure.Internal, "the image's packages could not be listed")
 	}
-	img.leaveForCache(ctx, slots, req)
+	// Syft gives what it has, and no error, when its context ends.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := lackedResources(list); err != nil {
+		return nil, err
+	}
 	return list, nil
 }
 
@@ -86,7 +104,29 @@ func catalogers() *syft.CreateSBOMConfig {
 	cfg := syft.DefaultCreateSBOMConfig()
 	cfg.Packages.Golang = cfg.Packages.Golang.WithCaptureSymbols(cataloging.SymbolScopeAll)
 	cfg.Compliance.MissingVersion = cataloging.ComplianceActionDrop
+	// What one cataloger could not read matters even where another found
+	// packages: lackedResources has to see it.
+	cfg.Unknowns.RemoveWhenPackagesDefined = false
 	return cfg
+}
+
+// lackedResources finds the files that could not be read for want of something,
+// not for being odd. Syft notes both with the file and goes on; a list that lacks
+// packages for such a reason must not be kept by digest. The error is the system's.
+func lackedResources(list *sbom.SBOM) error {
+	for file, notes := range list.Artifacts.Unknowns {
+		for _, note := range notes {
+			for _, cause := range []syscall.Errno{
+				syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO,
+			} {
+				// All that is left of an error is its text.
+				if strings.Contains(note, cause.Error()) {
+					return fmt.Errorf("%s: %s: %w", file.RealPath, note, cause)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // licences is Syft's recogniser of licence texts. Syft insists on one and takes

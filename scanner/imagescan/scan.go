@@ -68,7 +68,7 @@ func (s *Scanner) Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findi
 		}
 	}
 	listed := time.Now()
-	findings, err := findMatches(ctx, reader, sbom)
+	findings, err := findMatches(ctx, v6.NewVulnerabilityProvider(reader), reader, sbom)
 	if err != nil {
 		return nil, explain(err, req)
 	}
@@ -87,10 +87,18 @@ func explain(err error, req sandbox.Request) error {
 		return err
 	case errors.Is(err, syscall.EFBIG):
 		return failure.Wrap(failure.TooLarge, err, "a layer or a file of the image is larger than %s, the limit on one file", humanize.IBytes(uint64(req.Limits.File)))
+	case errors.Is(err, syscall.ENOMEM):
+		return failure.Wrap(failure.TooLarge, err, "the scan needs more memory than it may use")
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return failure.Wrap(failure.Internal, err, "the scanner worker's disk is full")
+	case errors.Is(err, syscall.EIO):
+		return failure.Wrap(failure.Internal, err, "the scanner worker's disk cannot be read or written")
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return failure.Wrap(failure.Internal, err, "the scanner worker may not open as many files as the scan needs")
 	case errors.Is(err, context.DeadlineExceeded):
 		return failure.Wrap(failure.Timeout, err, "the scan took longer than %s, the limit", req.Limits.Timeout)
+	case errors.Is(err, context.Canceled):
+		return failure.Wrap(failure.Stopped, err, "the scan was stopped before its end")
 	case errors.Is(err, os.ErrPermission):
 		return failure.Wrap(failure.Internal, err, "the scanner worker may not write to its own directory")
 	default:

@@ -19,10 +19,11 @@ import (
 // roundTripper reaches registries over TLS, and without it only those hosts that
 // the operator listed or that are on this machine. go-containerregistry tries
 // plain HTTP by itself for private addresses; credentials must not go there.
-func roundTripper(plainHTTP []string) http.RoundTripper {
+// Bodies that stall end as failures.
+func roundTripper(plainHTTP []string, stall time.Duration) http.RoundTripper {
 	t := remote.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
 	t.ResponseHeaderTimeout = 30 * time.Second
-	return tlsOnly{base: t, except: plainHTTP}
+	return tlsOnly{base: watched{base: t, stall: stall}, except: plainHTTP}
 }
 
 type tlsOnly struct {
@@ -32,7 +33,7 @@ type tlsOnly struct {
 
 func (t tlsOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !PlainHTTPAllowed(r.URL.Host, t.except) {
-		return nil, failure.New(failure.Registry, "the registry %s would be reached without TLS, and is not among the scanner worker's insecure registries", r.URL.Host)
+		return nil, failure.New(failure.Registry, "the registry %s would be reached without TLS, and is not among the scanner worker's insecure registries", short(r.URL.Host))
 	}
 	return t.base.RoundTrip(r)
 }

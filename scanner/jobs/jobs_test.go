@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,22 @@ func TestResultsAreBounded(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if q.Get(big).State != Unknown || held(q) != 0 {
 			t.Errorf("old results are kept: %d bytes", held(q))
+		}
+	})
+}
+
+// Messages count too: a failure is kept like a report.
+func TestFailuresAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := run(t, config(), func(context.Context, harbor.ScanRequest) ([]byte, error) {
+			return nil, failure.New(failure.Registry, "%s", strings.Repeat("x", 60))
+		})
+		first := add(t, q, of("1", ""))
+		synctest.Wait()
+		second := add(t, q, of("2", ""))
+		synctest.Wait()
+		if q.Get(first).State != Unknown || q.Get(second).State != Failed || held(q) != 60 {
+			t.Errorf("100 bytes may be kept, %d are", held(q))
 		}
 	})
 }

@@ -30,7 +30,14 @@ func newResults(count int, bytes int64, ttl time.Duration) *results {
 	return r
 }
 
-func (k kept) size() int64 { return int64(len(k.result.Report)) }
+// size is what counts against the limit in bytes.
+func (k kept) size() int64 {
+	n := len(k.result.Report)
+	if f := k.result.Failure; f != nil {
+		n += len(f.Message)
+	}
+	return int64(n)
+}
 
 // put keeps a result, which alone may be larger than the limit of all.
 func (r *results) put(id string, result Result, now time.Time) {

@@ -19,9 +19,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/imagegate/imagegate/scanner/internal/leastused"
 )
 
 // Cache is a directory of unpacked layers, bounded in bytes: the least recently
@@ -95,28 +96,11 @@ func (c *Cache) Adopt(from string) error {
 // shrink removes the least recently used layers until the rest fits. Scans that
 // have taken one out keep theirs: they hold links of their own.
 func (c *Cache) shrink() error {
-	entries, err := os.ReadDir(c.dir)
+	err := leastused.Remove(c.dir, c.limit, func(f fs.FileInfo) {
+		c.log.Debug("layer dropped from the cache", "layer", f.Name(), "bytes", f.Size())
+	})
 	if err != nil {
-		return fmt.Errorf("read the cache of layers: %w", err)
-	}
-	var layers []fs.FileInfo
-	var total int64
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			layers = append(layers, info)
-			total += info.Size()
-		}
-	}
-	slices.SortFunc(layers, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
-	for _, l := range layers {
-		if total <= c.limit {
-			break
-		}
-		if err := os.Remove(filepath.Join(c.dir, l.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("drop a layer: %w", err)
-		}
-		c.log.Debug("layer dropped from the cache", "layer", l.Name(), "bytes", l.Size())
-		total -= l.Size()
+		return fmt.Errorf("shrink the cache of layers: %w", err)
 	}
 	return nil
 }

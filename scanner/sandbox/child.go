@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,20 +23,27 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, scan func(context.C
 	if err := confine(req.Limits); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, req.Limits.Timeout)
-	defer cancel()
-	var o Outcome
-	findings, err := scan(ctx, req)
-	if err != nil {
-		o.Failure = failure.Of(err)
-		slog.InfoContext(ctx, "scan failed", "code", o.Failure.Code, "error", err)
-	} else {
-		o.Findings = findings
-	}
-	if err := json.NewEncoder(out).Encode(o); err != nil {
+	if err := json.NewEncoder(out).Encode(outcome(ctx, req, scan)); err != nil {
 		return fmt.Errorf("write the scan's outcome: %w", err)
 	}
 	return nil
+}
+
+// outcome scans within the time there is. What is ready only after that is not
+// believed: libraries that are cut short may answer with what they have.
+func outcome(ctx context.Context, req Request, scan func(context.Context, Request) (*Findings, error)) Outcome {
+	ctx, cancel := context.WithTimeout(ctx, req.Limits.Timeout)
+	defer cancel()
+	findings, err := scan(ctx, req)
+	if err == nil && ctx.Err() != nil {
+		err = cancelled(ctx)
+	}
+	if err == nil {
+		return Outcome{Findings: findings}
+	}
+	o := Outcome{Failure: failure.Of(err), ListUnreadable: errors.Is(err, ErrListUnreadable)}
+	slog.InfoContext(ctx, "scan failed", "code", o.Failure.Code, "error", err)
+	return o
 }
 
 // dataSlack is what the hard limit leaves above the watched one: Go maps its

@@ -8,6 +8,7 @@
 package sandbox
 
 import (
+	"errors"
 	"time"
 
 	"github.com/imagegate/imagegate/scanner/failure"
@@ -21,6 +22,10 @@ const SBOMFile = "sbom.json"
 // LayersDir is the name, in the private directory, of the directory in which the
 // child leaves layers for the parent's cache.
 const LayersDir = "layers"
+
+// ErrListUnreadable is in the chain of an error that says: the package list
+// could be opened and is not what Syft writes.
+var ErrListUnreadable = errors.New("the package list cannot be read")
 
 // Request is what a child is told.
 type Request struct {
@@ -50,6 +55,9 @@ type Request struct {
 type Limits struct {
 	// Timeout bounds the whole scan.
 	Timeout time.Duration `json:"timeout"`
+	// Stall is how long a registry may send nothing while something is read from
+	// it.
+	Stall time.Duration `json:"stall"`
 	// Memory in bytes: the Go runtime of the child aims below it, and the child
 	// is killed above it.
 	Memory int64 `json:"memory"`
@@ -71,10 +79,15 @@ type Findings struct {
 	Suppressed      []harbor.Suppressed    `json:"suppressed,omitempty"`
 	Distro          string                 `json:"distro,omitempty"`
 	Packages        int                    `json:"packages"`
+	// Unmatched are the packages of a distribution that the database does not
+	// know; nothing can be found in them.
+	Unmatched int `json:"unmatched,omitempty"`
 }
 
-// Outcome is what a child answers: one of the two is set.
+// Outcome is what a child answers: findings or a failure.
 type Outcome struct {
 	Findings *Findings        `json:"findings,omitempty"`
 	Failure  *failure.Failure `json:"failure,omitempty"`
+	// ListUnreadable says that the failure is of the package list itself.
+	ListUnreadable bool `json:"listUnreadable,omitempty"`
 }

@@ -54,6 +54,8 @@ type Lists interface {
 	Get(digest, to string) bool
 	// Put takes the list of a digest from a path.
 	Put(digest, from string) error
+	// Drop forgets the list of a digest.
+	Drop(digest string)
 }
 
 // Layers keeps unpacked layers.
@@ -88,6 +90,10 @@ func (r *Runner) Run(ctx context.Context, req Request) (*Findings, error) {
 	if err != nil {
 		return nil, err
 	}
+	if out.ListUnreadable && req.SBOM != "" {
+		r.Log.Warn("the package list that was kept of an image cannot be read; the next scan makes it again", "digest", req.Digest)
+		r.Lists.Drop(req.Digest)
+	}
 	if out.Failure != nil {
 		return nil, out.Failure
 	}
@@ -121,14 +127,24 @@ func (r *Runner) exec(ctx context.Context, p *process, req Request) (*Outcome, e
 	// The child may have left others in its group.
 	killGroup(p.cmd.Process.Pid)
 	p.logs.flush()
-	r.Log.Info("scan process ended", "digest", req.Digest, "took_ms", time.Since(start).Milliseconds(), "peak_memory_mib", w.peak>>20)
-	if why != nil {
+	took := time.Since(start)
+	r.Log.Info("scan process ended", "digest", req.Digest, "took_ms", took.Milliseconds(), "peak_memory_mib", w.peak>>20)
+	if why = inTime(why, took, req.Limits.Timeout); why != nil {
 		return nil, why
 	}
 	if p.err == nil && askErr != nil {
 		return nil, failure.Wrap(failure.Internal, askErr, "the scan request could not be given to the scan process")
 	}
 	return read(p.out, p.logs, p.err)
+}
+
+// inTime adds to what the watcher said: it may see the end of a child before it
+// sees that the time was over, and such a child may have been cut short.
+func inTime(why *failure.Failure, took, limit time.Duration) *failure.Failure {
+	if why == nil && took >= limit {
+		return tooLong(limit)
+	}
+	return why
 }
 
 func (r *Runner) environment(dir string) []string {
@@ -159,6 +175,9 @@ func read(out *cappedBuffer, logs *logLines, waitErr error) (*Outcome, error) {
 	var o Outcome
 	if err := json.Unmarshal(out.buf.Bytes(), &o); err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "the scan process answered something that is not a result")
+	}
+	if o.Failure != nil {
+		o.Failure = o.Failure.Bounded()
 	}
 	return &o, nil
 }

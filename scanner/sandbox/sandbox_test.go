@@ -40,6 +40,11 @@ func misbehave(what string) func(context.Context, Request) (*Findings, error) {
 				return &Findings{Packages: 2}, nil
 			}
 			return &Findings{Packages: 1}, os.WriteFile(filepath.Join(req.WorkDir, SBOMFile), []byte("{}"), 0o600)
+		case "picky":
+			if req.SBOM != "" {
+				return nil, fmt.Errorf("read the list: %w", ErrListUnreadable)
+			}
+			return &Findings{Packages: 1}, os.WriteFile(filepath.Join(req.WorkDir, SBOMFile), []byte("{}"), 0o600)
 		case "echo":
 			return &Findings{Distro: strings.Join(append(os.Environ(), os.Args...), " ") + req.Authorization}, nil
 		case "refuse":
@@ -128,6 +133,8 @@ func (l lists) Put(digest, from string) error {
 	return err
 }
 
+func (l lists) Drop(digest string) { delete(l, digest) }
+
 type noLayers struct{}
 
 func (noLayers) Dir() string        { return "" }
@@ -174,12 +181,12 @@ func TestLimits(t *testing.T) {
 func TestKilledWithItsChildren(t *testing.T) {
 	for name, end := range map[string]func(*Runner) (context.Context, failure.Code){
 		"timeout": func(r *Runner) (context.Context, failure.Code) {
-			r.Limits.Timeout = 700 * time.Millisecond
+			r.Limits.Timeout = 3 * time.Second
 			return t.Context(), failure.Timeout
 		},
 		"stopped": func(*Runner) (context.Context, failure.Code) {
 			ctx, cancel := context.WithCancel(t.Context())
-			time.AfterFunc(700*time.Millisecond, cancel)
+			time.AfterFunc(3*time.Second, cancel)
 			return ctx, failure.Stopped
 		},
 	} {
@@ -195,7 +202,7 @@ func TestKilledWithItsChildren(t *testing.T) {
 			empty(t, r.Scratch)
 			raw, err := os.ReadFile(pidFile)
 			if err != nil {
-				t.Skipf("the child was killed before it started its own: %v", err)
+				t.Fatalf("the child was killed before it started its own: %v", err)
 			}
 			pid, err := strconv.Atoi(string(raw))
 			if err != nil {

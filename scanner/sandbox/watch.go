@@ -47,7 +47,7 @@ func (w *watcher) run(ctx context.Context, stop <-chan struct{}) *failure.Failur
 		case <-ctx.Done():
 			why = cancelled(ctx)
 		case <-deadline.C:
-			why = failure.New(failure.Timeout, "the scan took longer than %s, the limit", w.req.Limits.Timeout)
+			why = tooLong(w.req.Limits.Timeout)
 		case <-w.out.full:
 			why = failure.New(failure.TooLarge, "the scan's result is larger than %s, the limit", size(w.req.Limits.Output))
 		case <-memory.C:
@@ -60,6 +60,10 @@ func (w *watcher) run(ctx context.Context, stop <-chan struct{}) *failure.Failur
 			return why
 		}
 	}
+}
+
+func tooLong(limit time.Duration) *failure.Failure {
+	return failure.New(failure.Timeout, "the scan took longer than %s, the limit", limit)
 }
 
 func cancelled(ctx context.Context) *failure.Failure {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -42,6 +43,8 @@ type Config struct {
 	BodyLimit int64
 	// Refresh is how long an asker is told to wait for a report.
 	Refresh time.Duration
+	// Metrics answers GET /metrics.
+	Metrics http.Handler
 	Log     *slog.Logger
 }
 
@@ -65,6 +68,7 @@ func New(cfg Config) http.Handler {
 	})
 	r.Get("/healthz", s.healthy)
 	r.Get("/readyz", s.ready)
+	r.Method(http.MethodGet, "/metrics", cfg.Metrics)
 	return r
 }
 
@@ -79,7 +83,7 @@ func (s server) recoverer(next http.Handler) http.Handler {
 			if v == http.ErrAbortHandler { //nolint:errorlint // a sentinel that net/http compares the same way
 				panic(v)
 			}
-			s.Log.Error("panic while answering", "path", r.URL.Path, "panic", v)
+			s.Log.Error("panic while answering", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
 			s.fail(w, http.StatusInternalServerError, failure.New(failure.Internal, "the scanner worker made a mistake, see its log"))
 		}()
 		next.ServeHTTP(w, r)

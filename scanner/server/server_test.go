@@ -45,7 +45,7 @@ func newServer(q *memory, d data) http.Handler {
 	return New(Config{
 		Queue: q, Database: d, Scanner: harbor.Scanner{Name: "Grype", Vendor: "Anchore", Version: "1"},
 		PlainHTTP: func(host string) bool { return host == "127.0.0.1:5000" },
-		BodyLimit: 2000, Refresh: 1500 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		BodyLimit: 2000, Refresh: 1500 * time.Millisecond, Log: slog.New(slog.DiscardHandler), Metrics: http.NotFoundHandler(),
 	})
 }
 
@@ -200,6 +200,10 @@ type panics struct{ memory }
 func (*panics) Get(string) jobs.Result { panic("oops") }
 
 func TestPanicIsAnAnswer(t *testing.T) {
-	h := New(Config{Queue: &panics{}, Database: data{kind: "grype"}, Log: slog.New(slog.DiscardHandler)})
+	var log strings.Builder
+	h := New(Config{Queue: &panics{}, Database: data{kind: "grype"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	wantError(t, call(h, http.MethodGet, "/api/v1/scan/x/report", ""), http.StatusInternalServerError, "internal", "mistake")
+	if !strings.Contains(log.String(), "server_test.go") {
+		t.Errorf("the log does not tell where: %s", log.String())
+	}
 }

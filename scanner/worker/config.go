@@ -5,7 +5,6 @@ package worker
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"path/filepath"
 	"runtime/debug"
@@ -20,7 +19,8 @@ import (
 
 // Config of a worker. Default fills what is not said.
 type Config struct {
-	// Listen is the address of the API, host:port.
+	// Listen is the address of the API, host:port, or a listening socket that
+	// the parent process hands down, fd://3.
 	Listen string
 	// CacheDir belongs to one running worker alone: private directories of
 	// scans, package lists, and the database unless it has its own directory.
@@ -69,7 +69,8 @@ func Default() Config {
 		},
 		Jobs: jobs.Config{Workers: 1, Queue: 100, Results: 500, ResultBytes: 256 * mib, TTL: time.Hour},
 		Limits: sandbox.Limits{
-			Timeout: 10 * time.Minute,
+			Timeout: 5 * time.Minute,
+			Stall:   30 * time.Second,
 			Memory:  2 * gib,
 			File:    4 * gib,
 			Disk:    10 * gib,
@@ -87,14 +88,15 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	_, _, err := net.SplitHostPort(c.Listen)
-	wrong(err != nil, "--listen: %q is not host:port", c.Listen)
+	err := checkListen(c.Listen)
+	wrong(err != nil, "--listen: %v", err)
 	wrong(c.CacheDir == "", "--cache-dir: must be given")
 	wrong(c.Jobs.Workers < 1, "--workers: must be at least 1")
 	wrong(c.Jobs.Queue < 1, "--queue: must be at least 1")
 	wrong(c.Jobs.Results < 1, "--results: must be at least 1")
 	wrong(c.Jobs.TTL < time.Second, "--result-ttl: must be at least 1s")
 	wrong(c.Limits.Timeout < time.Second, "--scan-timeout: must be at least 1s")
+	wrong(c.Limits.Stall <= 0, "--stall-timeout: must be positive")
 	wrong(c.Limits.Memory < 128*mib, "--memory-limit: must be at least 128MiB")
 	wrong(c.Limits.File < mib, "--file-limit: must be at least 1MiB")
 	wrong(c.Limits.Disk < mib, "--disk-limit: must be at least 1MiB")
@@ -108,6 +110,22 @@ func (c *Config) Validate() error {
 		wrong(r == "" || strings.ContainsAny(r, "/ "), "--insecure-registries: %q is not host:port", r)
 	}
 	return errors.Join(errs...)
+}
+
+// absolute makes the directories independent of where a process runs: children
+// run in directories of their own.
+func (c *Config) absolute() error {
+	for _, dir := range []*string{&c.CacheDir, &c.Database.Dir} {
+		if *dir == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return fmt.Errorf("find the directory %s: %w", *dir, err)
+		}
+		*dir = abs
+	}
+	return nil
 }
 
 func (c *Config) databaseConfig() database.Config {

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"io"
@@ -98,18 +99,72 @@ func TestBrokenLayers(t *testing.T) {
 	}
 	flipped := append([]byte{}, compressed...)
 	flipped[len(flipped)/2] ^= 0xff
-	for name, answer := range map[string]func(http.ResponseWriter, *http.Request) bool{
-		"cut off in transfer": serve(compressed[:len(compressed)/2], len(compressed)),
-		"shorter":             serve(compressed[:len(compressed)/2], len(compressed)/2),
-		"changed":             serve(flipped, len(flipped)),
+	for name, c := range map[string]struct {
+		answer     func(http.ResponseWriter, *http.Request) bool
+		code, part string
+	}{
+		"cut off in transfer": {serve(compressed[:len(compressed)/2], len(compressed)), "registry", "broke off"},
+		"shorter":             {serve(compressed[:len(compressed)/2], len(compressed)/2), "invalid", "is broken"},
+		"changed":             {serve(flipped, len(flipped)), "invalid", "is broken"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reg.onBlob(answer)
-			w.expect(t, request(reg, "team/app", digest), "invalid", "is broken")
+			reg.onBlob(c.answer)
+			w.expect(t, request(reg, "team/app", digest), c.code, c.part)
 		})
 	}
 	reg.onBlob(nil)
 	w.report(t, request(reg, "team/app", digest))
+}
+
+// A registry that stops in the middle of a layer gives the worker's place free
+// long before the scan's time is over.
+func TestRegistryThatStalls(t *testing.T) {
+	reg := startRegistry(t)
+	img := image(t, layer(t, map[string][]byte{"a": make([]byte, 1<<20)}))
+	digest := push(t, reg, "team/app", img)
+	content := readLayer(t, img)
+	reg.onBlob(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, layerDigest(t, img)) {
+			return false
+		}
+		rw.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		_, _ = rw.Write(content[:len(content)/2])
+		rw.(http.Flusher).Flush()
+		<-r.Context().Done()
+		return true
+	})
+	w := startWorker(t, func(c *worker.Config) { c.Limits.Stall = 500 * time.Millisecond })
+	w.expect(t, request(reg, "team/app", digest), "registry", "stopped sending")
+	reg.onBlob(nil)
+	w.report(t, request(reg, "team/app", digest))
+}
+
+// What is too large to be unpacked while packages are listed is no hole in the
+// list: the layer fits, the archive in its archive does not.
+func TestFileLimitInsideAnArchive(t *testing.T) {
+	reg := startRegistry(t)
+	inner := zipOf(t, "big", make([]byte, 4<<20), zip.Store)
+	outer := zipOf(t, "lib/inner.jar", inner, zip.Deflate)
+	digest := push(t, reg, "team/jar", image(t, layer(t, map[string][]byte{"app.jar": outer})))
+	w := startWorker(t, func(c *worker.Config) { c.Limits.File = 1 << 20 })
+	w.expect(t, request(reg, "team/jar", digest), "too_large", "larger than")
+}
+
+func zipOf(t *testing.T, name string, content []byte, method uint16) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
 }
 
 // A few MiB that unpack to gigabytes end within the disk limit.

@@ -202,7 +202,8 @@ func (w *testWorker) start(t *testing.T, req harbor.ScanRequest) string {
 // wait polls as an asker would.
 func (w *testWorker) wait(t *testing.T, id string) (int, []byte) {
 	t.Helper()
-	for range 3000 {
+	// Longer than any limit on a scan's time in these tests.
+	for end := time.Now().Add(hostileTime + 30*time.Second); time.Now().Before(end); {
 		status, _, body := w.do(t, http.MethodGet, "/api/v1/scan/"+id+"/report", map[string]string{"Accept": reportType}, nil)
 		if status != http.StatusFound {
 			return status, body

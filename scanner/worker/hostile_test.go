@@ -77,7 +77,7 @@ func TestHostileImages(t *testing.T) {
 	if left, err := os.ReadDir(canary); err != nil || len(left) > 0 {
 		t.Errorf("written outside: %v %v", left, err)
 	}
-	w.holdsOnly(t, "db", "layers", "lock", "sboms", "scratch")
+	w.holdsOnly(t, "db", "layers", "lock", "sboms", "scratch", "tmp")
 }
 
 // check compares what came with what must, and puts it into words.

@@ -73,7 +73,7 @@ func built(t *testing.T, build func() (string, error)) string {
 // that they share the build cache.
 func compile(dir, name, pkg string, flags ...string) (string, error) {
 	out := filepath.Join(programs, name)
-	args := append([]string{"build", "-trimpath", "-o", out}, flags...)
+	args := append([]string{"build", "-trimpath", "-gcflags=all=-dwarf=false", "-o", out}, flags...)
 	cmd := exec.Command("go", append(args, pkg)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")

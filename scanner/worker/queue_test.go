@@ -93,6 +93,13 @@ func TestCacheDirIsLocked(t *testing.T) {
 	}
 }
 
+func TestDefaultDatabaseIsGrypesAndUpdatesItself(t *testing.T) {
+	db := worker.Default().Database
+	if db.UpdateURL != "https://grype.anchore.io/databases" || !db.AutoUpdate || db.Sample || db.Import != "" || db.MaxAge <= 0 {
+		t.Errorf("by default: %+v", db)
+	}
+}
+
 func TestConfigurationErrorsNameTheFlag(t *testing.T) {
 	cfg := worker.Default()
 	cfg.CacheDir = t.TempDir()

@@ -151,6 +151,86 @@ func TestSecondScanUsesPackageList(t *testing.T) {
 	}
 }
 
+// A package list that a bad disk has changed is made again.
+func TestDamagedPackageList(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", programImage(t, "vulnerable"))
+	w := startWorker(t, nil)
+	first := w.report(t, request(reg, "team/app", digest))
+	lists, err := filepath.Glob(filepath.Join(w.cache, "sboms", "*", "*.json"))
+	if err != nil || len(lists) != 1 {
+		t.Fatalf("package lists: %v %v", lists, err)
+	}
+	// One letter of a package's name: still a list, of another image.
+	raw := bytes.ReplaceAll(read(t, lists[0]), []byte("golang.org/x/text"), []byte("golang.org/x/tent"))
+	if err := os.WriteFile(lists[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again := w.report(t, request(reg, "team/app", digest)); !reflect.DeepEqual(first.Vulnerabilities, again.Vulnerabilities) {
+		t.Errorf("findings differ:\n%+v\n%+v", first.Vulnerabilities, again.Vulnerabilities)
+	}
+}
+
+// Packages of a distribution are looked up in its own records only.
+func TestImageWithoutDistribution(t *testing.T) {
+	reg := startRegistry(t)
+	files := debianFiles(0)
+	release := "etc/os-release"
+	delete(files, release)
+	unsaid := push(t, reg, "team/unsaid", image(t, layer(t, files)))
+	files[release] = []byte("ID=debian\nVERSION_ID=\"99\"\n")
+	newer := push(t, reg, "team/newer", image(t, layer(t, files)))
+	w := startWorker(t, nil)
+	w.expect(t, request(reg, "team/unsaid", unsaid), "unsupported", "does not say which one")
+	if r := w.report(t, request(reg, "team/newer", newer)); r.UnmatchedPackages != 6 || r.Packages != 6 {
+		t.Errorf("%d of %d packages are not matched", r.UnmatchedPackages, r.Packages)
+	}
+}
+
+// Children run in directories of their own; relative directories mean the
+// worker's.
+func TestRelativeDirectories(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", image(t, layer(t, npmFiles())))
+	self := shippedBinary(t)
+	t.Chdir(t.TempDir())
+	w := startWorker(t, func(c *worker.Config) {
+		c.Command = []string{self, "scan-one"}
+		c.CacheDir, c.Database.Dir = "cache", "database"
+	})
+	if r := w.report(t, request(reg, "team/app", digest)); len(r.Vulnerabilities) == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What a killed worker left of its downloads is gone, and the metrics tell of
+// the scans.
+func TestTemporaryFilesAndMetrics(t *testing.T) {
+	left := filepath.Join(t.TempDir(), "tmp", "getter1", "archive")
+	if err := os.MkdirAll(filepath.Dir(left), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", image(t))
+	w := startWorker(t, func(c *worker.Config) { c.CacheDir = filepath.Dir(filepath.Dir(filepath.Dir(left))) })
+	if _, err := os.Lstat(filepath.Dir(left)); err == nil {
+		t.Error("old temporary files stay")
+	}
+	w.report(t, request(reg, "team/app", digest))
+	_, _, body := w.do(t, http.MethodGet, "/metrics", nil, nil)
+	for _, line := range []string{`imagegate_worker_scans_total{result="ok"} 1`, `imagegate_worker_queued_scans 0`} {
+		if !strings.Contains(string(body), line+"\n") {
+			t.Errorf("no %s in\n%s", line, body)
+		}
+	}
+	if !strings.Contains(string(body), "imagegate_worker_database_built_timestamp_seconds 1.") {
+		t.Errorf("no age of the database in\n%s", body)
+	}
+}
+
 func TestImageWithoutLayers(t *testing.T) {
 	reg := startRegistry(t)
 	digest := push(t, reg, "team/empty", image(t))

@@ -30,6 +30,7 @@ func serve(t *testing.T, flags ...string) *served {
 	t.Helper()
 	s := &served{testWorker: &testWorker{cache: t.TempDir()}, listens: make(chan string, 1)}
 	cmd := exec.Command(shippedBinary(t), append([]string{"serve", "--listen", "127.0.0.1:0", "--db-sample", "--cache-dir", s.cache}, flags...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

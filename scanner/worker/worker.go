@@ -20,13 +20,19 @@ import (
 	"github.com/imagegate/imagegate/scanner/imagescan"
 	"github.com/imagegate/imagegate/scanner/jobs"
 	"github.com/imagegate/imagegate/scanner/layercache"
+	"github.com/imagegate/imagegate/scanner/metrics"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 	"github.com/imagegate/imagegate/scanner/sbomcache"
 	"github.com/imagegate/imagegate/scanner/server"
 )
 
 // listsVersion is raised when the way packages are listed changes.
-const listsVersion = "1"
+const listsVersion = "2"
+
+// listedBy names everything that decides what is in a package list.
+func listedBy() string {
+	return listsVersion + "-" + ModuleVersion("github.com/anchore/syft") + "-" + ModuleVersion("github.com/anchore/stereoscope")
+}
 
 // Worker is one scanner worker.
 type Worker struct {
@@ -37,6 +43,8 @@ type Worker struct {
 	runner *sandbox.Runner
 	lock   *os.File
 	ln     net.Listener
+
+	metrics *metrics.Metrics
 }
 
 // New checks the configuration, takes the cache directory for itself, clears
@@ -45,11 +53,14 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+	if err := cfg.absolute(); err != nil {
+		return nil, err
+	}
 	w := &Worker{cfg: cfg, log: log, db: database.New(cfg.databaseConfig(), log)}
 	if err := w.claim(); err != nil {
 		return nil, err
 	}
-	lists, err := sbomcache.Open(filepath.Join(cfg.CacheDir, "sboms"), listsVersion+"-"+ModuleVersion("github.com/anchore/syft"), cfg.SBOMCacheBytes)
+	lists, err := sbomcache.Open(filepath.Join(cfg.CacheDir, "sboms"), listedBy(), cfg.SBOMCacheBytes)
 	if err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
@@ -60,15 +71,29 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 	w.runner = &sandbox.Runner{
 		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Layers: layers, Warm: cfg.Warm, Log: log,
 	}
-	w.queue = jobs.New(cfg.Jobs, w.scan, log)
-	w.ln, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // once, at start
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen: %w", err), w.lock.Close())
+	w.metrics = metrics.New(w)
+	w.queue = jobs.New(cfg.Jobs, w.metrics.Observe(w.scan), log)
+	if w.ln, err = listen(cfg.Listen); err != nil {
+		return nil, errors.Join(fmt.Errorf("--listen: %w", err), w.lock.Close())
 	}
 	return w, nil
 }
 
 func (w *Worker) scratch() string { return filepath.Join(w.cfg.CacheDir, "scratch") }
+
+// TempDir is for the process's temporary files. It is empty after New, whatever
+// an earlier worker left behind when it was killed.
+func (w *Worker) TempDir() string { return filepath.Join(w.cfg.CacheDir, "tmp") }
+
+// Waiting is how many scans have not started.
+func (w *Worker) Waiting() int { return w.queue.Waiting() }
+
+// DatabaseBuiltAt is when the vulnerability data was put together; false when
+// there is none.
+func (w *Worker) DatabaseBuiltAt() (time.Time, bool) {
+	at, _, ok := w.db.BuiltAt()
+	return at, ok
+}
 
 // claim locks the cache directory: two workers would delete each other's files.
 func (w *Worker) claim() error {
@@ -84,11 +109,13 @@ func (w *Worker) claim() error {
 		return fmt.Errorf("the cache directory %s is in use by another scanner worker: %w", w.cfg.CacheDir, err)
 	}
 	w.lock = lock
-	if err := os.RemoveAll(w.scratch()); err != nil {
-		w.log.Warn("old private directories could not be removed", "dir", w.scratch(), "error", err)
-	}
-	if err := os.MkdirAll(w.scratch(), 0o700); err != nil {
-		return errors.Join(fmt.Errorf("make the directory of scans: %w", err), lock.Close())
+	for _, dir := range []string{w.scratch(), w.TempDir()} {
+		if err := os.RemoveAll(dir); err != nil {
+			w.log.Warn("what an earlier worker left could not be removed", "dir", dir, "error", err)
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return errors.Join(fmt.Errorf("make a directory below the cache directory: %w", err), lock.Close())
+		}
 	}
 	return nil
 }
@@ -155,6 +182,7 @@ func (w *Worker) handler() http.Handler {
 		PlainHTTP: func(host string) bool { return imagescan.PlainHTTPAllowed(host, w.cfg.InsecureRegistries) },
 		BodyLimit: 256 << 10,
 		Refresh:   time.Second,
+		Metrics:   w.metrics.Handler(),
 		Log:       w.log,
 	})
 }
@@ -190,6 +218,8 @@ func (w *Worker) scan(ctx context.Context, req harbor.ScanRequest) ([]byte, erro
 		Distro:          found.Distro,
 		Packages:        found.Packages,
 		Suppressed:      found.Suppressed,
+
+		UnmatchedPackages: found.Unmatched,
 	}
 	raw, err := json.Marshal(report)
 	if err != nil {
