@@ -57,6 +57,8 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	log.InfoContext(ctx, "mutator starts", "listen", listener.Addr().String(), "provider", c.Provider.URL,
 		"wait", c.Wait.Duration.Duration, "onUnresolved", c.Pin.OnUnresolved, "keepTag", c.Pin.KeepTag, "workloads", c.Pin.Workloads)
 
+	warnIfOpen(ctx, c, listener.Addr(), log)
+
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serverTLS.Start(ctx) })
 	group.Go(func() error { return clientTLS.Start(ctx) })
@@ -65,6 +67,16 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, admitter.Close(closing))
+}
+
+// warnIfOpen tells the operator that more than the API server can ask: an answer
+// says what a tag means, found with the pull secrets of whatever Pod is sent.
+func warnIfOpen(ctx context.Context, c *config.Config, at net.Addr, log *slog.Logger) {
+	if tcp, ok := at.(*net.TCPAddr); c.Server.TLS.ClientCAFile != "" || ok && tcp.IP.IsLoopback() {
+		return
+	}
+	log.WarnContext(ctx, "whoever reaches this address may have images resolved and scanned with any Pod's pull secrets: "+
+		"set server.tls.clientCAFile, or let only the API server through", "listen", at.String())
 }
 
 // providerClient has no timeout of its own: every question has a deadline.

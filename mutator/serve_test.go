@@ -82,6 +82,12 @@ type system struct {
 
 func start(t testing.TB, provider http.Handler, change func(*config.Config)) *system {
 	t.Helper()
+	return startLogging(t, provider, change, func(string) {})
+}
+
+// startLogging also gives each line of the log to logged.
+func startLogging(t testing.TB, provider http.Handler, change func(*config.Config), logged func(string)) *system {
+	t.Helper()
 	ca := tlstest.NewCA(t, "CA")
 	file := func(dir, name string) string { return filepath.Join(dir, name) }
 
@@ -105,7 +111,7 @@ func start(t testing.TB, provider http.Handler, change func(*config.Config)) *sy
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	log := &addressLog{found: make(chan string, 1)}
+	log := &addressLog{found: make(chan string, 1), logged: logged}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, &c, newLogger(&c.Log, log)) }()
@@ -128,9 +134,13 @@ func start(t testing.TB, provider http.Handler, change func(*config.Config)) *sy
 }
 
 // addressLog finds the address in the line that says the mutator starts.
-type addressLog struct{ found chan string }
+type addressLog struct {
+	found  chan string
+	logged func(string)
+}
 
 func (a *addressLog) Write(b []byte) (int, error) {
+	a.logged(string(b))
 	var line struct{ Msg, Listen string }
 	if json.Unmarshal(b, &line) == nil && line.Msg == "mutator starts" {
 		a.found <- line.Listen
@@ -294,6 +304,42 @@ func TestProviderDownAndBack(t *testing.T) {
 	mu.Unlock()
 	if resp, err := s.mutate("a:1"); err != nil || !resp.Allowed {
 		t.Errorf("back: %+v, %v", resp, err)
+	}
+}
+
+func TestWarnsOfAnAddressThatIsOpenToAll(t *testing.T) {
+	for _, tc := range []struct {
+		ip, clientCA string
+		want         bool
+	}{
+		{"127.0.0.1", "", false},
+		{"::1", "", false},
+		{"0.0.0.0", "", true},
+		{"::", "", true},
+		{"10.1.2.3", "", true},
+		{"0.0.0.0", "ca.crt", false},
+	} {
+		var b bytes.Buffer
+		c := config.Default()
+		c.Server.TLS.ClientCAFile = tc.clientCA
+		warnIfOpen(t.Context(), &c, &net.TCPAddr{IP: net.ParseIP(tc.ip), Port: 8444}, newLogger(&c.Log, &b))
+		if got := strings.Contains(b.String(), `"level":"WARN"`) && strings.Contains(b.String(), "clientCAFile"); got != tc.want {
+			t.Errorf("%s, client CA %q: logged %q", tc.ip, tc.clientCA, &b)
+		}
+	}
+}
+
+func TestWarnsAtStart(t *testing.T) {
+	warned := make(chan struct{}, 1)
+	startLogging(t, &standIn{}, func(c *config.Config) { c.Server.Listen = "0.0.0.0:0" }, func(line string) {
+		if strings.Contains(line, "clientCAFile") {
+			warned <- struct{}{}
+		}
+	})
+	select {
+	case <-warned:
+	case <-time.After(5 * time.Second):
+		t.Error("no warning")
 	}
 }
 

@@ -1,18 +1,23 @@
 package templates_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/client/reviews"
+	mutationtypes "github.com/open-policy-agent/gatekeeper/v3/pkg/mutation/types"
 	gatekeeper "github.com/open-policy-agent/gatekeeper/v3/pkg/target"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/util"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/provider/config"
 )
 
 const fivePlaces = `
@@ -59,6 +64,50 @@ func TestEveryPlaceOfAnImageIsJudged(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"bad:1", "broken:1", "good:1", "slow:1"}, e.provider.images()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestAsManyImagesAsTheProviderTakes holds the templates' limit against the
+// provider's: beyond it a failed request could read as accepted.
+func TestAsManyImagesAsTheProviderTakes(t *testing.T) {
+	most := config.Default().Server.Limits.Keys
+	for images, want := range map[int][]string{
+		most:     nil,
+		most + 1: {fmt.Sprintf("The Pod has %d distinct images, and no more than %d can be judged: split it", most+1, most)},
+	} {
+		e := scanEngine(t, "{scanPolicies: {reportPending: accept, scanFailed: accept}}")
+		var containers strings.Builder
+		for i := range images {
+			fmt.Fprintf(&containers, "  - {name: c%d, image: \"app:%d\"}\n", i, i)
+		}
+		pod, _, _ := strings.Cut(onePod, "  containers:")
+		if diff := cmp.Diff(want, e.review(t, creation(t, pod+"  containers:\n"+containers.String()))); diff != "" {
+			t.Error(diff)
+		}
+		if asked := len(e.provider.asked); want == nil && asked != most || want != nil && asked != 0 {
+			t.Errorf("%d images: asked for %d", images, asked)
+		}
+	}
+}
+
+// TestKeysAreThoseOfTheMutator asks for the Pods of a table that the mutator's
+// tests (mutator/admit) read as well.
+func TestKeysAreThoseOfTheMutator(t *testing.T) {
+	var cases []struct {
+		Pod map[string]any `json:"pod"`
+		Key string         `json:"key"`
+	}
+	if err := yaml.UnmarshalStrict(readFile(t, "testdata/keys.yaml"), &cases); err != nil || len(cases) == 0 {
+		t.Fatal(cases, err)
+	}
+	for _, c := range cases {
+		e := scanEngine(t, "{}")
+		c.Pod["apiVersion"], c.Pod["kind"] = "v1", "Pod"
+		e.review(t, creation(t, string(mustJSON(t, c.Pod))))
+		image := "a/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		if diff := cmp.Diff([]string{image + c.Key}, e.provider.asked); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
@@ -152,6 +201,31 @@ func TestAuditJudgesThePodItself(t *testing.T) {
 	}
 	if results := responses.Results(); len(results) != 1 || !strings.Contains(results[0].Msg, "scan report is pending") {
 		t.Error(results)
+	}
+}
+
+// TestTheUpdateOfAWorkloadIsNotJudged reviews the Pod of an ExpansionTemplate as
+// Gatekeeper's webhook does (createReviewForResultant).
+func TestTheUpdateOfAWorkloadIsNotJudged(t *testing.T) {
+	e := scanEngine(t, "{scanPolicies: {defaultPolicy: reject}}")
+	for operation, want := range map[admissionv1.Operation]int{admissionv1.Create: 1, admissionv1.Update: 0, admissionv1.Delete: 0, "": 1} {
+		responses, err := e.Review(t.Context(), gatekeeper.AugmentedUnstructured{
+			Object:    unstructured.Unstructured{Object: plainJSON(t, onePod).(map[string]any)},
+			Namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
+			Operation: operation,
+			Source:    mutationtypes.SourceTypeGenerated,
+		}, reviews.EnforcementPoint(util.WebhookEnforcementPoint))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(responses.Results()); got != want {
+			t.Errorf("%q: %d denials, want %d", operation, got, want)
+		}
+	}
+	request := creation(t, onePod)
+	request.Operation, request.UserInfo.Username = admissionv1.Update, "alice"
+	if got := e.review(t, request); len(got) != 1 {
+		t.Errorf("an update without the old Pod: %v", got)
 	}
 }
 

@@ -58,7 +58,7 @@ metadata: {name: imagegate-mutator}
 webhooks:
 - name: mutation.imagegate.dev
   admissionReviewVersions: [v1]
-  sideEffects: None
+  sideEffects: NoneOnDryRun
   failurePolicy: Fail
   reinvocationPolicy: IfNeeded
   timeoutSeconds: 15

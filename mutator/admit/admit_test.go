@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/provider/report"
@@ -180,6 +182,37 @@ func TestPinsAndWaits(t *testing.T) {
 	}
 }
 
+// TestKeysAreThoseOfTheTemplates reads the table by which the templates are
+// tested too: what is scanned here must be what Gatekeeper asks about.
+func TestKeysAreThoseOfTheTemplates(t *testing.T) {
+	text, err := os.ReadFile("../../templates/testdata/keys.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Pod corev1.Pod `json:"pod"`
+		Key string     `json:"key"`
+	}
+	if err := yaml.UnmarshalStrict(text, &cases); err != nil || len(cases) == 0 {
+		t.Fatal(cases, err)
+	}
+	for _, c := range cases {
+		for image, scanned := range map[string]string{"a/b@" + digest: "a/b@" + digest, "a:1": "a@" + digest} {
+			p := known()
+			c.Pod.Spec.Containers[0].Image = image
+			req := create(t, &c.Pod)
+			req.Namespace = c.Pod.Namespace
+			admit.New(p, settings()).Admit(t.Context(), req)
+			if len(p.scanned) != 1 || p.scanned[0].String() != scanned+c.Key {
+				t.Errorf("scanned %v, want %s", p.scanned, scanned+c.Key)
+			}
+			if image != scanned && (len(p.resolved) != 1 || p.resolved[0].String() != image+c.Key) {
+				t.Errorf("resolved %v, want %s", p.resolved, image+c.Key)
+			}
+		}
+	}
+}
+
 func TestKeepTag(t *testing.T) {
 	s := settings()
 	s.KeepTag = true
@@ -298,7 +331,7 @@ func TestEphemeralContainers(t *testing.T) {
 	p := known()
 	d := admit.New(p, settings()).Admit(t.Context(), req)
 	got := patched(t, req, d)
-	if d.Outcome != admit.Pinned || got.Spec.EphemeralContainers[0].Image != "debug@"+digest || got.Spec.Containers[0].Image != "legacy:1" || got.Annotations != nil {
+	if d.Outcome != admit.Pinned || got.Spec.EphemeralContainers[0].Image != "debug:1@"+digest || got.Spec.Containers[0].Image != "legacy:1" || got.Annotations != nil {
 		t.Errorf("%s: %+v %v", d.Outcome, got.Spec, got.Annotations)
 	}
 	if len(d.Response.Warnings) != 1 || !strings.Contains(d.Response.Warnings[0], "'debug:1'") {

@@ -100,7 +100,7 @@ type work struct {
 // sort finds the images that this request brings and which of them need a
 // digest.
 func (a *Admitter) sort(req *admissionv1.AdmissionRequest, pod, old *pin.Pod) *work {
-	w := &work{pod: pod, pinned: map[int]string{}, failed: map[int]error{}, key: wire.Key{Namespace: req.Namespace}}
+	w := &work{pod: pod, pinned: map[int]string{}, failed: map[int]error{}, key: wire.Key{Namespace: req.Namespace, Platform: pod.Platform}}
 	if req.Namespace != "" {
 		w.key.ServiceAccount, w.key.PullSecrets = pod.ServiceAccount, pod.PullSecrets
 	}
@@ -174,7 +174,7 @@ func (a *Admitter) resolve(ctx context.Context, d *Decision, w *work) (unreachab
 		image := w.pod.Images[i]
 		answer := byReference[image.Reference]
 		if answer.Err == nil {
-			answer.Pinned, answer.Err = pin.Pin(image.Reference, answer.Pinned, a.settings.KeepTag)
+			answer.Pinned, answer.Err = w.pod.Pin(image.Reference, answer.Pinned, a.settings.KeepTag)
 		}
 		if answer.Err != nil {
 			w.failed[i] = answer.Err

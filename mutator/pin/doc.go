@@ -21,5 +21,7 @@
 // annotation stays when it names the same repository, since nobody can tell
 // which tag the digest once had; otherwise it is removed, as it is for an image
 // that is left without a digest and for a container that does not exist. They
-// inform people. A policy judges the image itself.
+// inform people, and the templates hold what they say against the rules as well:
+// a rule by tag still denies what was pinned. As the author may have written them,
+// they can make a decision stricter and never laxer.
 package pin

@@ -25,7 +25,8 @@ type Location struct {
 // resets the rest of the spec, labels and annotations to what is stored
 // (dropNonEphemeralContainerUpdates in the Kubernetes source,
 // pkg/registry/core/pod/strategy.go). So other images are not looked at there,
-// and the original reference goes into a warning instead of an annotation.
+// the tag stays in the reference for want of an annotation, and a warning tells
+// the author what was written.
 func Locate(group, resource, subresource string) (Location, bool) {
 	switch group + "/" + resource + "/" + subresource {
 	case "/pods/":

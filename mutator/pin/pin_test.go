@@ -43,7 +43,7 @@ func pinAll(t testing.TB, p *pin.Pod, keepTag bool) map[int]string {
 		if done, err := pin.Check(image.Reference); err != nil || done {
 			continue
 		}
-		s, err := pin.Pin(image.Reference, answer(image.Reference), keepTag)
+		s, err := p.Pin(image.Reference, answer(image.Reference), keepTag)
 		if err != nil {
 			t.Fatalf("pinning %q: %v", image.Reference, err)
 		}
@@ -271,15 +271,17 @@ func TestAnnotationsOfWhatIsNotThere(t *testing.T) {
 
 func TestEphemeralContainersSubresource(t *testing.T) {
 	const object = `{"metadata":{"annotations":{"original-image.imagegate.dev/gone":"a:1"}},
-		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox:1"}]}}`
+		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox:1"},
+		{"name":"untagged","image":"localhost:5000/busybox"}]}}`
 	p := read(t, object, podLocation(t, "ephemeralcontainers"))
 	patch, warnings, err := p.Patch(pinAll(t, p, false))
 	if err != nil {
 		t.Fatal(err)
 	}
 	same(t, apply(t, object, patch), `{"metadata":{"annotations":{"original-image.imagegate.dev/gone":"a:1"}},
-		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox@DIGEST"}]}}`)
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "image 'busybox:1' of ephemeral container 'debug' was pinned") {
+		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox:1@DIGEST"},
+		{"name":"untagged","image":"localhost:5000/busybox:latest@DIGEST"}]}}`)
+	if len(warnings) != 2 || !strings.Contains(warnings[0], "image 'busybox:1' of ephemeral container 'debug' was pinned") {
 		t.Errorf("warnings = %q", warnings)
 	}
 }
@@ -311,17 +313,22 @@ func TestInvalidContainerNamesAreNotAnnotated(t *testing.T) {
 
 func TestMalformedObjects(t *testing.T) {
 	for object, want := range map[string]string{
-		`[]`:                                       "not a JSON object",
-		`{`:                                        "not a JSON object",
-		`{"spec":[]}`:                              "spec is not an object",
-		`{"metadata":1}`:                           "metadata is not an object",
-		`{"metadata":{"annotations":{"a":1}}}`:     "a is not a string",
-		`{"spec":{"containers":{}}}`:               "containers is not a list",
-		`{"spec":{"containers":[1]}}`:              "containers[0] is not an object",
-		`{"spec":{"containers":[{"image":1}]}}`:    "containers[0]: image is not a string",
-		`{"spec":{"volumes":[{"image":"a"}]}}`:     "volumes[0]: image is not an object",
-		`{"spec":{"imagePullSecrets":"a"}}`:        "imagePullSecrets is not a list",
-		`{"spec":{"serviceAccountName":["root"]}}`: "serviceAccountName is not a string",
+		`[]`:                                                 "not a JSON object",
+		`{`:                                                  "not a JSON object",
+		`{"spec":[]}`:                                        "spec is not an object",
+		`{"metadata":1}`:                                     "metadata is not an object",
+		`{"metadata":{"annotations":{"a":1}}}`:               "a is not a string",
+		`{"spec":{"containers":{}}}`:                         "containers is not a list",
+		`{"spec":{"containers":[1]}}`:                        "containers[0] is not an object",
+		`{"spec":{"containers":[{"image":1}]}}`:              "containers[0]: image is not a string",
+		`{"spec":{"volumes":[{"image":"a"}]}}`:               "volumes[0]: image is not an object",
+		`{"spec":{"imagePullSecrets":"a"}}`:                  "imagePullSecrets is not a list",
+		`{"spec":{"serviceAccountName":["root"]}}`:           "serviceAccountName is not a string",
+		`{"spec":{"nodeSelector":"a"}}`:                      "nodeSelector is not an object",
+		`{"spec":{"os":"linux"}}`:                            "os is not an object",
+		`{"spec":{"os":{"name":1}}}`:                         "name is not a string",
+		`{"spec":{"nodeSelector":{"kubernetes.io/os":1}}}`:   "kubernetes.io/os is not a string",
+		`{"spec":{"nodeSelector":{"kubernetes.io/arch":1}}}`: "kubernetes.io/arch is not a string",
 	} {
 		if _, err := pin.Read([]byte(object), podLocation(t, "")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Read(%s): %v, want %q", object, err, want)

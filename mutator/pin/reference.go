@@ -52,6 +52,23 @@ func Pin(reference, answer string, keepTag bool) (string, error) {
 	return pinned, nil
 }
 
+// Pin is the function Pin for an image of p. Where no annotation can keep the
+// original, the pinned reference spells its tag out whatever keepTag says: rules
+// by tag have nothing else to go by.
+func (p *Pod) Pin(reference, answer string, keepTag bool) (string, error) {
+	if !p.location.ephemeralOnly {
+		return Pin(reference, answer, keepTag)
+	}
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		return "", invalid(err)
+	}
+	if suffix := ":" + tag.TagStr(); !strings.HasSuffix(reference, suffix) {
+		reference += suffix
+	}
+	return Pin(reference, answer, true)
+}
+
 // sameRepository reports whether both are references of one repository.
 func sameRepository(a, b string) bool {
 	x, errX := name.ParseReference(a)

@@ -2,6 +2,7 @@ package custom_test
 
 import data.custom
 import data.lib.fixtures_test as fixtures
+import data.lib.reports
 import future.keywords
 
 denials(images, change) := found if {
@@ -61,4 +62,21 @@ test_details if {
 	{violation.details | some violation in found} == {{"phase": "scan", "image": "bad", "containers": ["c0"], "status": "rejected"}}
 	before := custom.violation with input as {"review": fixtures.review(object.union(fixtures.pod(["bad"]), {"spec": {"hostNetwork": true}})), "parameters": {}}
 	{violation.details | some violation in before} == {{"phase": "pre-scan"}}
+}
+
+test_too_many_images_are_denied_whatever_the_rules_say if {
+	found := unasked(["a", "b", "c"], {}) with reports.most_images as 2
+	found == {"The Pod has 3 distinct images, and no more than 2 can be judged: split it"}
+	allowed := unasked(["a", "b", "c"], {"metadata": {"labels": {"scan": "no"}}}) with reports.most_images as 2
+	allowed == found
+}
+
+test_an_update_that_brings_no_image_is_not_judged if {
+	pod := object.union(fixtures.pod(["bad"]), {"spec": {"hostNetwork": true}})
+	update := object.union(fixtures.review(pod), {"operation": "UPDATE", "oldObject": pod})
+	same := custom.violation with input as {"review": update, "parameters": {}} with external_data as fixtures.never
+	same == set()
+	other := fixtures.msgs(custom.violation) with input as {"review": object.union(update, {"oldObject": fixtures.pod(["old"])}), "parameters": {}}
+		with external_data as fixtures.never
+	other == {"hostNetwork in shop"}
 }

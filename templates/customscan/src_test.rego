@@ -2,6 +2,7 @@ package customscan_test
 
 import data.customscan
 import data.lib.fixtures_test as fixtures
+import data.lib.reports
 import future.keywords
 
 denials(images, change, parameters) := found if {
@@ -47,4 +48,11 @@ test_generated_rules_switched_off if {
 test_break_glass if {
 	found := fixtures.msgs(customscan.violation) with input as fixtures.breaking(["bad"], {}) with external_data as fixtures.provider
 	found == set()
+}
+
+test_too_many_images_are_denied_whatever_is_accepted if {
+	every parameters in [{"scanRules": {"scanFailed": "accept"}}, {"scanRules": {"autoGenerate": false}}] {
+		found := unasked(["a", "b", "c"], {}, parameters) with reports.most_images as 2
+		found == {"The Pod has 3 distinct images, and no more than 2 can be judged: split it"}
+	}
 }

@@ -43,6 +43,10 @@ test_ports if {
 
 test_what_is_no_reference_is_denied if denied(["host.io/a?x", ""], ["host.io", "docker.io"]) == {"host.io/a?x", ""}
 
+test_a_line_break_does_not_hide_an_image if {
+	denied(["evil.io/a\nb", "host.io/a\n", "\n"], ["host.io", "docker.io"]) == {"evil.io/a\nb", "host.io/a\n", "\n"}
+}
+
 test_nothing_listed_allows_nothing if denied(["nginx"], []) == {"nginx"}
 
 test_message if {

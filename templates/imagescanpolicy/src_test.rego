@@ -2,6 +2,7 @@ package imagescanpolicy_test
 
 import data.imagescanpolicy
 import data.lib.fixtures_test as fixtures
+import data.lib.reports
 import future.keywords
 
 # The messages for a Pod with these images, with the provider answering.
@@ -243,4 +244,21 @@ test_break_glass if {
 	found == set()
 	told := fixtures.msgs(imagescanpolicy.violation) with input as fixtures.breaking(["bad"], {"report": "warnings"}) with external_data as fixtures.provider
 	told == {"Break-glass: admitted for 'alice', reason 'incident 7', in spite of: Image 'bad' REJECTED. Global default policy - scan result is 'reject': bad for a reason."}
+}
+
+overfull(parameters) := found if {
+	found := fixtures.msgs(imagescanpolicy.violation) with input as fixtures.under(["bad1", "bad2", "bad3"], parameters)
+		with external_data as fixtures.never
+		with reports.most_images as 2
+}
+
+test_too_many_images_are_denied_whatever_is_accepted if {
+	every parameters in [
+		{"scanRules": {"scanFailed": "accept", "reportPending": "accept"}},
+		{"scanRules": {"defaultPolicy": "accept"}},
+		{"preScanPolicies": {"defaultPolicy": "accept"}},
+		{"preScanPolicies": {"defaultPolicy": "reject"}},
+	] {
+		overfull(parameters) == {"The Pod has 3 distinct images, and no more than 2 can be judged: split it"}
+	}
 }

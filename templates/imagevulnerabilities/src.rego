@@ -10,7 +10,7 @@ import future.keywords
 
 violation contains outcome if some outcome in breakglass.outcome(denials, warnings)
 
-denials := settings.denials(mistakes) | rejections
+denials := (settings.denials(mistakes) | rejections) | reports.overfull
 
 rank := {"unknown": 0, "negligible": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 

@@ -2,6 +2,7 @@ package imagevulnerabilities_test
 
 import data.imagevulnerabilities
 import data.lib.fixtures_test as fixtures
+import data.lib.reports
 import future.keywords
 
 now := time.parse_rfc3339_ns("2027-01-15T12:00:00Z")
@@ -335,4 +336,11 @@ test_wrong_values_are_named if {
 test_an_exception_that_is_no_object if {
 	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], {"exceptions": ["CVE-1"]}) with external_data as fixtures.never
 	count(found) == 3
+}
+
+test_too_many_images_are_denied_whatever_is_accepted if {
+	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["a", "b", "c"], {"scanFailed": "accept", "reportPending": "accept"})
+		with external_data as fixtures.never
+		with reports.most_images as 2
+	found == {"The Pod has 3 distinct images, and no more than 2 can be judged: split it"}
 }

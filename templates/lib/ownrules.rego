@@ -11,7 +11,9 @@ import future.keywords
 # What the rules before the scan read.
 pod_input := {"AdmissionRequest": input.review, "PodObject": pod.reviewed}
 
+# An update that brings no image is not judged.
 before contains {"msg": text(msg), "details": {"phase": "pre-scan"}} if {
+	count(pod.judged) > 0
 	some msg in rules.deny_pod with input as pod_input
 }
 

@@ -4,12 +4,23 @@ package lib.pod
 import future.keywords
 
 # The Pod under review: undefined for every other kind (workloads are judged
-# through the Pods an ExpansionTemplate makes of them) and for deletions, which
-# run nothing.
+# through the Pods an ExpansionTemplate makes of them), for deletions, which run
+# nothing, and for updates of workloads.
 reviewed := input.review.object if {
 	object.get(input.review.kind, "group", "") == ""
 	input.review.kind.kind == "Pod"
 	object.get(input.review, "operation", "") != "DELETE"
+	not workload_update
+}
+
+# Gatekeeper says of the Pod it makes of an updated workload neither what it was
+# before nor who sends it; a request always says both. What the update changes is
+# unknown then, and an old ReplicaSet must stay able to scale down: new Pods are
+# judged themselves.
+workload_update if {
+	input.review.operation == "UPDATE"
+	not is_object(object.get(input.review, "oldObject", null))
+	text(object.get(input.review, "userInfo", {}), "username") == ""
 }
 
 # The namespace of the object or else of the request; "" when neither says.

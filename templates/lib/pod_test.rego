@@ -62,6 +62,21 @@ test_an_update_is_judged_by_what_it_changes if {
 	judged(object.union(update, {"operation": "CREATE"})) == all
 }
 
+# As Gatekeeper reviews the Pod of an ExpansionTemplate.
+test_the_update_of_a_workload_is_not_judged if {
+	expanded := object.union(fixtures.review(fixtures.pod_with(spec)), {"operation": "UPDATE", "oldObject": null})
+	every user in [{}, {"username": ""}, null] {
+		nobody := object.union(object.remove(expanded, ["userInfo"]), {"userInfo": user})
+		judged(nobody) == set()
+		judged(object.remove(nobody, ["oldObject"])) == set()
+		judged(object.union(nobody, {"operation": "CREATE"})) == all
+		judged(object.union(nobody, {"oldObject": fixtures.pod_with({})})) == all
+	}
+	judged(object.remove(expanded, ["userInfo"])) == set()
+	judged(object.remove(expanded, ["operation", "userInfo"])) == all
+	judged(expanded) == all
+}
+
 test_an_update_cannot_hide_an_image_that_is_none if {
 	broken := fixtures.pod_with({"containers": [{"name": "app"}]})
 	update := object.union(fixtures.review(broken), {"operation": "UPDATE", "oldObject": broken})

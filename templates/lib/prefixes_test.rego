@@ -6,11 +6,12 @@ import future.keywords
 
 nothing := {"review": {"object": {}}, "parameters": {}}
 
-policy(pairs) := {
-	"rules": [{"prefix": pair[0], "action": pair[1], "scope": "Global"} | some pair in pairs],
-	"prefixes": [pair[0] | some pair in pairs],
-	"default": {"action": "scan-result", "scope": "Global"},
-}
+policy(pairs) := under(pairs, "scan-result")
+
+under(pairs, action) := prefixes.policy(
+	[{"prefix": pair[0], "action": pair[1], "scope": "Global"} | some pair in pairs],
+	{"action": action, "scope": "Global"},
+)
 
 decide(image, pairs) := [decision.action, decision.scope] if {
 	decision := prefixes.decide(image, policy(pairs)) with input as nothing
@@ -67,4 +68,74 @@ test_a_pinned_volume_is_still_held_to_rules_for_its_tag if {
 	))}
 	decision := prefixes.decide("models/m@sha256:abc", policy([["models/m:2", "reject"]])) with input as pinned
 	decision.action == "reject"
+}
+
+test_a_rule_against_a_registry_is_not_escaped_by_its_spelling if {
+	every image in [
+		"bad-registry.com/x:1",
+		"Bad-Registry.com/x:1",
+		"bad-registry.com:443/x:1",
+		"bad-registry.com:0443/x:1",
+		"bad-registry.com:80/x:1",
+		"BAD-registry.com:0080/x@sha256:abc",
+	] {
+		every prefix in ["bad-registry.com/", "BAD-Registry.com/", "bad-registry.com:0443/", "bad-registry.com:443", "Bad-Registry.com", "bad-registry.com:80/x"] {
+			decide(image, [[prefix, "reject"]]) == ["reject", sprintf("Global custom policy (prefix '%s')", [prefix])]
+		}
+	}
+	decide("bad-registry.com:5000/x", [["Bad-Registry.com:5000/", "reject"]])[0] == "reject"
+	decide("bad-registry.com:05000/x", [["bad-registry.com:5000/", "reject"]])[0] == "reject"
+	decide("bad-registry.com:5000/x", [["bad-registry.com/", "reject"], ["bad-registry.com:443", "reject"]])[0] == "scan-result"
+}
+
+test_the_spelling_of_a_registry_does_not_loosen if {
+	every image in ["Good.io/x", "good.io:443/x", "registry-1.docker.io/library/nginx"] {
+		decide(image, [["good.io/", "accept"], ["docker.io/", "accept"]]) == ["scan-result", "Global default policy"]
+	}
+	decide("good.io/x", [["Good.io/", "accept"], ["good.io:443/", "accept"]])[0] == "scan-result"
+	decide("good.io/x", [["good.io/", "reject"], ["Good.io/", "accept"]])[0] == "reject"
+}
+
+test_a_folded_rule_hides_no_stricter_one if {
+	decide("BAD.io/x", [["Bad.io/", "accept"], ["bad.io/", "reject"]])[0] == "reject"
+	decide("bad.io/x:1", [["Bad.io/x:1", "reject"], ["bad.io/", "accept"]])[0] == "reject"
+}
+
+test_docker_hub_by_all_its_names if {
+	every host in ["", "docker.io/", "DOCKER.io/", "docker.io:443/", "index.docker.io:443/", "registry-1.docker.io/", "registry.hub.docker.com/"] {
+		decide(concat("", [host, "evil/app:1"]), [["docker.io/evil/", "reject"]])[0] == "reject"
+		decide(concat("", [host, "evil/app:1"]), [["evil/", "reject"]])[0] == "reject"
+		decide(concat("", [host, "evil/app:1"]), [["registry-1.docker.io/evil/", "reject"]])[0] == "reject"
+	}
+}
+
+test_a_host_is_no_path_of_docker_hub if {
+	decide("registry/x", [["registry:443/", "reject"]])[0] == "scan-result"
+	decide("registry:80/x", [["registry:443/", "reject"]])[0] == "reject"
+	decide("registry:443/x", [["registry/", "reject"]])[0] == "scan-result"
+}
+
+test_a_tag_beside_a_digest_is_not_accepted if {
+	decide("app:2.1", [["app:2.1", "accept"]])[0] == "accept"
+	decide("app:2.1@sha256:abc", [["app:2.1", "accept"]]) == ["scan-result", "Global default policy"]
+	decide("app:2.1@sha256:abc", [["app:2.1", "accept"], ["app", "reject"]]) == ["reject", "Global custom policy (prefix 'app')"]
+	decide("app:2.1@sha256:abc", [["app:2.1", "accept"], ["docker.io/library/app@", "accept"]])[0] == "accept"
+	decide("app:2.1@sha256:abc", [["app", "accept"]])[0] == "accept"
+	forged := prefixes.decide("app:2.1@sha256:abc", under([["app:2.1", "scan-result"]], "reject")) with input as nothing
+	forged.action == "reject"
+}
+
+test_a_tag_beside_a_digest_is_still_rejected if {
+	decide("app:2.1@sha256:abc", [["app:2.1", "reject"], ["app", "accept"]])[0] == "reject"
+	open := prefixes.decide("app:2.1@sha256:abc", under([["app:2.1", "reject"]], "accept")) with input as nothing
+	open == {"action": "reject", "scope": "Global custom policy (prefix 'app:2.1')"}
+}
+
+test_a_digest_is_not_hidden_by_a_tag if {
+	every image in ["repo@sha256:bad", "repo:x@sha256:bad", "docker.io/library/repo:x@sha256:bad", "index.docker.io:443/library/repo:x@sha256:bad"] {
+		decide(image, [["repo@sha256:bad", "reject"]])[0] == "reject"
+		decide(image, [["docker.io/repo@sha256:bad", "reject"]])[0] == "reject"
+	}
+	decide("host.io:0443/repo:x@sha256:bad", [["Host.io/repo@sha256:bad", "reject"]])[0] == "reject"
+	decide("repo:x@sha256:other", [["repo@sha256:bad", "reject"]])[0] == "scan-result"
 }

@@ -11,7 +11,7 @@ valid(image) if regex.match(`^[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*$`, image)
 parse(image) := {"host": host(base), "path": path(base), "tag": tag, "digest": digest} if {
 	halves := split(image, "@")
 	digest := concat("@", array.slice(halves, 1, count(halves)))
-	[_, base, tag] := regex.find_all_string_submatch_n(`^(.*?)(?::([^/:]*))?$`, halves[0], 1)[0]
+	[_, base, tag] := regex.find_all_string_submatch_n(`(?s)^(.*?)(?::([^/:]*))?$`, halves[0], 1)[0]
 }
 
 # A first segment is a host when it could not be a path on Docker Hub.
@@ -65,21 +65,70 @@ registry(image) := "docker.io" if {
 readings(image) := {image, normalised(image)}
 
 # Other spellings of the same image. They may only tighten a decision: a rule
-# against nginx is not escaped by writing docker.io/nginx.
-other_spellings(image) := (hub_spellings(image) | latest_spellings(image)) - readings(image)
+# against nginx is not escaped by writing docker.io/nginx, one against a registry
+# not by its port or upper case, one against a digest not by a tag before it.
+other_spellings(image) := union({spellings |
+	some reading in sound(image)
+	spellings := ({reading, folded(reading)} | hub_spellings(reading)) | latest_spellings(reading)
+}) - readings(image)
+
+# A reference without the tag that stands before a digest, beside the reference
+# itself. The runtime pulls by the digest and nobody checks the tag.
+sound(image) := {image, concat("@", [tagless, parsed.digest])} if {
+	parsed := parse(image)
+	parsed.tag != ""
+	parsed.digest != ""
+	tagless := trim_suffix(split(image, "@")[0], concat(":", ["", parsed.tag]))
+} else := {image}
 
 hub_spellings(image) := {concat("", [start, name, suffix(parsed)]) |
 	parsed := parse(image)
-	hub(parsed)
-	some start in ["", "docker.io/", "index.docker.io/"]
+	known_as_hub(parsed.host)
+	some start in ["", "docker.io/", "index.docker.io/", "registry-1.docker.io/"]
 	some name in {hub_path(parsed), trim_prefix(hub_path(parsed), "library/")}
 }
+
+# Where an image of Docker Hub can be pulled from, beyond the names that mean it.
+known_as_hub("")
+
+known_as_hub(host) if folded_host(host) in {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 
 # A reference without tag and digest means the tag latest.
 latest_spellings(image) := {concat("", [spelling, ":latest"]) |
 	suffix(parse(image)) == ""
-	some spelling in (readings(image) | hub_spellings(image))
+	some spelling in ((readings(image) | {folded(image)}) | hub_spellings(image))
 }
+
+# The reference or prefix with its host as it is looked up and dialled.
+folded(image) := concat("", [folded_host(first), substring(image, count(first), -1)]) if {
+	first := host(image)
+	first != ""
+} else := image
+
+# Case means nothing in a host, nor do zeros before a port, nor a port that is
+# the default. Without one, a host like registry:443 would be a path of Docker Hub.
+folded_host(written) := folded_port(name, port) if {
+	[_, name, port] := regex.find_all_string_submatch_n(`(?s)^(.+?)(?::0*([0-9]+))?$`, lower(written), 1)[0]
+}
+
+folded_port(name, port) := concat(":", [name, port]) if {
+	not port in {"", "80", "443"}
+} else := name if {
+	is_host(name)
+} else := concat(":", [name, "443"])
+
+# A rule's prefix, for comparison with folded references. Without a slash it may
+# be the start of a host or of a path: only what has a dot before any colon is
+# taken for a host, and for a whole one where its port is the default.
+folded_prefix(prefix) := folded(prefix) if {
+	regex.match(`(?s)[A-Z:].*/`, prefix)
+} else := concat("", [folded_host(prefix), "/"]) if {
+	regex.match(`^[^:/]*\.[^:/]*:0*(80|443)$`, prefix)
+} else := concat("", [lower(name), substring(prefix, count(name), -1)]) if {
+	not contains(prefix, "/")
+	name := split(prefix, ":")[0]
+	contains(name, ".")
+} else := prefix
 
 # The repository in full, without tag and digest.
 repository(image) := concat("/", ["docker.io", hub_path(parsed)]) if {

@@ -45,12 +45,92 @@ test_other_spellings_of_a_hub_image if {
 		"docker.io/nginx:1",
 		"index.docker.io/nginx:1",
 		"index.docker.io/library/nginx:1",
+		"registry-1.docker.io/nginx:1",
+		"registry-1.docker.io/library/nginx:1",
 	}
 }
 
 test_other_spellings_of_another_registry if {
 	reference.other_spellings("registry.example.com/a") == {"registry.example.com/a:latest"}
 	reference.other_spellings("registry.example.com/a:1") == set()
+	reference.other_spellings("Registry.example.com:443/a:1") == {"registry.example.com/a:1"}
+	reference.other_spellings("Registry.example.com:05000/a") == {
+		"registry.example.com:5000/a",
+		"registry.example.com:5000/a:latest",
+		"Registry.example.com:05000/a:latest",
+	}
+}
+
+test_other_spellings_without_the_tag_beside_a_digest if {
+	reference.other_spellings("host.io/a:1@sha256:abc") == {"host.io/a@sha256:abc"}
+	reference.other_spellings("host.io/a@sha256:abc") == set()
+	"docker.io/library/nginx@sha256:abc" in reference.other_spellings("nginx:1@sha256:abc")
+	"library/nginx:1@sha256:abc" in reference.other_spellings("nginx:1@sha256:abc")
+	not "nginx" in reference.other_spellings("nginx:1@sha256:abc")
+}
+
+test_sound if {
+	reference.sound("a:1@sha256:abc") == {"a:1@sha256:abc", "a@sha256:abc"}
+	reference.sound("host:5000/a:5000@sha256:abc") == {"host:5000/a:5000@sha256:abc", "host:5000/a@sha256:abc"}
+	every image in ["a", "a:1", "a@sha256:abc", "host:5000/a@sha256:abc"] {
+		reference.sound(image) == {image}
+	}
+}
+
+folded := {
+	"nginx:1": "nginx:1",
+	"registry.example.com/a:1": "registry.example.com/a:1",
+	"Registry.Example.com/a:V1": "registry.example.com/a:V1",
+	"a.io:443/b": "a.io/b",
+	"a.io:0443/b": "a.io/b",
+	"a.io:80/b": "a.io/b",
+	"a.io:4430/b": "a.io:4430/b",
+	"a.io:0/b": "a.io:0/b",
+	"a.io:05000/b": "a.io:5000/b",
+	"localhost:80/b": "localhost/b",
+	"[::1]:443/b": "[::1]/b",
+	"[::443]/b": "[::443]/b",
+	"registry:80/b": "registry:443/b",
+	"EVIL/b": "evil:443/b",
+	"a.io:443/b@sha256:abc": "a.io/b@sha256:abc",
+}
+
+test_folded if {
+	every written, form in folded {
+		reference.folded(written) == form
+	}
+}
+
+folded_prefixes := {
+	"a.io:443/b": "a.io/b",
+	"A.io:5000/": "a.io:5000/",
+	"A.io": "a.io",
+	"A.io:0443": "a.io/",
+	"A.io:80": "a.io/",
+	"A.io:8": "a.io:8",
+	"A.io:4430": "a.io:4430",
+	"team/App": "team/App",
+	"nginx:80": "nginx:80",
+	"nginx:V1.2": "nginx:V1.2",
+	"a.io:V1": "a.io:V1",
+	"a.io/b:80": "a.io/b:80",
+	"a.io/App": "a.io/App",
+	"A.io/b:V1": "a.io/b:V1",
+	"EVIL/": "evil:443/",
+	"Evil": "Evil",
+}
+
+test_folded_prefixes if {
+	every written, form in folded_prefixes {
+		reference.folded_prefix(written) == form
+	}
+}
+
+test_a_line_break_hides_nothing if {
+	reference.registry("evil.io/a\nb") == "evil.io"
+	reference.registry("evil\nio/a") == "docker.io"
+	reference.normalised("a\nb:1") == "docker.io/library/a\nb:1"
+	reference.folded("evil\n.IO:443/a") == "evil\n.io/a"
 }
 
 test_latest_is_a_spelling if {

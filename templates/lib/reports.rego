@@ -10,10 +10,24 @@ provider := input.parameters.provider if {
 	pod.present(input.parameters.provider)
 } else := "imagegate-provider"
 
+# How many keys the provider takes in a request unless configured otherwise.
+# Beyond it every image would be a failed scan, which parameters may accept.
+most_images := 256
+
+# What denies a Pod with more images than that, whatever the parameters accept.
+# They are not looked at one by one: the webhook's time might end over it.
+overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
+	distinct := count({entry.image | some entry in pod.judged})
+	distinct > most_images
+	msg := sprintf("The Pod has %d distinct images, and no more than %d can be judged: split it", [distinct, most_images])
+}
+
 # {image: ScanReport} for a set of images, from one call with every distinct
-# key. Each image gets a report: no answer is report_not_available, an error is
-# scan_failed.
-of(images, view) := {image: report |
+# key. Each image gets a report, unless overfull denies the Pod: no answer is
+# report_not_available, an error is scan_failed.
+of(images, view) := {} if {
+	count(overfull) > 0
+} else := {image: report |
 	keys := {image: key(image, view) | some image in images; reference.valid(image)}
 	answer := ask({k | some k in keys})
 	some image in images

@@ -147,3 +147,25 @@ test_one_call_with_the_provider_of_the_parameters if {
 }
 
 by_name(request) := {"system_error": request.provider, "errors": [], "responses": []}
+
+test_more_images_than_can_be_asked_for_are_not_asked_for if {
+	three := fixtures.under(["bad", "bad2", "bad3", "bad"], {})
+	found := reports.of({"bad"}, "summary") with input as three
+		with external_data as fixtures.never
+		with reports.most_images as 2
+	found == {}
+	denied := reports.overfull with input as three with reports.most_images as 2
+	denied == {{"msg": "The Pod has 3 distinct images, and no more than 2 can be judged: split it", "details": {"phase": "pre-scan"}}}
+}
+
+test_as_many_images_as_can_be_asked_for if {
+	two := fixtures.under(["bad", "bad2", "bad"], {})
+	found := reports.of({"bad", "bad2"}, "summary") with input as two
+		with external_data as fixtures.provider
+		with reports.most_images as 2
+	{report.Status | some report in found} == {"rejected"}
+	denied := reports.overfull with input as two with reports.most_images as 2
+	denied == set()
+}
+
+test_the_provider_takes_256_keys if reports.most_images == 256

@@ -10,7 +10,10 @@ import data.lib.scanrules
 import data.lib.settings
 import future.keywords
 
-images := {entry.image | some entry in pod.judged}
+images := {entry.image |
+	count(reports.overfull) == 0
+	some entry in pod.judged
+}
 
 # The article's switch for rules of one's own instead of these.
 switched_off if settings.value(input.parameters, ["scanRules", "autoGenerate"]) == false
@@ -18,6 +21,8 @@ switched_off if settings.value(input.parameters, ["scanRules", "autoGenerate"]) 
 # What is denied before anything is scanned. A policy that cannot be read denies
 # every Pod that has something to judge.
 before contains denial if some denial in settings.denials(config.mistakes)
+
+before contains denial if some denial in reports.overfull
 
 # One rejected image rejects the Pod.
 before contains {"msg": msg, "details": {"phase": "pre-scan", "image": image, "containers": containers(image)}} if {

@@ -2,6 +2,7 @@
 package lib.scanrules
 
 import data.lib.pod
+import data.lib.prefixes
 import data.lib.settings
 import future.keywords
 
@@ -24,22 +25,19 @@ judging := "scanRules" if {
 } else := "scanPolicies"
 
 # Before the scan. The article's scanRules has no such phase: all is scanned.
-pre_scan := {
-	"rules": pre_scan_rules,
-	"prefixes": [rule.prefix | some rule in pre_scan_rules],
-	"default": default_action(section("preScanPolicies"), "scan"),
-}
-
-pre_scan_rules := custom_rules(section("preScanPolicies"))
+pre_scan := prefixes.policy(
+	custom_rules(section("preScanPolicies")),
+	default_action(section("preScanPolicies"), "scan"),
+)
 
 # With the reports at hand.
-scan := {
-	"rules": scan_rules,
-	"prefixes": [rule.prefix | some rule in scan_rules],
-	"default": default_action(section(judging), "scan-result"),
-	"reportPending": scoped(section(judging), "reportPending", "reject").value,
-	"scanFailed": scoped(section(judging), "scanFailed", "reject").value,
-}
+scan := object.union(
+	prefixes.policy(scan_rules, default_action(section(judging), "scan-result")),
+	{
+		"reportPending": scoped(section(judging), "reportPending", "reject").value,
+		"scanFailed": scoped(section(judging), "scanFailed", "reject").value,
+	},
+)
 
 scan_rules := array.concat(custom_rules(section(judging)), listed_rules(section(judging)))
 
