@@ -19,29 +19,21 @@ import (
 // startScanners connects to the configured backends, or starts the bundled
 // worker where none is configured for all images.
 func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
-	main := c.Scanner.Backend
-	if !main.Configured() {
-		worker, err := startBundled(ctx, c, p.log)
-		if err != nil {
-			return err
-		}
-		p.worker, main.Harbor.URL = worker, worker.URL()
-	}
 	wrap, err := p.attached(c)
 	if err != nil {
 		return err
 	}
-	backend, err := p.backend(main)
+	main, err := p.mainBackend(ctx, c)
 	if err != nil {
-		return fmt.Errorf("scanner.%w", err)
+		return err
 	}
-	routes := []route.Route{{Backend: wrap(backend)}}
+	routes := []route.Route{{Backend: wrap(c.Scanner.Backend, main)}}
 	for i, r := range c.Scanner.Routes {
 		backend, err := p.backend(r.Backend)
 		if err != nil {
 			return fmt.Errorf("scanner.routes[%d].%w", i, err)
 		}
-		routes = append(routes, route.Route{Prefix: r.Prefix, Backend: wrap(backend)})
+		routes = append(routes, route.Route{Prefix: r.Prefix, Backend: wrap(r.Backend, backend)})
 	}
 	if p.scanners, err = route.New(routes...); err != nil {
 		return fmt.Errorf("scanner.routes: %w", err)
@@ -49,18 +41,46 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// judgedByName reports whether an image's name has a part in its verdict: it
-// chooses among several scanners, and Anchore maps policies by it.
-func judgedByName(c *config.Config) bool {
-	return len(c.Scanner.Routes) > 0 || c.Scanner.Anchore.URL != ""
+// mainBackend is what scans the images of no route: the configured backend, or
+// the bundled worker where there is none.
+func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backend, error) {
+	main := c.Scanner.Backend
+	if main.Configured() {
+		backend, err := p.backend(main)
+		if err != nil {
+			return nil, fmt.Errorf("scanner.%w", err)
+		}
+		return backend, nil
+	}
+	worker, err := startBundled(ctx, c, p.log)
+	if err != nil {
+		return nil, err
+	}
+	p.worker, main.Harbor.URL = worker, worker.URL()
+	client, err := p.backend(main)
+	if err != nil {
+		return nil, fmt.Errorf("the bundled scanner: %w", err)
+	}
+	return worker.Guard(client), nil
 }
 
+// judgedByName reports whether an image's name has a part in its verdict: it
+// chooses among several scanners, Anchore maps policies by it, and a report is
+// attached to the image of one repository only.
+func judgedByName(c *config.Config) bool {
+	return len(c.Scanner.Routes) > 0 || c.Scanner.Anchore.URL != "" || len(c.Scanner.Attached.KeyFiles) > 0
+}
+
+// wrapper puts something before the backend of a configuration.
+type wrapper func(config.Backend, route.Backend) route.Backend
+
 // attached returns what puts the look-up of attached reports before a backend,
-// or nothing where no key is configured.
-func (p *parts) attached(c *config.Config) (func(route.Backend) route.Backend, error) {
+// or nothing where no key is configured. A scanner with a policy of its own
+// keeps the last word.
+func (p *parts) attached(c *config.Config) (wrapper, error) {
 	a := c.Scanner.Attached
 	if len(a.KeyFiles) == 0 {
-		return func(b route.Backend) route.Backend { return b }, nil
+		return func(_ config.Backend, next route.Backend) route.Backend { return next }, nil
 	}
 	finder, err := attached.New(attached.Options{
 		KeyFiles:     a.KeyFiles,
@@ -79,7 +99,12 @@ func (p *parts) attached(c *config.Config) (func(route.Backend) route.Backend, e
 		return nil, fmt.Errorf("scanner.attached: %w", err)
 	}
 	p.closers = append(p.closers, finder.Close)
-	return func(b route.Backend) route.Backend { return finder.Wrap(b) }, nil
+	return func(b config.Backend, next route.Backend) route.Backend {
+		if b.Anchore.URL != "" {
+			return finder.WrapVEX(next)
+		}
+		return finder.Wrap(next)
+	}, nil
 }
 
 // backend makes the client of one backend. Its errors begin with the field.

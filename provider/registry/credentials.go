@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -73,13 +74,9 @@ func (k *keychain) credentials(ctx context.Context, repo name.Repository, access
 		list = own
 	}
 	if len(list) == 0 && k.docker != nil {
-		c, ok, err := k.docker.credential(repo)
+		c, ok, err := k.docker.credential(ctx, repo)
 		if err != nil {
-			return credentials{}, &report.Failure{
-				Reason:  report.ReasonUnavailable,
-				Message: "the provider cannot read its docker configuration",
-				Err:     err,
-			}
+			return credentials{}, unreadable(err)
 		}
 		if ok {
 			list = append(list, c)
@@ -89,6 +86,17 @@ func (k *keychain) credentials(ctx context.Context, repo name.Repository, access
 		list = append(list, credential{})
 	}
 	return k.identify(list), nil
+}
+
+// unreadable says why the provider's docker configuration gives no answer.
+func unreadable(err error) *report.Failure {
+	why := ""
+	if helper, ok := errors.AsType[*helperError](err); ok {
+		why = ": " + helper.sentence()
+	} else if errors.Is(err, errHelperBusy) {
+		why = ": " + errHelperBusy.Error()
+	}
+	return &report.Failure{Reason: report.ReasonUnavailable, Message: "the provider cannot read its docker configuration" + why, Err: err}
 }
 
 // identify fills in the ids and drops repetitions.

@@ -38,6 +38,10 @@ func isNetwork(err error) bool {
 
 // failure says in the words of a Pod's author why t has no answer.
 func (t target) failure(err error, cred credential) *report.Failure {
+	return brief(t.explain(err, cred))
+}
+
+func (t target) explain(err error, cred credential) *report.Failure {
 	if f, ok := errors.AsType[*report.Failure](err); ok {
 		if f.Reason == report.ReasonUnsupported {
 			return &report.Failure{Reason: f.Reason, Message: fmt.Sprintf("%s cannot be scanned: %s", t.reference, f.Message), Err: f.Err}
@@ -67,7 +71,7 @@ func (t target) failure(err error, cred credential) *report.Failure {
 	}
 	return &report.Failure{
 		Reason:  report.ReasonInternal,
-		Message: fmt.Sprintf("registry %s gave an answer about %s that cannot be used: %v", t.host(), t.reference, err),
+		Message: fmt.Sprintf("registry %s gave an answer about %s that cannot be used: %s", t.host(), t.reference, quote(err)),
 		Err:     err,
 	}
 }
@@ -96,22 +100,22 @@ func (t target) unreachable(err error) *report.Failure {
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return t.unavailable("speaks plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", err)
 	}
-	return t.unavailable("cannot be reached: "+cause(err), err)
+	return t.unavailable("cannot be reached: "+quote(cause(err)), err)
 }
 
 // cause is the innermost part of a network error: the outer ones repeat the
 // request's URL.
-func cause(err error) string {
+func cause(err error) error {
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return "no address found for " + e.Name
+		return errors.New("no address found for " + e.Name)
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
-		return e.Err.Error()
+		return e.Err
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err.Error()
+		return e.Err
 	}
-	return err.Error()
+	return err
 }
 
 func (t target) answered(err *remotetransport.Error) *report.Failure {

@@ -44,8 +44,7 @@ const maxHosts = 1024
 // picks the trusted authorities.
 type gate struct {
 	insecure map[string]bool
-	shared   *http.Transport
-	byHost   map[string]*http.Transport
+	ways     *transport.Set
 
 	concurrency int
 	rate        int
@@ -63,31 +62,23 @@ func newGate(o Options) (*gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the table of registries: %w", err)
 	}
+	ways, err := transport.NewSet(o.CAFiles, o.Timeout, o.Concurrency)
+	if err != nil {
+		return nil, fmt.Errorf("CAFiles: %w", err)
+	}
 	g := &gate{
 		insecure:    map[string]bool{},
-		shared:      transport.New(nil, o.Timeout, o.Concurrency),
-		byHost:      map[string]*http.Transport{},
+		ways:        ways,
 		concurrency: o.Concurrency,
 		rate:        o.Rate,
 		hosts:       hosts,
 	}
 	for _, s := range o.Insecure {
-		h, err := registryHost("Insecure", s)
+		h, err := transport.Host(s)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("Insecure: %w", err)
 		}
 		g.insecure[h] = true
-	}
-	for s, file := range o.CAFiles {
-		h, err := registryHost("CAFiles", s)
-		if err != nil {
-			return nil, err
-		}
-		pool, err := transport.Roots(file)
-		if err != nil {
-			return nil, fmt.Errorf("CAFiles: registry %s: %w", s, err)
-		}
-		g.byHost[h] = transport.New(pool, o.Timeout, o.Concurrency)
 	}
 	return g, nil
 }
@@ -99,12 +90,7 @@ func (g *gate) scheme(host string) string {
 	return "https"
 }
 
-func (g *gate) closeIdle() {
-	g.shared.CloseIdleConnections()
-	for _, tr := range g.byHost {
-		tr.CloseIdleConnections()
-	}
-}
+func (g *gate) closeIdle() { g.ways.CloseIdle() }
 
 // RoundTrip implements http.RoundTripper.
 func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -117,11 +103,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	tr := g.shared
-	if own, ok := g.byHost[req.URL.Host]; ok {
-		tr = own
-	}
-	resp, err := tr.RoundTrip(req)
+	resp, err := g.ways.For(req.URL.Host).RoundTrip(req)
 	if err != nil {
 		h.release()
 		return nil, err

@@ -1,11 +1,15 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
 )
@@ -58,4 +62,42 @@ func TestRedirectsToPlainHTTPAreRefused(t *testing.T) {
 	if asked.Load() {
 		t.Error("the redirect was followed")
 	}
+}
+
+func TestTheRateToOneRegistryIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := Options{Rate: 2}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := newGate(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		turn := func(registry string, want time.Duration) {
+			t.Helper()
+			h := g.host(registry)
+			if err := h.acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			h.release()
+			if took := time.Since(began); took != want {
+				t.Errorf("a turn with %s after %s, want %s", registry, took, want)
+			}
+		}
+		turn("a", 0)
+		turn("a", 0)
+		turn("a", 500*time.Millisecond)
+		turn("a", time.Second)
+		turn("b", time.Second) // has a rate of its own
+		soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := g.host("a").acquire(soon); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a turn that comes too late: %v", err)
+		}
+		if n := len(g.host("a").slots); n != 0 {
+			t.Errorf("%d slots are not given back", n)
+		}
+	})
 }

@@ -19,12 +19,11 @@ var errNotRemembered = errors.New("not remembered")
 
 // lookup asks the registry, with each of the credentials until one is let in.
 func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Resolved, error) {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return nil, t.slow(ctx.Err())
+	done, err := r.shares.take(ctx, t.host())
+	if err != nil {
+		return nil, t.noTurn(err)
 	}
+	defer done()
 	var refused error
 	for i, cred := range creds.list {
 		digest, doc, err := r.fetch(ctx, t, creds, i)
@@ -47,7 +46,7 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 		}
 		return t.resolved(digest, manifests), nil
 	}
-	return nil, t.refused(refused, creds)
+	return nil, brief(t.refused(refused, creds))
 }
 
 // fetch returns the digest the reference stands for and what is there, and by

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
-	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -141,14 +140,4 @@ func want(s string) (wanted, error) {
 		return wanted{}, fmt.Errorf("platform %q: %w", s, err)
 	}
 	return wanted{name: s, matcher: platforms.Only(p)}, nil
-}
-
-// registryHost returns the name go-containerregistry gives a registry, which
-// for docker.io is another one.
-func registryHost(field, host string) (string, error) {
-	reg, err := name.NewRegistry(host)
-	if err != nil || host == "" {
-		return "", fmt.Errorf("%s: %q is not a registry's host[:port]", field, host)
-	}
-	return reg.RegistryStr(), nil
 }

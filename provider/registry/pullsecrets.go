@@ -116,7 +116,17 @@ func (p *pullSecrets) credentials(ctx context.Context, repo name.Repository, acc
 	return list, nil
 }
 
+// authorization returns what keys hold for repo, under any name that it goes
+// by.
 func authorization(keys authn.Keychain, repo name.Repository) (authn.AuthConfig, error) {
+	found, err := resolve(keys, repo)
+	if err == nil && found == (authn.AuthConfig{}) && repo.RegistryStr() == name.DefaultRegistry {
+		return resolve(keys, hubAlias{repo})
+	}
+	return found, err
+}
+
+func resolve(keys authn.Keychain, repo authn.Resource) (authn.AuthConfig, error) {
 	auth, err := keys.Resolve(repo)
 	if err != nil {
 		return authn.AuthConfig{}, fmt.Errorf("finding credentials for %s: %w", repo, err)
@@ -208,7 +218,8 @@ func remember[V any](ctx context.Context, p *pullSecrets, cache *expirable.LRU[s
 	if v, ok := cache.Get(key); ok {
 		return v, nil
 	}
-	ch := p.flights.DoChan(kind+" "+key, func() (any, error) {
+	ch := p.flights.DoChan(kind+" "+key, func() (_ any, err error) {
+		defer report.Recover(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
 		defer cancel()
 		v, err := ask(ctx)

@@ -60,8 +60,7 @@ type Resolver struct {
 	gate      *gate
 	keys      *keychain
 	flights   singleflight.Group
-	// slots bounds the resolutions under way: they outlive their askers.
-	slots chan struct{}
+	shares    *shares
 
 	// tags: tag and credentials -> digest.
 	tags *expirable.LRU[string, string]
@@ -81,10 +80,7 @@ type Resolver struct {
 	pullers *expirable.LRU[string, *remote.Puller]
 }
 
-const (
-	documentTTL = 24 * time.Hour
-	maxFlights  = 512
-)
+const documentTTL = 24 * time.Hour
 
 // New makes a Resolver. Its errors name the option at fault.
 func New(o Options) (*Resolver, error) {
@@ -109,7 +105,7 @@ func New(o Options) (*Resolver, error) {
 		platforms: list,
 		gate:      g,
 		keys:      keys,
-		slots:     make(chan struct{}, maxFlights),
+		shares:    newShares(sharedLookups, hostLookups, hostWaiting),
 		tags:      expirable.NewLRU[string, string](o.CacheSize, nil, o.TagTTL),
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
 		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
@@ -154,7 +150,8 @@ func (r *Resolver) Resolve(ctx context.Context, reference, platform string, acce
 	if f, ok := r.failures.Get(flight); ok {
 		return nil, f
 	}
-	ch := r.flights.DoChan(flight, func() (any, error) {
+	ch := r.flights.DoChan(flight, func() (_ any, err error) {
+		defer report.Recover(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 		defer cancel()
 		// Another flight may have ended between the look above and this one.

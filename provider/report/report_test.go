@@ -212,6 +212,22 @@ func TestSeverities(t *testing.T) {
 	}
 }
 
+func TestSeverityWords(t *testing.T) {
+	for word, want := range map[string]report.Severity{
+		"CRITICAL": report.SeverityCritical, "Important": report.SeverityHigh, "moderate": report.SeverityMedium,
+		"Minimal": report.SeverityNegligible, "info": report.SeverityNegligible, "None": report.SeverityUnknown, "unknown": report.SeverityUnknown,
+	} {
+		if got, ok := report.SeverityOf(word); !ok || got != want {
+			t.Errorf("%q is %s, %t, want %s", word, got, ok, want)
+		}
+	}
+	for _, word := range []string{"", "catastrophic", "high ", "9.8"} {
+		if got, ok := report.SeverityOf(word); ok {
+			t.Errorf("%q is %s", word, got)
+		}
+	}
+}
+
 func TestOnlyVerdictsAreFinal(t *testing.T) {
 	for s, want := range map[report.Status]bool{
 		report.Accepted: true, report.Rejected: true, report.ScanFailed: false, report.NotAvailable: false, "": false,

@@ -82,6 +82,10 @@ type Scan struct {
 	// ValidUntil is when the scan stops counting whatever else is configured;
 	// zero: never.
 	ValidUntil time.Time `json:",omitzero"`
+	// RefreshAt is when the scan is worth making again whatever else is
+	// configured, for something was out of reach when it was made; zero: never.
+	// It counts until then and after.
+	RefreshAt time.Time `json:",omitzero"`
 	// Judgement is the scanner's own verdict, if it makes one.
 	Judgement Judgement `json:",omitempty"`
 	// Unlisted says that the scanner judged but did not list what it found, so

@@ -40,6 +40,24 @@ func ParseSeverity(s string) (Severity, error) {
 	return SeverityUnknown, fmt.Errorf("severity %q is not one of Critical, High, Medium, Low, Negligible, Unknown", s)
 }
 
+// SeverityOf reads the words of scanners, NVD and the distributions in any
+// letter case. ok is false for every other word, the empty one included: who
+// took it for Unknown would have a finding of "Catastrophic" pass as harmless.
+func SeverityOf(word string) (s Severity, ok bool) {
+	switch strings.ToLower(word) {
+	case "important":
+		return SeverityHigh, true
+	case "moderate":
+		return SeverityMedium, true
+	case "informational", "info", "minimal":
+		return SeverityNegligible, true
+	case "none", "unassigned":
+		return SeverityUnknown, true
+	}
+	s, err := ParseSeverity(word)
+	return s, err == nil
+}
+
 // String returns the spelling used in reports.
 func (s Severity) String() string {
 	names := severityNames()
@@ -53,8 +71,7 @@ func (s Severity) String() string {
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads a severity strictly: it is how configuration is read.
-// Scanners' own spellings go through ParseSeverity, where the caller decides
-// what an unknown word means.
+// Scanners' own words go through SeverityOf.
 func (s *Severity) UnmarshalText(b []byte) error {
 	v, err := ParseSeverity(string(b))
 	if err != nil {

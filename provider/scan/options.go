@@ -59,7 +59,8 @@ type Options struct {
 	RefreshesPerMinute int
 	Refreshers         int
 	// Generations says what the scanners are based on now, asked every
-	// GenerationEvery; nil when they cannot tell.
+	// GenerationEvery; nil when they cannot tell. The list counts although there
+	// is an error beside it; a zero entry is a scanner that has never told.
 	Generations     func(ctx context.Context) ([]scanner.Generation, error)
 	GenerationEvery time.Duration
 

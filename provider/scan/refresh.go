@@ -3,7 +3,6 @@ package scan
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -32,6 +31,8 @@ func (s *Service) freshness(scan *report.Scan) freshness {
 		return expired
 	case s.o.MaxAge > 0 && age > s.o.MaxAge:
 		return expired
+	case !scan.RefreshAt.IsZero() && s.o.Now().After(scan.RefreshAt):
+		return stale
 	case s.o.RefreshAfter > 0 && age > s.o.RefreshAfter, s.outdated(scan):
 		return stale
 	}
@@ -39,8 +40,9 @@ func (s *Service) freshness(scan *report.Scan) freshness {
 }
 
 // outdated reports whether a scan made now would be based on something else.
-// A scanner that is not known (gone, upgraded, or not asked yet) counts only
-// when others are, so that a scanner that is down makes nothing stale.
+// A scanner that is not known (gone, or upgraded) counts only when all that are
+// configured have told what they are, so that one that is down makes nothing
+// stale. Of several of one name any may be the one that would scan.
 func (s *Service) outdated(scan *report.Scan) bool {
 	if scan.Attached {
 		return false // its age decides alone
@@ -49,8 +51,17 @@ func (s *Service) outdated(scan *report.Scan) bool {
 	if known == nil || len(*known) == 0 {
 		return false
 	}
-	i := slices.IndexFunc(*known, func(g scanner.Generation) bool { return g.Scanner == scan.Scanner })
-	return i < 0 || (*known)[i].DatabaseBuiltAt.After(scan.DatabaseBuiltAt)
+	var found, silent bool
+	for _, g := range *known {
+		if g.Scanner == scan.Scanner {
+			found = true
+			if !g.DatabaseBuiltAt.After(scan.DatabaseBuiltAt) {
+				return false
+			}
+		}
+		silent = silent || g == scanner.Generation{}
+	}
+	return found || !silent
 }
 
 // followGenerations asks the scanners now and then what they are based on.
@@ -63,7 +74,8 @@ func (s *Service) followGenerations() {
 		cancel()
 		if err != nil {
 			s.o.Logger.Debug("asking the scanners for their generation", "error", err)
-		} else {
+		}
+		if known != nil { // what some did not tell does not keep the rest from counting
 			s.generations.Store(&known)
 			s.metrics.generations(known)
 		}

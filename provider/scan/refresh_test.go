@@ -186,3 +186,77 @@ func TestRefreshesStayWithinTheirRate(t *testing.T) {
 		}
 	})
 }
+
+func TestAScanThatAsksForItIsMadeAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scans atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			if scans.Add(1) == 1 {
+				s := clean()
+				s.RefreshAt = time.Now().Add(5 * time.Minute)
+				return s, nil
+			}
+			return vulnerable(), nil
+		}), func(o *scan.Options) { o.RefreshAfter, o.MaxAge = 24*time.Hour, 48*time.Hour })
+		defer closeService(t, svc)
+		ask(t, svc, "a", time.Second)
+		time.Sleep(4 * time.Minute)
+		ask(t, svc, "a", time.Second)
+		synctest.Wait()
+		if n := scans.Load(); n != 1 {
+			t.Fatalf("%d scans before the time", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if r := ask(t, svc, "a", time.Millisecond); r.Status != report.Accepted {
+			t.Errorf("while it is made again: %+v", r)
+		}
+		synctest.Wait()
+		if r := ask(t, svc, "a", time.Millisecond); r.Status != report.Rejected || scans.Load() != 2 {
+			t.Errorf("after %d scans: %+v", scans.Load(), r)
+		}
+	})
+}
+
+// A route whose scanner is down makes none of its own scans stale, and keeps
+// none of the others' from being made again.
+func TestAScannerThatIsDownConcernsItsOwnImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var built atomic.Int64
+		down := errors.New("down")
+		at := func() time.Time { return time.Unix(built.Load(), 0) }
+		var scans atomic.Int32
+		of := func(name string) func(o *scan.Options) {
+			return func(o *scan.Options) {
+				o.Scanner = scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+					scans.Add(1)
+					return &report.Scan{Scanner: name, DatabaseBuiltAt: at()}, nil
+				})
+				o.GenerationEvery = time.Minute
+				o.Generations = func(context.Context) ([]scanner.Generation, error) {
+					return []scanner.Generation{{}, {Scanner: "up", DatabaseBuiltAt: at()}}, down
+				}
+			}
+		}
+		for name, want := range map[string]int32{"up": 2, "down": 1} {
+			scans.Store(0)
+			svc := newService(t, registryFunc(oneManifest), nil, of(name))
+			for range 4 {
+				ask(t, svc, "a", time.Second)
+				time.Sleep(2 * time.Minute)
+			}
+			if n := scans.Load(); n != 1 {
+				t.Errorf("%s: %d scans on one database", name, n)
+			}
+			built.Add(3600)
+			for range 4 {
+				time.Sleep(2 * time.Minute)
+				ask(t, svc, "a", time.Second)
+			}
+			synctest.Wait()
+			if n := scans.Load(); n != want {
+				t.Errorf("%s: %d scans after a new database, want %d", name, n, want)
+			}
+			closeService(t, svc)
+		}
+	})
+}

@@ -29,7 +29,8 @@ type Image struct {
 }
 
 // Generation says what a scan started now would be based on. When it is not
-// what a remembered scan was based on, that scan is worth making again.
+// what a remembered scan was based on, that scan is worth making again. The zero
+// Generation is that of a scanner that has not told yet.
 type Generation struct {
 	// Scanner is its name and version: "Trivy v0.63.0". It equals
 	// report.Scan.Scanner of the scans it makes.

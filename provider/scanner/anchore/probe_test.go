@@ -58,10 +58,10 @@ func TestProbe(t *testing.T) {
 		"2 behind a portal":  {behindPortal(v2, anchoretest.V2), anchore.V2, ""},
 		"a portal":           {behindPortal(status(404), "/none"), "", report.ReasonInternal},
 		"nothing":            {status(404), "", report.ReasonInternal},
-		"a refusal":          {status(401), "", report.ReasonInternal},
+		"a refusal":          {status(401), "", report.ReasonUnavailable},
 		"a broken service":   {status(502), "", report.ReasonUnavailable},
 		"an overloaded one":  {status(429), "", report.ReasonUnavailable},
-		"a forbidding proxy": {status(403), "", report.ReasonInternal},
+		"a forbidding proxy": {status(403), "", report.ReasonUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := httptest.NewServer(tc.handler)
@@ -126,7 +126,7 @@ func TestReady(t *testing.T) {
 			t.Error(err)
 		}
 		bad := client(t, srv.URL+string(api))
-		wantFailure(t, nil, bad.Ready(t.Context()), report.ReasonInternal, "own credentials")
+		wantFailure(t, nil, bad.Ready(t.Context()), report.ReasonUnavailable, "own credentials")
 	}
 	elsewhere := httptest.NewServer(status(404))
 	defer elsewhere.Close()

@@ -210,6 +210,9 @@ func (s *scan) get(ctx context.Context, path string, query url.Values, limit int
 		if s.broken++; s.broken >= maxBroken || ctx.Err() != nil {
 			return nil, f
 		}
+		if f.RetryAfter > remote.LongestPause {
+			return nil, f
+		}
 		wait := max(s.c.wait(s.broken, time.Since(s.began)), f.RetryAfter)
 		if end, ok := ctx.Deadline(); ok && f.RetryAfter > 0 && time.Until(end) < wait {
 			return nil, f
@@ -228,6 +231,8 @@ func (s *scan) passing(r *remote.Reply, err error) *report.Failure {
 		f = report.FailureOf(err)
 	case r.Status == http.StatusOK || r.Status == http.StatusNotFound:
 		return nil
+	case r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden:
+		return nil // somebody has to mend it, which takes longer than a scan waits
 	default:
 		f = s.c.remote.Failed("asking about the image", r, s.secret)
 	}

@@ -337,7 +337,7 @@ func TestAStumblingServiceIsWaitedFor(t *testing.T) {
 		"verdict late":          {"check", 4, 404, ""},
 		"verdict never":         {"check", 5, 404, report.ReasonInternal},
 		"verdict broken":        {"check", 4, 503, ""},
-		"verdict refused":       {"check", 1, 403, report.ReasonInternal},
+		"verdict refused":       {"check", 1, 403, report.ReasonUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := stumbling(t, anchoretest.V1, tc.at, tc.times, tc.status, nil)
@@ -356,7 +356,7 @@ func TestAStumblingServiceIsWaitedFor(t *testing.T) {
 func TestABusyServiceIsLeftAlone(t *testing.T) {
 	srv := stumbling(t, anchoretest.V1, "state", 1, 429, http.Header{"Retry-After": {"60"}})
 	c := client(t, srv.URL+"/v1")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // as long as a scan may take
 	defer cancel()
 	got, err := c.Scan(ctx, scannertest.Image(0))
 	if f := failureOf(t, got, err, report.ReasonUnavailable, "busy"); f.RetryAfter != time.Minute {

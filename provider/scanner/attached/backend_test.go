@@ -123,3 +123,52 @@ func TestStatementsGoWithEveryScan(t *testing.T) {
 		t.Errorf("with an attached report: %+v, %v", s, err)
 	}
 }
+
+func TestAReportReplacesNoPolicy(t *testing.T) {
+	w := newWorld(t, true)
+	b := w.finder().WrapVEX(&next{})
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", map[string]any{"statements": []any{}}, w.image.Digest))
+	s, err := b.Scan(t.Context(), w.image)
+	if err != nil || s.Scanner != "next 1" || s.Attached || len(s.VEX) != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if c := w.counts(); c["unwanted"] != 1 || c["used"] != 1 || c["found"] != 0 {
+		t.Errorf("counts %v", c)
+	}
+}
+
+func TestAScanWithoutItsLookUpIsMadeAgainSoon(t *testing.T) {
+	for _, tc := range []struct {
+		status int
+		after  time.Duration
+	}{
+		{http.StatusServiceUnavailable, 5 * time.Minute},
+		{http.StatusTooManyRequests, 5 * time.Minute},
+		{http.StatusForbidden, time.Hour},
+		{0, 0},
+	} {
+		w := newWorld(t, true)
+		if tc.status != 0 {
+			w.handler = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(tc.status) })
+		}
+		s, err := w.finder().Wrap(&next{}).Scan(t.Context(), w.image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want time.Time
+		if tc.after != 0 {
+			want = now().Add(tc.after)
+		}
+		if !s.RefreshAt.Equal(want) {
+			t.Errorf("%d: again at %s, want %s", tc.status, s.RefreshAt, want)
+		}
+	}
+	w := newWorld(t, true)
+	w.options.MaxReferrers = 1
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	w.bundle(w.report(time.Hour, "CVE-2"))
+	if s, err := w.finder().Wrap(&next{}).Scan(t.Context(), w.image); err != nil || !s.RefreshAt.Equal(now().Add(time.Hour)) {
+		t.Errorf("too many attachments: %+v, %v", s, err)
+	}
+}

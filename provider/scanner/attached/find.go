@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
@@ -25,11 +26,11 @@ const maxVEXBytes = 1 << 20
 
 // Finder looks for reports attached to images.
 type Finder struct {
-	options    Options
-	keys       signature.Keys
-	transports *transports
-	metrics    *metrics
-	slots      chan struct{}
+	options Options
+	keys    signature.Keys
+	ways    *transport.Set
+	metrics *metrics
+	slots   chan struct{}
 }
 
 // New checks the options and reads the keys.
@@ -42,8 +43,8 @@ func New(o Options) (*Finder, error) {
 	if f.keys, err = o.readKeys(); err != nil {
 		return nil, err
 	}
-	if f.transports, err = newTransports(o); err != nil {
-		return nil, err
+	if f.ways, err = transport.NewSet(o.CAFiles, o.Timeout, o.Concurrency); err != nil {
+		return nil, fmt.Errorf("CAFiles: %w", err)
 	}
 	if f.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
@@ -52,7 +53,7 @@ func New(o Options) (*Finder, error) {
 }
 
 // Close drops idle connections.
-func (f *Finder) Close() { f.transports.closeIdle() }
+func (f *Finder) Close() { f.ways.CloseIdle() }
 
 // Found is what is attached to an image and counts.
 type Found struct {
@@ -75,7 +76,7 @@ type Document struct {
 // error they are all there are. It asks the registry each time: Find returns
 // them together with the report.
 func (f *Finder) VEX(ctx context.Context, image scanner.Image) ([]Document, error) {
-	found, err := f.Find(ctx, image)
+	found, err := f.look(ctx, image, false)
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +87,14 @@ func (f *Finder) VEX(ctx context.Context, image scanner.Image) ([]Document, erro
 // that something could not be looked at, and nothing was found: what could not
 // be might overrule the rest.
 func (f *Finder) Find(ctx context.Context, image scanner.Image) (*Found, error) {
+	return f.look(ctx, image, true)
+}
+
+// look passes over reports where they are not wanted.
+func (f *Finder) look(ctx context.Context, image scanner.Image, reports bool) (*Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.options.Timeout)
 	defer cancel()
-	l := &lookup{Finder: f, digest: image.Digest}
+	l := &lookup{Finder: f, digest: image.Digest, reports: reports}
 	found, err := l.find(ctx, image)
 	switch {
 	case err != nil:
@@ -150,8 +156,12 @@ type result struct {
 	vex    json.RawMessage
 }
 
-// read fetches and judges one attachment. Only what cannot be fetched is an
-// error.
+// errUnusable fails the look-up: a VEX document that is meant to count and
+// cannot be read might be a statement that a finding stands.
+var errUnusable = errors.New("its VEX document cannot be used")
+
+// read fetches and judges one attachment. What cannot be fetched is an error,
+// and what is errUnusable.
 func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 	data, err := l.source.blob(ctx, b.digest)
 	switch {
@@ -170,6 +180,9 @@ func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 	}
 	if out != used {
 		l.count(out, b.digest.String(), err)
+		if errors.Is(err, errUnusable) {
+			return result{}, fmt.Errorf("attachment %s: %w", b.digest, err)
+		}
 		return result{}, nil
 	}
 	r.digest = b.digest.String()
@@ -191,12 +204,16 @@ func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (resu
 	}
 	vex, err := predicate.ReadVEX(statement, l.digest)
 	switch {
+	case errors.Is(err, predicate.ErrUnsupported):
+		return result{}, unsupported, err
 	case err != nil:
-		return result{}, ofPredicate(err), err
+		return result{}, malformed, fmt.Errorf("%w: %w", errUnusable, err)
 	case len(vex) > maxVEXBytes:
-		return result{}, tooLarge, fmt.Errorf("an OpenVEX document of %d bytes", len(vex))
+		return result{}, tooLarge, fmt.Errorf("%w: it is of %d bytes, more than %d", errUnusable, len(vex), maxVEXBytes)
 	case vex != nil:
 		return result{vex: vex}, used, nil
+	case !l.reports:
+		return result{}, unwanted, errors.New("the scanner judges by a policy of its own")
 	}
 	return l.judgeReport(statement)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/imagegate/imagegate/provider/scanner/attached"
 	"github.com/imagegate/imagegate/provider/scanner/attached/attachedtest"
@@ -316,7 +317,6 @@ func TestVEXDocuments(t *testing.T) {
 	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns/v0.2.0", doc, w.image.Digest))
 	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.image.Digest))
 	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.pushImage().Digest.String()))
-	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", map[string]any{"x": strings.Repeat("x", 1<<20)}, w.image.Digest))
 	w.attach(attachedtest.BundleType, attachedtest.BundleType, attachedtest.NewSigner(t).SignedBundle(t,
 		attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.image.Digest)))
 	docs, err := w.finder().VEX(t.Context(), w.image)
@@ -329,7 +329,79 @@ func TestVEXDocuments(t *testing.T) {
 	if !bytes.Contains(docs[0].Raw, []byte(`"https://openvex.dev/ns/v0.2.0"`)) {
 		t.Errorf("document is %s", docs[0].Raw)
 	}
-	w.expect(&attached.Found{}, "", map[string]int{"used": 2, "wrong_subject": 1, "bad_signature": 1, "too_large": 1, "none": 1})
+	w.expect(&attached.Found{}, "", map[string]int{"used": 2, "wrong_subject": 1, "bad_signature": 1, "none": 1})
+}
+
+// Such a document may be the one that overrules the others.
+func TestAVEXDocumentThatCannotBeUsedFailsTheLookUp(t *testing.T) {
+	large := map[string]any{"x": strings.Repeat("x", 1<<20)}
+	for name, c := range map[string]struct {
+		kind     string
+		document map[string]any
+		outcome  string
+	}{
+		"too large":            {"https://openvex.dev/ns", large, "too_large"},
+		"CycloneDX in name":    {"https://cyclonedx.org/vex", map[string]any{"bomFormat": "other"}, "malformed"},
+		"CycloneDX, malformed": {"https://cyclonedx.org/bom", map[string]any{"bomFormat": 1}, "malformed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, true)
+			w.bundle(w.report(time.Hour, "CVE-1"))
+			// Of somebody else, or about something else, it is nobody's business.
+			w.attach(attachedtest.BundleType, attachedtest.BundleType,
+				attachedtest.NewSigner(t).SignedBundle(t, attachedtest.Statement(t, c.kind, c.document, w.image.Digest)))
+			w.bundle(attachedtest.Statement(t, c.kind, c.document, w.pushImage().Digest.String()))
+			w.expect(w.find(), "CVE-1", map[string]int{"used": 1, "bad_signature": 1, "wrong_subject": 1, "found": 1})
+
+			w.bundle(attachedtest.Statement(t, c.kind, c.document, w.image.Digest))
+			w.metrics = prometheus.NewRegistry()
+			w.options.Registerer = w.metrics
+			if found, err := w.finder().Find(t.Context(), w.image); err == nil || !strings.Contains(err.Error(), "cannot be used") {
+				t.Fatalf("found %+v, %v", found, err)
+			}
+			if n := w.counts(); n[c.outcome] != 1 || n["failed"] != 1 {
+				t.Errorf("counts %v", n)
+			}
+		})
+	}
+}
+
+func TestAListInPagesFailsTheLookUp(t *testing.T) {
+	for link, pages := range map[string]bool{
+		`</v2/team/app/referrers/x?n=2>; rel="next"`:                    true,
+		`</v2/team/app/referrers/x?n=2>;title="a, b"; REL = next`:       true,
+		`<https://a.example>; rel="first", </v2/x>; rel="up NEXT last"`: true,
+		`<https://a.example/next>; rel="prev"`:                          false,
+		"":                                                              false,
+	} {
+		w := newWorld(t, true)
+		w.bundle(w.report(time.Hour, "CVE-1"))
+		w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+			if strings.Contains(req.URL.Path, "/referrers/") {
+				rw.Header().Set("Link", link)
+			}
+			w.proxy(rw, req)
+		})
+		if _, err := w.finder().Find(t.Context(), w.image); (err != nil) != pages {
+			t.Errorf("%s: error %v", link, err)
+		}
+	}
+}
+
+func TestAListWhoseTypeHasParameters(t *testing.T) {
+	w := newWorld(t, true)
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if !strings.Contains(req.URL.Path, "/referrers/") {
+			w.proxy(rw, req)
+			return
+		}
+		rec := httptest.NewRecorder()
+		w.proxy(rec, req)
+		rw.Header().Set("Content-Type", "Application/vnd.oci.image.index.v1+json; charset=utf-8")
+		_, _ = rw.Write(rec.Body.Bytes())
+	})
+	w.expect(w.find(), "CVE-1", map[string]int{"used": 1, "found": 1})
 }
 
 func TestCycloneDXAnalysesAreVEX(t *testing.T) {

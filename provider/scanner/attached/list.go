@@ -19,6 +19,8 @@ type lookup struct {
 	*Finder
 	digest string
 	source *source
+	// reports says whether a report may stand in for a scan.
+	reports bool
 }
 
 // attachment is a blob that may be a signed statement.
@@ -62,8 +64,10 @@ func (l *lookup) list(ctx context.Context) ([]attachment, error) {
 	return out, nil
 }
 
+var errTooMany = errors.New("more than are looked at")
+
 func (l *lookup) tooMany(n int) error {
-	return fmt.Errorf("the image has %d attachments; %d is the limit", n, l.options.MaxReferrers)
+	return fmt.Errorf("the image has %d attachments; %d is the limit: %w", n, l.options.MaxReferrers, errTooMany)
 }
 
 // skip passes over referrers by their descriptors. Nobody signs those: a false

@@ -23,10 +23,12 @@ const (
 	tooLarge outcome = "too_large"
 	// stale: over Options.MaxAge, or there is a newer one.
 	stale outcome = "stale"
+	// unwanted: a report, where the scanner judges by a policy of its own.
+	unwanted outcome = "unwanted"
 )
 
 func outcomes() []outcome {
-	return []outcome{used, unsigned, badSignature, wrongSubject, unsupported, malformed, tooLarge, stale}
+	return []outcome{used, unsigned, badSignature, wrongSubject, unsupported, malformed, tooLarge, stale, unwanted}
 }
 
 // Results of look-ups.

@@ -35,7 +35,7 @@ func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error)
 	if err != nil || base.Host == "" {
 		return nil, errors.New("the registry is not a URL")
 	}
-	g := &gate{transports: f.transports, blob: f.options.MaxBytes}
+	g := &gate{ways: f.ways, blob: f.options.MaxBytes}
 	var names []name.Option
 	switch base.Scheme {
 	case "https":
@@ -89,7 +89,7 @@ func authenticator(header string) (authn.Authenticator, error) {
 }
 
 // referrers lists what refers to the image. go-containerregistry falls back to
-// the tag sha256-<hex> where a registry has no list, and reads one page.
+// the tag sha256-<hex> where a registry has no list; for the rest see checkList.
 func (s *source) referrers(ctx context.Context) ([]v1.Descriptor, error) {
 	index, err := remote.Referrers(s.image, remote.WithContext(ctx), remote.Reuse(s.puller))
 	if err != nil {

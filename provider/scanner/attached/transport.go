@@ -15,43 +15,11 @@ const maxManifestBytes = 4 << 20
 
 var errTooLarge = errors.New("the answer is too large")
 
-// transports are the ways to registries: one for each that has certificate
-// authorities of its own, and one for all others.
-type transports struct {
-	shared http.RoundTripper
-	byHost map[string]http.RoundTripper
-}
-
-func newTransports(o Options) (*transports, error) {
-	t := &transports{shared: transport.New(nil, o.Timeout, o.Concurrency), byHost: map[string]http.RoundTripper{}}
-	for host, file := range o.CAFiles {
-		roots, err := transport.Roots(file)
-		if err != nil {
-			return nil, fmt.Errorf("CAFiles: registry %s: %w", host, err)
-		}
-		t.byHost[host] = transport.New(roots, o.Timeout, o.Concurrency)
-	}
-	return t, nil
-}
-
-func (t *transports) closeIdle() {
-	for _, rt := range t.byHost {
-		closeIdle(rt)
-	}
-	closeIdle(t.shared)
-}
-
-func closeIdle(rt http.RoundTripper) {
-	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
-
 // gate is one look-up's way to its registry. It speaks plain HTTP to that
 // registry alone, and only when its configured scheme says so:
 // go-containerregistry tries it by itself on loopback and private addresses.
 type gate struct {
-	*transports
+	ways *transport.Set
 	// plain is the host[:port] that is spoken to over plain HTTP, or empty.
 	plain string
 	// blob bounds the answers that are neither manifests nor lists.
@@ -72,13 +40,15 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("plain HTTP to %s is off", req.URL.Host)
 	}
-	rt := g.shared
-	if own, ok := g.byHost[req.URL.Host]; ok {
-		rt = own
-	}
-	resp, err := rt.RoundTrip(req)
+	resp, err := g.ways.For(req.URL.Host).RoundTrip(req)
 	if err != nil {
 		return nil, err
+	}
+	if strings.Contains(req.URL.Path, "/referrers/") {
+		if err := checkList(resp.Header); err != nil {
+			_ = resp.Body.Close()
+			return nil, err
+		}
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, left: g.most(req.URL.Path)}
 	return resp, nil

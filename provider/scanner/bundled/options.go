@@ -95,8 +95,12 @@ func (o Options) binary() (string, error) {
 	return "", errors.New("there is no scanner: no `scanner` beside the provider's executable and no `imagegate-scanner` in PATH; " + advice)
 }
 
-func (o Options) args(address string) []string {
-	args := []string{"serve", "--listen", address, "--cache-dir", o.CacheDir}
+// inherited is where the worker listens: on the first file that it inherits
+// beside its standard ones.
+const inherited = "fd://3"
+
+func (o Options) args() []string {
+	args := []string{"serve", "--listen", inherited, "--cache-dir", o.CacheDir}
 	if o.SampleDatabase {
 		args = append(args, "--db-sample")
 	}

@@ -20,8 +20,13 @@ import (
 type Worker struct {
 	options Options
 	path    string
-	address string
-	client  *http.Client
+	// listener is the socket of the worker's API. The provider holds it and the
+	// worker inherits it: no other process can take the port, neither before
+	// the worker starts nor while it is started again, and answer as if it were
+	// the worker.
+	listener net.Listener
+	socket   *os.File
+	client   *http.Client
 
 	stop     context.CancelFunc
 	stopping context.Context
@@ -29,6 +34,9 @@ type Worker struct {
 
 	mu      sync.Mutex
 	process *os.Process
+	// alive is over when the process is, with how it ended as its cause.
+	alive context.Context
+	over  context.CancelCauseFunc
 	// kill is set when stopping took too long.
 	kill bool
 	// last is how the worker ended last, nil before it ever did.
@@ -53,14 +61,15 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the bundled scanner's cache directory (scanner.bundled.cacheDir): %w", err)
 	}
-	address, err := freeAddress(ctx)
+	listener, socket, err := listen(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listening for the bundled scanner: %w", err)
 	}
 	w := &Worker{
-		options: o,
-		path:    path,
-		address: address,
+		options:  o,
+		path:     path,
+		listener: listener,
+		socket:   socket,
 		// Loopback never goes through a proxy.
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second},
 		done:   make(chan struct{}),
@@ -71,27 +80,38 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if err := <-started; err != nil {
 		w.stop()
 		<-w.done
+		w.release()
 		return nil, fmt.Errorf("starting the bundled scanner: %w; %s", err, advice)
 	}
 	return w, nil
 }
 
-// freeAddress picks a loopback port that nobody listens on. Restarts keep it,
-// so that the worker's URL holds for its life.
-func freeAddress(ctx context.Context) (string, error) {
+// listen opens a socket on a loopback port and returns it once more as the file
+// that a child inherits.
+func listen(ctx context.Context) (net.Listener, *os.File, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("finding a free port for the bundled scanner: %w", err)
+		return nil, nil, err
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return "", fmt.Errorf("freeing the bundled scanner's port: %w", err)
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, nil, errors.Join(fmt.Errorf("%T is no TCP listener", l), l.Close())
 	}
-	return address, nil
+	socket, err := tcp.File()
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	return l, socket, nil
+}
+
+// release closes the worker's socket, after its end.
+func (w *Worker) release() {
+	_ = w.listener.Close()
+	_ = w.socket.Close()
 }
 
 // URL is the base URL of the worker's API. It stays the same over restarts.
-func (w *Worker) URL() string { return "http://" + w.address }
+func (w *Worker) URL() string { return "http://" + w.listener.Addr().String() }
 
 // supervise runs the worker until it is told to stop, and reports on started
 // how the first attempt to start it went.
@@ -147,8 +167,9 @@ func (w *Worker) pause(d time.Duration) bool {
 // run starts the worker once and returns when it has ended.
 func (w *Worker) run(started func(error)) error {
 	// Not CommandContext: stopping is a signal first, see Close.
-	cmd := exec.Command(w.path, w.options.args(w.address)...) //nolint:noctx // a context would kill at once, without asking first
+	cmd := exec.Command(w.path, w.options.args()...) //nolint:noctx // a context would kill at once, without asking first
 	cmd.SysProcAttr = sysProcAttr()
+	cmd.ExtraFiles = []*os.File{w.socket} // inherited is its number in the child
 	lines := newLines(w.options.Logger)
 	cmd.Stdout, cmd.Stderr = lines, lines
 	// A grandchild that holds the output open must not hold up the restart.
@@ -160,11 +181,11 @@ func (w *Worker) run(started func(error)) error {
 	w.began(cmd.Process)
 	started(nil)
 	err := cmd.Wait()
-	w.began(nil)
 	lines.flush()
 	if err == nil {
 		err = errors.New("it exited by itself")
 	}
+	w.ended(err)
 	return err
 }
 
@@ -174,9 +195,18 @@ func (w *Worker) began(p *os.Process) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.process = p
-	if p != nil && w.stopping.Err() != nil {
+	w.alive, w.over = context.WithCancelCause(context.Background())
+	if w.stopping.Err() != nil {
 		_ = terminate(p, w.kill)
 	}
+}
+
+// ended records how the child ended.
+func (w *Worker) ended(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.process, w.last = nil, err
+	w.over(err)
 }
 
 func (w *Worker) signal(kill bool) {
@@ -197,6 +227,7 @@ func (w *Worker) note(err error) {
 // Close asks the worker to end and kills it when it has not after StopTimeout
 // or at the end of ctx. It returns once the child is gone.
 func (w *Worker) Close(ctx context.Context) error {
+	defer w.release()
 	w.stop()
 	w.signal(false)
 	t := time.NewTimer(w.options.StopTimeout)
@@ -214,13 +245,16 @@ func (w *Worker) Close(ctx context.Context) error {
 
 // Ready asks the worker whether it can scan.
 func (w *Worker) Ready(ctx context.Context) error {
+	if _, err := w.running(); err != nil {
+		return err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL()+"/readyz", nil)
 	if err != nil {
 		return fmt.Errorf("asking the bundled scanner: %w", err)
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("the bundled scanner does not answer: %w", errors.Join(err, w.ended()))
+		return fmt.Errorf("the bundled scanner does not answer: %w", errors.Join(err, w.before()))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusOK {
@@ -231,7 +265,23 @@ func (w *Worker) Ready(ctx context.Context) error {
 	return fmt.Errorf("the bundled scanner is not ready: status %d: %s", resp.StatusCode, said)
 }
 
-func (w *Worker) ended() error {
+// running returns a context that lasts as long as the process, or why there is
+// none. Without one the socket would take a question and nobody would answer.
+func (w *Worker) running() (context.Context, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.process == nil {
+		return nil, notRunning(w.last)
+	}
+	return w.alive, nil
+}
+
+// notRunning says how the process ended.
+func notRunning(last error) error {
+	return fmt.Errorf("the bundled scanner is not running: it has ended and is started again in a while: %w", last)
+}
+
+func (w *Worker) before() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.last == nil {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -62,9 +63,16 @@ func standIn(mode string) {
 		w.WriteHeader(status)
 		_, _ = fmt.Fprint(w, "loading the database")
 	})
-	srv := &http.Server{Addr: *listen, ReadHeaderTimeout: time.Second}
+	if *listen != "fd://3" {
+		os.Exit(5)
+	}
+	socket, err := net.FileListener(os.NewFile(3, "socket"))
+	if err != nil {
+		os.Exit(6)
+	}
+	srv := &http.Server{ReadHeaderTimeout: time.Second}
 	go func() {
-		if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
 			os.Exit(4)
 		}
 	}()
@@ -99,7 +107,9 @@ func start(t *testing.T, mode string, o Options) (*Worker, *logs) {
 	t.Setenv(modeVar, mode)
 	out := &logs{}
 	o.Path, o.CacheDir = os.Args[0], filepath.Join(t.TempDir(), "cache")
-	o.RestartInitial = 10 * time.Millisecond
+	if o.RestartInitial == 0 {
+		o.RestartInitial = 10 * time.Millisecond
+	}
 	o.Logger = slog.New(slog.NewJSONHandler(out, nil))
 	w, err := Start(t.Context(), o)
 	if err != nil {
@@ -122,7 +132,7 @@ func TestWorker(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"level":"WARN","msg":"hello","database":"sample","from":"scanner"`,
-		"serve --listen " + strings.TrimPrefix(w.URL(), "http://") + " --cache-dir " + w.options.CacheDir,
+		"serve --listen fd://3 --cache-dir " + w.options.CacheDir,
 		"--db-sample --insecure-registries 127.0.0.1:5000",
 	} {
 		if !strings.Contains(out.text(), want) {
@@ -155,6 +165,26 @@ func TestWorkerIsStartedAgain(t *testing.T) {
 	}
 	if err := w.WaitReady(t.Context()); err != nil {
 		t.Errorf("after being killed: %v", err)
+	}
+}
+
+// While the worker is away its port is still the provider's.
+func TestNobodyElseCanTakeThePort(t *testing.T) {
+	t.Setenv(markerVar, filepath.Join(t.TempDir(), "started"))
+	w, out := start(t, "dies once", Options{RestartInitial: time.Hour, RestartMax: time.Hour})
+	end := time.Now().Add(20 * time.Second)
+	for !strings.Contains(out.text(), "exit status 3") {
+		if time.Now().After(end) {
+			t.Fatalf("it does not die:\n%s", out.text())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := w.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "is not running") || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("error is %v", err)
+	}
+	if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", strings.TrimPrefix(w.URL(), "http://")); err == nil {
+		_ = l.Close()
+		t.Error("another process could answer as the worker")
 	}
 }
 

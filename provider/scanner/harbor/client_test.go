@@ -76,7 +76,7 @@ func TestReport(t *testing.T) {
 			{"id": "GHSA-3", "package": "c", "version": "1", "fix_version": "2", "severity": "critical",
 			 "description": "bad", "links": ["https://example.org/3"],
 			 "vendor_attributes": {"aliases": ["CVE-3"], "published": "2026-01-02", "purl": "pkg:npm/c@1"}},
-			{"id": "CVE-4", "package": "d", "version": "1", "severity": "Catastrophic"}
+			{"id": "CVE-4", "package": "d", "version": "1", "severity": ""}
 		],
 		"suppressed": [
 			{"id": "CVE-5", "package": "linux-libc-dev", "version": "6.1", "severity": "High", "reason": "Grype: only headers",
@@ -134,6 +134,8 @@ func TestReportsThatDoNotCount(t *testing.T) {
 		"no scanner":       `{"generated_at":"2026-11-23T12:00:00Z","vulnerabilities":[]}`,
 		"wrong time":       `{"scanner":{"name":"x"},"generated_at":"yesterday"}`,
 		"wrong list":       `{"scanner":{"name":"x"},"vulnerabilities":{}}`,
+		"unknown severity": `{"scanner":{"name":"x"},"vulnerabilities":[{"id":"CVE-1","severity":"Catastrophic"}]}`,
+		"unknown word":     `{"scanner":{"name":"x"},"severity":"Catastrophic","vulnerabilities":[]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAdapter(t, scannertest.Script{Body: []byte(body)})
@@ -287,6 +289,23 @@ func TestTokenAndTLS(t *testing.T) {
 		t.Errorf("authorizations are %q, want %q", seen, want)
 	}
 	wantFailure(t, client(t, srv.URL).Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
+}
+
+func TestTheTokenIsNotQuoted(t *testing.T) {
+	for _, token := range []string{"hunter2", "Bearer hunter2", "Basic hunter2"} {
+		a := newAdapter(t, scannertest.Script{})
+		a.override = func(w http.ResponseWriter, req *http.Request) bool {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = fmt.Fprintf(w, `{"error":{"message":"cannot serve %s"}}`, req.Header.Get("Authorization"))
+			return true
+		}
+		c := client(t, a.URL, func(o *harbor.Options) { o.Token = token })
+		_, err := c.Scan(t.Context(), scannertest.Image(0))
+		wantFailure(t, err, report.ReasonInternal, "[redacted]")
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the provider's own token is quoted: %v", err)
+		}
+	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {

@@ -77,8 +77,12 @@ func decode(r *reply, m *metadata, image scanner.Image) (*report.Scan, error) {
 	if out.ScannedAt.IsZero() {
 		out.ScannedAt = time.Now().UTC().Truncate(time.Second)
 	}
-	for _, v := range in.Vulnerabilities {
-		out.Vulnerabilities = append(out.Vulnerabilities, v.vulnerability())
+	for _, i := range in.Vulnerabilities {
+		v, err := i.vulnerability()
+		if err != nil {
+			return nil, notAReport(err)
+		}
+		out.Vulnerabilities = append(out.Vulnerabilities, v)
 	}
 	out.Vulnerabilities = append(out.Vulnerabilities, in.suppressed()...)
 	report.SortVulnerabilities(out.Vulnerabilities)
@@ -88,7 +92,7 @@ func decode(r *reply, m *metadata, image scanner.Image) (*report.Scan, error) {
 func notAReport(err error) *report.Failure {
 	return &report.Failure{
 		Reason:  report.ReasonInternal,
-		Message: "the scanner's answer is not a vulnerability report: " + redact(err.Error(), ""),
+		Message: "the scanner's answer is not a vulnerability report: " + redact(err.Error()),
 		Err:     err,
 	}
 }
@@ -118,10 +122,11 @@ func (v *vulnerabilityReport) check(image scanner.Image) error {
 	if d := v.Artifact.Digest; d != "" && d != image.Digest {
 		return fmt.Errorf("it is about %s instead of %s", d, image.Digest)
 	}
-	if s := severity(v.Severity); len(v.Vulnerabilities) == 0 && s > report.SeverityNegligible {
+	s, err := severity(v.Severity)
+	if len(v.Vulnerabilities) == 0 && s > report.SeverityNegligible {
 		return fmt.Errorf("it is of severity %s and lists no vulnerability", s)
 	}
-	return nil
+	return err
 }
 
 func (v *vulnerabilityReport) databaseBuiltAt(m *metadata) time.Time {
@@ -147,20 +152,27 @@ func (v *vulnerabilityReport) suppressed() []report.Vulnerability {
 		if i.ID == "" || i.Reason == "" {
 			continue
 		}
-		set := i.vulnerability()
+		set, err := i.vulnerability()
+		if err != nil {
+			continue
+		}
 		set.Suppressed = i.Reason
 		out = append(out, set)
 	}
 	return out
 }
 
-func (i item) vulnerability() report.Vulnerability {
+func (i item) vulnerability() (report.Vulnerability, error) {
+	rank, err := severity(i.Severity)
+	if err != nil {
+		return report.Vulnerability{}, err
+	}
 	v := report.Vulnerability{
 		ID:          i.ID,
 		Package:     i.Package,
 		Installed:   i.Version,
 		Fixed:       i.FixVersion,
-		Severity:    severity(i.Severity),
+		Severity:    rank,
 		Description: i.Description,
 		Links:       i.Links,
 	}
@@ -170,7 +182,7 @@ func (i item) vulnerability() report.Vulnerability {
 		v.Published = date(vendor.Published)
 		v.PURL = vendor.PURL
 	}
-	return v
+	return v, nil
 }
 
 func date(s string) time.Time {
@@ -183,17 +195,15 @@ func date(s string) time.Time {
 }
 
 // severity reads the API's words and those of the distributions that scanners
-// pass on. Any other word, and "None", is Unknown.
-func severity(s string) report.Severity {
-	switch strings.ToLower(s) {
-	case "important":
-		return report.SeverityHigh
-	case "moderate":
-		return report.SeverityMedium
+// pass on. None at all is Unknown, as "None" is; any other word is an error,
+// for a policy would let pass what is worse than Unknown.
+func severity(s string) (report.Severity, error) {
+	if s == "" {
+		return report.SeverityUnknown, nil
 	}
-	v, err := report.ParseSeverity(s)
-	if err != nil {
-		return report.SeverityUnknown
+	v, ok := report.SeverityOf(s)
+	if !ok {
+		return v, fmt.Errorf("it has a severity of %q, which is not known", s)
 	}
-	return v
+	return v, nil
 }

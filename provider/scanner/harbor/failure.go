@@ -25,11 +25,12 @@ const (
 )
 
 // failed says what an answer other than the expected one means. doing is what
-// was asked of the scanner; secret is taken out of anything it says.
-func failed(doing string, r *reply, secret string) *report.Failure {
+// was asked of the scanner; the image's secret and the provider's own token are
+// taken out of anything it says.
+func (c *Client) failed(doing string, r *reply, secret string) *report.Failure {
 	var body errorBody
 	_ = json.Unmarshal(r.body, &body)
-	said := redact(body.Error.Message, secret)
+	said := redact(body.Error.Message, secret, c.options.Token)
 	f := &report.Failure{Reason: report.ReasonInternal}
 	switch r.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -44,8 +45,11 @@ func failed(doing string, r *reply, secret string) *report.Failure {
 		f.Message = fmt.Sprintf("%s failed: the scanner's proxy answered with status %d", doing, r.status)
 		return f
 	case http.StatusUnauthorized, http.StatusForbidden:
-		// Not ReasonUnauthorized: that is about the image.
-		f.Message = fmt.Sprintf("%s failed: the scanner refused the provider's token (scanner.harbor.token), status %d", doing, r.status)
+		// Not ReasonUnauthorized: that is about the image, which is tried again
+		// as soon as the token is right.
+		f.Reason = report.ReasonUnavailable
+		f.Message = fmt.Sprintf("%s failed: the scanner refused the provider's token (scanner.harbor.tokenFile), status %d; "+
+			"this has to be mended by whoever runs imagegate, not in the Pod", doing, r.status)
 		return f
 	}
 	if reason, ok := reasonOf(body.Error.Code); ok {
@@ -83,10 +87,13 @@ func reasonOf(code string) (report.Reason, bool) {
 	return "", false
 }
 
-// redact bounds what a scanner said and takes the registry's authorization out
-// of it: adapters have been seen to quote the request they could not serve.
-func redact(s, secret string) string {
-	if secret != "" {
+// redact bounds what a scanner said and takes secrets out of it: adapters have
+// been seen to quote the request they could not serve.
+func redact(s string, secrets ...string) string {
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
 		s = strings.ReplaceAll(s, secret, "[redacted]")
 		if _, token, ok := strings.Cut(secret, " "); ok && token != "" {
 			s = strings.ReplaceAll(s, token, "[redacted]")

@@ -96,7 +96,7 @@ func (c *Client) probe(ctx context.Context) (*metadata, error) {
 		}
 	}
 	if r.status != http.StatusOK {
-		return nil, failed("asking the scanner what it is", r, "")
+		return nil, c.failed("asking the scanner what it is", r, "")
 	}
 	m := &metadata{}
 	if err := json.Unmarshal(r.body, m); err != nil || m.Scanner.Name == "" {

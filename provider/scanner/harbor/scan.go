@@ -128,7 +128,7 @@ func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, a
 		return "", err
 	}
 	if r.status != http.StatusAccepted {
-		return "", failed("starting the scan", r, image.Authorization)
+		return "", c.failed("starting the scan", r, image.Authorization)
 	}
 	var got struct {
 		ID string `json:"id"`
@@ -182,7 +182,7 @@ func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, e
 		case http.StatusNotFound:
 			return nil, errUnknownID
 		default:
-			return nil, failed("the scan", r, secret)
+			return nil, c.failed("the scan", r, secret)
 		}
 	}
 }

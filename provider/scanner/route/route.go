@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -40,6 +41,11 @@ type Route struct {
 // first.
 type Router struct {
 	routes []Route
+
+	mu sync.Mutex
+	// last is what each backend was based on when it last told; zero until it
+	// does.
+	last []scanner.Generation
 }
 
 // New checks the prefixes and returns a Router. One route must have the empty
@@ -62,11 +68,10 @@ func New(routes ...Route) (*Router, error) {
 		return nil, errors.New("no scanner is configured for images that match no prefix")
 	}
 	slices.SortFunc(sorted, func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
-	return &Router{routes: sorted}, nil
+	return &Router{routes: sorted, last: make([]scanner.Generation, len(sorted))}, nil
 }
 
-// canonical spells a prefix as go-containerregistry spells repositories, so
-// that docker.io and index.docker.io are one registry.
+// canonical spells a prefix as Scan spells repositories.
 func canonical(prefix string) (string, error) {
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix == "" {
@@ -80,13 +85,14 @@ func canonical(prefix string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	host = canonicalHost(registry.RegistryStr())
 	if path == "" {
-		return registry.RegistryStr(), nil
+		return host, nil
 	}
 	if _, err := name.NewRepository(prefix); err != nil {
 		return "", err
 	}
-	return registry.RegistryStr() + "/" + path, nil
+	return host + "/" + path, nil
 }
 
 // Scan sends the image to the backend with the longest matching prefix.
@@ -95,6 +101,7 @@ func (r *Router) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 	if u, err := url.Parse(image.Registry); err == nil && u.Host != "" {
 		host = u.Host
 	}
+	host = canonicalHost(host)
 	repository := host + "/" + image.Repository + "/"
 	for _, route := range r.routes {
 		if route.Prefix == "" || strings.HasPrefix(repository, route.Prefix+"/") {
@@ -104,30 +111,22 @@ func (r *Router) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 	return nil, &report.Failure{Reason: report.ReasonInternal, Message: "no scanner is configured for " + host + "/" + image.Repository}
 }
 
-// Ready reports every backend that cannot be used.
+// Ready says why no backend can be used, or nil when one can: the scanner of
+// one team being down must not take the reports of all others away. Images of a
+// backend that is down are answered with that as the reason.
 func (r *Router) Ready(ctx context.Context) error {
-	var errs []error
-	for _, route := range r.routes {
-		if err := route.Backend.Ready(ctx); err != nil {
-			if route.Prefix != "" {
-				err = fmt.Errorf("for %s: %w", route.Prefix, err)
+	errs := make([]error, len(r.routes))
+	var wg sync.WaitGroup
+	for i, route := range r.routes {
+		wg.Go(func() {
+			if errs[i] = route.Backend.Ready(ctx); errs[i] != nil && route.Prefix != "" {
+				errs[i] = fmt.Errorf("for %s: %w", route.Prefix, errs[i])
 			}
-			errs = append(errs, err)
-		}
+		})
+	}
+	wg.Wait()
+	if slices.Contains(errs, nil) {
+		return nil
 	}
 	return errors.Join(errs...)
-}
-
-// Generations returns what every backend is based on, or an error when one of
-// them cannot tell.
-func (r *Router) Generations(ctx context.Context) ([]scanner.Generation, error) {
-	out := make([]scanner.Generation, 0, len(r.routes))
-	for _, route := range r.routes {
-		g, err := route.Backend.Generation(ctx)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, g)
-	}
-	return out, nil
 }

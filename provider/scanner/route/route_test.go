@@ -3,8 +3,11 @@ package route_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
@@ -31,6 +34,8 @@ func TestTheLongestMatchingPrefixWins(t *testing.T) {
 		route.Route{Prefix: "ghcr.io/team/", Backend: named{name: "team"}},
 		route.Route{Prefix: "docker.io/library", Backend: named{name: "library"}},
 		route.Route{Prefix: "127.0.0.1:5000", Backend: named{name: "local"}},
+		route.Route{Prefix: "Registry.Example.com.:443", Backend: named{name: "spelled"}},
+		route.Route{Prefix: "[2001:db8::1]:5000", Backend: named{name: "six"}},
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +49,23 @@ func TestTheLongestMatchingPrefixWins(t *testing.T) {
 		{Registry: "https://ghcr.io.evil.example", Repository: "team/a"}:   "default",
 		{Registry: "https://index.docker.io", Repository: "library/nginx"}: "library",
 		{Registry: "http://127.0.0.1:5000", Repository: "x"}:               "local",
+		// Spellings that reach the same registry, by which a Pod's author must
+		// not get another scanner.
+		{Registry: "https://GHCR.io", Repository: "team/app"}:                      "team",
+		{Registry: "https://ghcr.io:443", Repository: "team/app"}:                  "team",
+		{Registry: "https://ghcr.io:0443", Repository: "team/app"}:                 "team",
+		{Registry: "https://ghcr.io:", Repository: "team/app"}:                     "team",
+		{Registry: "http://ghcr.io:80", Repository: "team/app"}:                    "team",
+		{Registry: "https://ghcr.io.", Repository: "team/app"}:                     "team",
+		{Registry: "https://ghcr.io.:443", Repository: "team/app"}:                 "team",
+		{Registry: "https://Docker.io:443", Repository: "library/nginx"}:           "library",
+		{Registry: "https://registry-1.docker.io", Repository: "library/nginx"}:    "library",
+		{Registry: "https://index.docker.io:443", Repository: "library/nginx"}:     "library",
+		{Registry: "https://registry.hub.docker.com", Repository: "library/nginx"}: "library",
+		{Registry: "http://127.0.0.1:05000", Repository: "x"}:                      "local",
+		{Registry: "https://registry.example.com", Repository: "x"}:                "spelled",
+		{Registry: "https://registry.example.com:8443", Repository: "x"}:           "default",
+		{Registry: "https://[2001:DB8::1]:5000", Repository: "x"}:                  "six",
 	} {
 		scan, err := router.Scan(t.Context(), image)
 		if err != nil || scan.Scanner != want {
@@ -56,7 +78,7 @@ func TestNewRefuses(t *testing.T) {
 	b := named{}
 	for want, routes := range map[string][]route.Route{
 		"no scanner is configured": {{Prefix: "ghcr.io", Backend: b}},
-		"routed twice":             {{Backend: b}, {Prefix: "docker.io/x", Backend: b}, {Prefix: "index.docker.io/x/", Backend: b}},
+		"routed twice":             {{Backend: b}, {Prefix: "docker.io/x", Backend: b}, {Prefix: "Registry-1.docker.io:443/x/", Backend: b}},
 		`prefix "https://ghcr.io"`: {{Backend: b}, {Prefix: "https://ghcr.io", Backend: b}},
 	} {
 		if _, err := route.New(routes...); err == nil || !strings.Contains(err.Error(), want) {
@@ -65,16 +87,89 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func TestReadyNamesWhoIsNot(t *testing.T) {
+func TestReadyWhenOneIs(t *testing.T) {
 	down := errors.New("connection refused")
-	router, err := route.New(route.Route{Backend: named{}}, route.Route{Prefix: "ghcr.io", Backend: named{ready: down}})
+	for _, tc := range []struct {
+		main, ghcr error
+		want       []string
+	}{
+		{nil, nil, nil},
+		{nil, down, nil},
+		{down, nil, nil},
+		{down, down, []string{"connection refused", "for ghcr.io: connection refused"}},
+	} {
+		router, err := route.New(route.Route{Backend: named{ready: tc.main}}, route.Route{Prefix: "ghcr.io", Backend: named{ready: tc.ghcr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = router.Ready(t.Context())
+		if (err == nil) != (tc.want == nil) {
+			t.Errorf("%v and %v: %v", tc.main, tc.ghcr, err)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q lacks %q", err, want)
+			}
+		}
+	}
+}
+
+// updating is a scanner whose answer a test changes.
+type updating struct {
+	named
+	generation scanner.Generation
+	err        error
+}
+
+func (u *updating) Generation(context.Context) (scanner.Generation, error) {
+	return u.generation, u.err
+}
+
+func TestAScannerThatIsDownKeepsNoGenerationFromOthers(t *testing.T) {
+	down := errors.New("connection refused")
+	main := &updating{generation: scanner.Generation{Scanner: "main", DatabaseBuiltAt: time.Unix(1, 0)}}
+	team := &updating{err: down}
+	router, err := route.New(route.Route{Backend: main}, route.Route{Prefix: "ghcr.io", Backend: team})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := router.Ready(t.Context()); !errors.Is(err, down) || !strings.Contains(err.Error(), "ghcr.io") {
-		t.Errorf("Ready: %v", err)
+	check := func(step string, failing bool, want ...scanner.Generation) {
+		t.Helper()
+		got, err := router.Generations(t.Context())
+		if !slices.Equal(got, want) || errors.Is(err, down) != failing {
+			t.Errorf("%s: %v, %v; want %v", step, got, err, want)
+		}
 	}
-	if _, err := router.Generations(t.Context()); err == nil {
-		t.Error("generations of a scanner that is down")
+	// The routes are in the order of their prefixes' length.
+	check("one has never answered", true, scanner.Generation{}, main.generation)
+	main.generation.DatabaseBuiltAt = time.Unix(2, 0)
+	check("the other goes on", true, scanner.Generation{}, main.generation)
+	team.generation, team.err = scanner.Generation{Scanner: "team"}, nil
+	check("both answer", false, team.generation, main.generation)
+	team.err, main.generation.DatabaseBuiltAt = down, time.Unix(3, 0)
+	check("one is down again", true, scanner.Generation{Scanner: "team"}, main.generation)
+}
+
+// together answers only once all of them have been asked.
+type together struct {
+	named
+	all *sync.WaitGroup
+}
+
+func (g together) Generation(context.Context) (scanner.Generation, error) {
+	g.all.Done()
+	g.all.Wait()
+	return scanner.Generation{Scanner: g.name}, nil
+}
+
+func TestGenerationsAreAskedForAtOnce(t *testing.T) {
+	var all sync.WaitGroup
+	all.Add(2)
+	router, err := route.New(route.Route{Backend: together{named{name: "a"}, &all}}, route.Route{Prefix: "ghcr.io", Backend: together{named{name: "b"}, &all}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := router.Generations(t.Context()); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -110,7 +110,7 @@ func (m grypeMatch) vulnerability() (report.Vulnerability, error) {
 	if m.Vulnerability.ID == "" || m.Artifact.Name == "" {
 		return report.Vulnerability{}, errors.New("a match has no vulnerability.id or no artifact.name")
 	}
-	severity, ok := ofWord(m.Vulnerability.Severity)
+	severity, ok := report.SeverityOf(m.Vulnerability.Severity)
 	if !ok && m.Vulnerability.Severity != "" { // Grype leaves out what it does not know
 		return report.Vulnerability{}, unsupported("severity %q", report.Clean(m.Vulnerability.Severity, maxName))
 	}

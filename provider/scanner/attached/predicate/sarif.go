@@ -202,7 +202,7 @@ func vulnerabilityOf(rule *sarifRule, in sarifResult) (v report.Vulnerability, t
 // word that the tool writes beside the package; without either the level:
 // error is High, warning Medium, note Low, none Negligible.
 func (r *sarifRule) severity(in sarifResult, word string) (report.Severity, error) {
-	severity, read := ofWord(word)
+	severity, read := report.SeverityOf(word)
 	if s := string(r.Properties.SecuritySeverity); s != "" {
 		n, err := strconv.ParseFloat(s, 64)
 		scored, ok := ofScore(n)

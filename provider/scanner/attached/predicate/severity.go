@@ -26,28 +26,12 @@ func ofScore(score float64) (report.Severity, bool) {
 	return report.SeverityUnknown, true
 }
 
-// ofWord reads the words of scanners, NVD and the distributions.
-func ofWord(s string) (report.Severity, bool) {
-	switch strings.ToLower(s) {
-	case "important":
-		return report.SeverityHigh, true
-	case "moderate":
-		return report.SeverityMedium, true
-	case "informational", "info", "minimal":
-		return report.SeverityNegligible, true
-	case "none", "unassigned":
-		return report.SeverityUnknown, true
-	}
-	v, err := report.ParseSeverity(s)
-	return v, err == nil
-}
-
 // ofMethod reads a score by the method it was made with. A number counts only
 // where the method is CVSS, or NVD, which scores by it: others (EPSS) have
 // other scales. CVSS vectors are not read.
 func ofMethod(method, score string) (report.Severity, bool) {
 	score = strings.TrimSpace(score)
-	if s, ok := ofWord(score); ok {
+	if s, ok := report.SeverityOf(score); ok {
 		return s, true
 	}
 	method = strings.ToLower(method)

@@ -109,7 +109,7 @@ func (f trivyFinding) vulnerability() (report.Vulnerability, error) {
 	if f.VulnerabilityID == "" || f.PkgName == "" {
 		return report.Vulnerability{}, errors.New("a finding has no VulnerabilityID or no PkgName")
 	}
-	severity, ok := ofWord(f.Severity)
+	severity, ok := report.SeverityOf(f.Severity)
 	if !ok {
 		return report.Vulnerability{}, unsupported("severity %q", report.Clean(f.Severity, maxName))
 	}

@@ -86,6 +86,10 @@ func CheckURL(s string) error {
 	if err != nil {
 		return errors.New("it is not a URL")
 	}
+	if u.Host == "" && strings.Contains(s, "@") {
+		// user:password@host, without a scheme, is taken for something else.
+		return errors.New("it is not http(s)://host[:port][/path]")
+	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("%q is not http(s)://host[:port][/path]", u.Redacted())
 	}

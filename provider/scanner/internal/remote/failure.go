@@ -19,7 +19,9 @@ func (c *Client) Failed(doing string, r *Reply, secrets ...string) *report.Failu
 		f.Message = With("the scanner is busy", said)
 	case r.Status == http.StatusUnauthorized, r.Status == http.StatusForbidden:
 		// Not report.ReasonUnauthorized: that is about the image, and would
-		// send the Pod's author to look at pull secrets.
+		// send the Pod's author to look at pull secrets. The image is tried
+		// again as soon as the credentials are right.
+		f.Reason = report.ReasonUnavailable
 		f.Message = With(fmt.Sprintf("%s failed: the scanner refuses the provider's own credentials (%s), status %d; "+
 			"this has to be mended by whoever runs imagegate, not in the Pod", doing, c.o.Name, r.Status), said)
 	case r.Status == http.StatusProxyAuthRequired:

@@ -13,6 +13,11 @@ import (
 // maxRetryAfter bounds what a scanner may ask for.
 const maxRetryAfter = 10 * time.Minute
 
+// LongestPause is how long a scan sits out a pause that the scanner asked for.
+// A longer one is a failure at once, which says when to come back: all scans
+// share the pause, and would hold all workers until its end.
+const LongestPause = 10 * time.Second
+
 // turn waits until the client may ask the scanner again: for a pause that the
 // scanner asked for, then for the rate limit. When the context ends before
 // that, nothing is waited for.
@@ -24,7 +29,7 @@ func (c *Client) turn(ctx context.Context) error {
 		if left <= 0 {
 			break
 		}
-		if end, ok := ctx.Deadline(); ok && time.Until(end) < left {
+		if end, ok := ctx.Deadline(); left > LongestPause || ok && time.Until(end) < left {
 			return &report.Failure{
 				Reason:     report.ReasonUnavailable,
 				Message:    fmt.Sprintf("the scanner is busy and wants to be left alone for %s", left.Round(time.Second)),

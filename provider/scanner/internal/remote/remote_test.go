@@ -136,6 +136,28 @@ func TestTheRateIsLimited(t *testing.T) {
 	}
 }
 
+func TestALongPauseIsAFailureAtOnce(t *testing.T) {
+	n := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer srv.Close()
+	c := client(t, srv.URL)
+	if _, err := c.Call(t.Context(), get("/")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Call(t.Context(), get("/"))
+	f := failure(t, err)
+	if f.Reason != report.ReasonUnavailable || !strings.Contains(f.Message, "left alone") || f.RetryAfter <= 0 || f.RetryAfter > time.Minute {
+		t.Errorf("failure is %s %q after %s", f.Reason, f.Message, f.RetryAfter)
+	}
+	if n != 1 {
+		t.Errorf("%d requests came during the pause", n-1)
+	}
+}
+
 func TestBrokenCalls(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
@@ -172,8 +194,8 @@ func TestFailed(t *testing.T) {
 		words  string
 	}{
 		400: {report.ReasonInternal, "status 400: why"},
-		401: {report.ReasonInternal, "own credentials (scanner.example)"},
-		403: {report.ReasonInternal, "own credentials (scanner.example)"},
+		401: {report.ReasonUnavailable, "own credentials (scanner.example)"},
+		403: {report.ReasonUnavailable, "own credentials (scanner.example)"},
 		407: {report.ReasonInternal, "(scanner.example.proxy)"},
 		301: {report.ReasonInternal, "(scanner.example.url)"},
 		408: {report.ReasonUnavailable, "status 408"},
@@ -196,6 +218,7 @@ func TestCheckURL(t *testing.T) {
 	for url, ok := range map[string]bool{
 		"http://a": true, "https://a:8443/b": true, "https://a/": false, "a": false, "": false, "ftp://a": false,
 		"http://u:hunter2@a": false, "http://a?k=hunter2": false, "http://a#hunter2": false, "http://a b": false,
+		"admin:hunter2@a": false, "hunter2@a": false, "http:admin:hunter2@a": false, "/admin:hunter2@a": false,
 	} {
 		err := remote.CheckURL(url)
 		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "hunter2") {

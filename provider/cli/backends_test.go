@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"log"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/scanner/attached/attachedtest"
+	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
+)
+
+func TestJudgedByName(t *testing.T) {
+	for name, tc := range map[string]struct {
+		c    config.Config
+		want bool
+	}{
+		"one scanner":     {config.Config{Scanner: config.Scanner{Backend: config.Backend{Harbor: config.Harbor{URL: "http://a"}}}}, false},
+		"several":         {config.Config{Scanner: config.Scanner{Routes: []config.ScannerRoute{{Prefix: "ghcr.io"}}}}, true},
+		"Anchore":         {config.Config{Scanner: config.Scanner{Backend: config.Backend{Anchore: config.Anchore{URL: "http://a"}}}}, true},
+		"attached report": {config.Config{Scanner: config.Scanner{Attached: config.Attached{KeyFiles: []string{"ci.pub"}}}}, true},
+	} {
+		if got := judgedByName(&tc.c); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+}
+
+// behind is a scanner that judges or lists.
+type behind struct{}
+
+func (behind) Scan(context.Context, scanner.Image) (*report.Scan, error) {
+	return &report.Scan{Scanner: "behind"}, nil
+}
+func (behind) Ready(context.Context) error { return nil }
+func (behind) Generation(context.Context) (scanner.Generation, error) {
+	return scanner.Generation{}, nil
+}
+
+// TestAnAttachedReportReplacesNoPolicy: whoever holds the key vouches for a
+// list of findings, not for the policy of Anchore or Sysdig.
+func TestAnAttachedReportReplacesNoPolicy(t *testing.T) {
+	signer := attachedtest.NewSigner(t)
+	key := filepath.Join(t.TempDir(), "ci.pub")
+	if err := os.WriteFile(key, signer.PEM(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image := withReport(t, signer)
+	p := &parts{metrics: prometheus.NewRegistry(), log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	wrap, err := p.attached(&config.Config{Scanner: config.Scanner{Attached: config.Attached{KeyFiles: []string{key}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		backend config.Backend
+		want    bool
+	}{
+		{config.Backend{}, true}, // the bundled worker
+		{config.Backend{Harbor: config.Harbor{URL: "http://a"}}, true},
+		{config.Backend{Anchore: config.Anchore{URL: "http://a"}}, false},
+	} {
+		scan, err := wrap(tc.backend, behind{}).Scan(t.Context(), image)
+		if err != nil || scan.Attached != tc.want {
+			t.Errorf("%+v: %+v, %v", tc.backend, scan, err)
+		}
+	}
+}
+
+// withReport pushes an image with a signed report attached.
+func withReport(t *testing.T, signer *attachedtest.Signer) scanner.Image {
+	t.Helper()
+	reg := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
+	t.Cleanup(reg.Close)
+	repo, err := name.NewRepository(strings.TrimPrefix(reg.URL, "http://")+"/app", name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	push := func(img v1.Image) v1.Descriptor {
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(repo.Digest(digest.String()), img); err != nil {
+			t.Fatal(err)
+		}
+		d, err := remote.Get(repo.Digest(digest.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Descriptor
+	}
+	content, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := push(content)
+	bundle := signer.SignedBundle(t, attachedtest.Statement(t, predicate.VulnsV02, map[string]any{
+		"scanner":  map[string]any{"uri": "pkg:github/anchore/grype", "version": "1", "db": map[string]any{"lastUpdate": time.Now()}, "result": []any{}},
+		"metadata": map[string]any{"scanFinishedOn": time.Now()},
+	}, subject.Digest.String()))
+	artifact, err := mutate.Append(
+		mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), attachedtest.BundleType),
+		mutate.Addendum{Layer: static.NewLayer(bundle, attachedtest.BundleType)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	referrer, ok := mutate.Subject(artifact, subject).(v1.Image)
+	if !ok {
+		t.Fatal("no image")
+	}
+	push(referrer)
+	return scanner.Image{Registry: reg.URL, Repository: "app", Digest: subject.Digest.String()}
+}

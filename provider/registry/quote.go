@@ -1,0 +1,41 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// maxQuote bounds what is said of an error, in bytes.
+const maxQuote = 200
+
+// quote returns the first line of an error's text. go-containerregistry puts
+// whole answers into its errors, behind a first line of its own; a Pod's author
+// chooses who is asked, and must not get to read an internal service by that.
+func quote(err error) string {
+	if te, ok := errors.AsType[*transport.Error](err); ok && len(te.Errors) == 0 {
+		return fmt.Sprintf("status %d", te.StatusCode) // or it would be followed by the body
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	return report.Clean(strings.TrimRight(line, ": \r"), maxQuote)
+}
+
+// quoted is an error whose text is its quote: the log is no place for others'
+// answers either.
+type quoted struct{ err error }
+
+func (q *quoted) Error() string { return quote(q.err) }
+func (q *quoted) Unwrap() error { return q.err }
+
+// brief returns f with its cause quoted.
+func brief(f *report.Failure) *report.Failure {
+	out := *f
+	if out.Err != nil {
+		out.Err = &quoted{out.Err}
+	}
+	return &out
+}
