@@ -52,6 +52,7 @@ func misfitBelow(raw []byte, t reflect.Type) string {
 				return fmt.Sprintf("[%s]%s", key, misfitBelow(values[key], t.Elem()))
 			}
 		}
+	default: // a value on its own
 	}
 	return ""
 }
