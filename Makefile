@@ -71,10 +71,11 @@ lint: ## golangci-lint in each module
 	@for m in $(MODULES); do echo "== golangci-lint: $$m"; (cd $$m && go run $(GOLANGCI_LINT) run ./...) || exit 1; done
 
 # With the processor time that the rest leaves over: `make test` runs it beside
-# tests that wait.
+# tests that wait. Imagegate's own programs are left to the rest, which compiles
+# the same packages.
 .PHONY: cluster
-cluster: ## Build the programs of the cluster and imagegate's own, where missing
-	@cd e2e && nice env $(COMPILE) go run ./cmd/build
+cluster: ## Build the programs of the cluster, where missing
+	@cd e2e && nice env $(COMPILE) go run ./cmd/build -cluster
 
 .PHONY: e2e
 e2e: cluster ## Tests against a real API server and Gatekeeper

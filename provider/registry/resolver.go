@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // Access says on whose behalf an image is resolved.
@@ -60,7 +61,7 @@ type Resolver struct {
 	gate      *gate
 	keys      *keychain
 	flights   singleflight.Group
-	shares    *shares
+	turns     *turns.Turns
 
 	// tags: tag and credentials -> digest.
 	tags *expirable.LRU[string, string]
@@ -105,7 +106,7 @@ func New(o Options) (*Resolver, error) {
 		platforms: list,
 		gate:      g,
 		keys:      keys,
-		shares:    newShares(sharedLookups, hostLookups, hostWaiting),
+		turns:     turns.New(sharedLookups, hostLookups, hostWaiting),
 		tags:      expirable.NewLRU[string, string](o.CacheSize, nil, o.TagTTL),
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
 		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),

@@ -54,7 +54,9 @@ func (f *failures) add(key string, failure *report.Failure) {
 		wait = min(f.o.FailureInitial<<min(e.row, 16), f.o.FailureMax)
 		e.row++
 	}
-	e.until = f.o.Now().Add(max(wait, failure.RetryAfter))
+	// A registry that asks for a day is tried again sooner: it may be well by
+	// then, and nothing but a restart would find out.
+	e.until = f.o.Now().Add(max(wait, min(failure.RetryAfter, f.o.FailureMax)))
 	f.lru.Add(key, e)
 }
 

@@ -105,7 +105,11 @@ func (s *Service) run(j *job) {
 		s.mu.Unlock()
 		close(j.done)
 	}()
-	defer s.turns.take(s.root, j.task.resolved.Registry)()
+	// There are never more jobs than may wait: only the service's own end keeps
+	// one from its turn, and then it fails for that.
+	if done, err := s.turns.Take(s.root, j.task.resolved.Registry); err == nil {
+		defer done()
+	}
 	s.metrics.queued.Dec()
 	s.metrics.running.Inc()
 	defer s.metrics.running.Dec()

@@ -43,7 +43,8 @@ type Options struct {
 	TransientFor time.Duration
 	// FailureInitial is the same for a failure of the image itself; it doubles
 	// with each one in a row, up to FailureMax, so that an image that breaks
-	// its scanner is not scanned for ever.
+	// its scanner is not scanned for ever. FailureMax also bounds how long a
+	// registry or scanner may ask to be left alone.
 	FailureInitial time.Duration
 	FailureMax     time.Duration
 	// Failures bounds how many failed digests are remembered.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // Service answers queries about images. Use New.
@@ -23,7 +24,7 @@ type Service struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	turns *turns
+	turns *turns.Turns
 
 	refreshers  chan struct{}
 	refreshRate *rate.Limiter
@@ -48,7 +49,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o:       o,
 		metrics: m,
-		turns:   newTurns(o.Workers, o.PerRegistry),
+		turns:   turns.New(o.Workers, o.PerRegistry, o.Workers+o.Queue),
 		jobs:    map[string]*job{},
 
 		refreshers:  make(chan struct{}, o.Refreshers),

@@ -432,19 +432,19 @@ func TestALongPauseHoldsNoWorker(t *testing.T) {
 		var calls atomic.Int32
 		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
 			if i.Repository == "busy" && calls.Add(1) == 1 {
-				return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "the scanner is busy", RetryAfter: 10 * time.Minute}
+				return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "the scanner is busy", RetryAfter: 24 * time.Hour}
 			}
 			return clean(), nil
 		}), func(o *scan.Options) { o.Workers = 1 })
 		defer closeService(t, svc)
 		r := ask(t, svc, "busy", time.Second)
-		if r.Status != report.ScanFailed || !strings.Contains(r.Message, "the scanner is busy; the next attempt is made when asked in 10m0s") {
+		if r.Status != report.ScanFailed || !strings.Contains(r.Message, "the scanner is busy; the next attempt is made when asked in 5m0s") {
 			t.Errorf("%+v", r)
 		}
 		if r := ask(t, svc, "other", time.Second); r.Status != report.Accepted {
 			t.Errorf("another image: %+v", r)
 		}
-		time.Sleep(9 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		if r := ask(t, svc, "busy", time.Second); r.Status != report.ScanFailed || calls.Load() != 1 {
 			t.Errorf("before the pause is over, after %d calls: %+v", calls.Load(), r)
 		}

@@ -2,14 +2,13 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 func TestARegistryThatHangsLeavesTurnsToOthers(t *testing.T) {
@@ -26,7 +25,7 @@ func TestARegistryThatHangsLeavesTurnsToOthers(t *testing.T) {
 	})
 	defer close(release)
 	r := resolver(t, Options{Insecure: []string{hanging.host(), other.host()}, Timeout: time.Minute})
-	r.shares = newShares(3, 2, 4)
+	r.turns = turns.New(3, 2, 4)
 	nobody, cancel := context.WithCancel(t.Context())
 	cancel()
 	ask := func(ctx context.Context, host string, i int) error {
@@ -38,43 +37,11 @@ func TestARegistryThatHangsLeavesTurnsToOthers(t *testing.T) {
 	}
 	<-asked
 	<-asked
-	for users := 0; users < 4; { // until all four have a turn or wait for one
-		r.shares.mu.Lock()
-		users = r.shares.hosts[hanging.host()].users
-		r.shares.mu.Unlock()
+	for r.turns.Users(hanging.host()) < 4 { // until all four have a turn or wait for one
 		time.Sleep(time.Millisecond)
 	}
 	wantFailure(t, ask(t.Context(), hanging.host(), 5), report.ReasonUnavailable, "too many look-ups of registry "+hanging.host()+" are under way")
 	if err := ask(t.Context(), other.host(), 1); err != nil {
 		t.Errorf("the other registry: %v", err)
 	}
-}
-
-func TestShares(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShares(2, 1, 2)
-		first, err := s.take(t.Context(), "a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		soon, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := s.take(soon, "a"); !errors.Is(err, errCrowded) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a turn with a registry that has none: %v", err)
-		}
-		second, err := s.take(t.Context(), "b")
-		if err != nil {
-			t.Fatal(err)
-		}
-		soon, cancel = context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := s.take(soon, "c"); errors.Is(err, errCrowded) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a turn when there is none at all: %v", err)
-		}
-		first()
-		second()
-		if len(s.hosts) != 0 || len(s.all) != 0 {
-			t.Errorf("%d registries are remembered, %d turns are not given back", len(s.hosts), len(s.all))
-		}
-	})
 }
