@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/overlay/overlaytest"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -125,54 +126,8 @@ log: {level: debug, format: text, verbose: true}
 	}
 }
 
-// The example in README.md has fields that exist, each with its right type, and
-// none is missing.
 func TestTheExampleIsWhole(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(readme), "```yaml\ndataDir:")
-	if !ok {
-		t.Fatal("README.md has no example")
-	}
-	example, _, _ := strings.Cut("dataDir:"+rest, "```")
-	var given map[string]any
-	if err := yaml.Unmarshal([]byte(example), &given); err != nil {
-		t.Fatal(err)
-	}
-	var c config.Config
-	if err := yaml.UnmarshalStrict([]byte(example), &c); err != nil {
-		t.Error(err)
-	}
-	written, err := yaml.Marshal(config.Default())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all map[string]any
-	if err := yaml.Unmarshal(written, &all); err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range missing(all, given) {
-		t.Errorf("the example lacks %s", field)
-	}
-}
-
-// missing returns the fields of all that given does not have.
-func missing(all, given map[string]any) (fields []string) {
-	for name, value := range all {
-		got, ok := given[name]
-		if !ok {
-			fields = append(fields, name)
-			continue
-		}
-		below, _ := value.(map[string]any)
-		has, _ := got.(map[string]any)
-		for _, field := range missing(below, has) {
-			fields = append(fields, name+"."+field)
-		}
-	}
-	return fields
+	overlaytest.ExampleIsWhole(t, filepath.Join("..", "..", "README.md"), "dataDir:", config.Default())
 }
 
 func TestErrorsNameTheField(t *testing.T) {
