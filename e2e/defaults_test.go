@@ -101,7 +101,7 @@ func localClient(t *testing.T, dir string) *http.Client {
 func TestEmbeddedDefaults(t *testing.T) {
 	vulnerable := sample(t, registry.Vulnerable)
 	data := t.TempDir()
-	s := standAlone(t, "--data-dir="+data, "--listen=127.0.0.1:0", "--shutdown-delay=0s", "--scanner-database=sample",
+	s := standAlone(t, "--data-dir="+data, "--listen=127.0.0.1:0", "--shutdown-delay=3s", "--scanner-database=sample",
 		"--insecure-registries="+shared.Registry.Host(), "--docker-config="+filepath.Join(shared.Dir, "system", "docker", "config.json"))
 	worker := s.line(t, "bundled scanner started")
 	serving := s.line(t, "serving")
@@ -137,6 +137,12 @@ func TestEmbeddedDefaults(t *testing.T) {
 	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
+	}
+	// It answers for a while, and says that it is not to be asked any more.
+	s.line(t, "stopping")
+	if code, body, err := exchange(t.Context(), client, http.MethodGet, url+"/readyz", ""); err != nil ||
+		code != http.StatusServiceUnavailable || !strings.Contains(body, "shutting down") {
+		t.Errorf("while it stops: %d %s %v", code, body, err)
 	}
 	s.line(t, "stopped")
 	for range s.lines { // to the end of its output

@@ -6,6 +6,19 @@ import (
 	"testing"
 )
 
+// oneList is a cache below root that holds the list of digest a, made in dir.
+func oneList(t *testing.T) (c *Cache, dir, root string) {
+	t.Helper()
+	dir = t.TempDir()
+	root = filepath.Join(dir, "cache")
+	c, err := Open(root, "1", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, dir, digestOf("a"), 100)
+	return c, dir, root
+}
+
 // onlyFile is the one list on disk.
 func onlyFile(t *testing.T, root string) string {
 	t.Helper()
@@ -30,13 +43,7 @@ func TestDamagedListsAreDropped(t *testing.T) {
 		"gone":    os.Remove,
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			root := filepath.Join(dir, "cache")
-			c, err := Open(root, "1", 1000)
-			if err != nil {
-				t.Fatal(err)
-			}
-			put(t, c, dir, digestOf("a"), 100)
+			c, dir, root := oneList(t)
 			if err := damage(onlyFile(t, root)); err != nil {
 				t.Fatal(err)
 			}
@@ -55,13 +62,7 @@ func TestDamagedListsAreDropped(t *testing.T) {
 }
 
 func TestDroppedListsAreGone(t *testing.T) {
-	dir := t.TempDir()
-	root := filepath.Join(dir, "cache")
-	c, err := Open(root, "1", 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, c, dir, digestOf("a"), 100)
+	c, dir, _ := oneList(t)
 	c.Drop(digestOf("a"))
 	c.Drop(digestOf("b"))
 	if c.Has(digestOf("a")) || has(c, dir, digestOf("a")) {
@@ -71,13 +72,7 @@ func TestDroppedListsAreGone(t *testing.T) {
 
 // A restart finds the lists, and clears what is none.
 func TestListsOutliveARestart(t *testing.T) {
-	dir := t.TempDir()
-	root := filepath.Join(dir, "cache")
-	c, err := Open(root, "1", 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, c, dir, digestOf("a"), 100)
+	_, dir, root := oneList(t)
 	stray := filepath.Join(root, "v-1", "sha256-old.json")
 	if err := os.WriteFile(stray, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)

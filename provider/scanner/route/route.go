@@ -119,6 +119,7 @@ func (r *Router) Ready(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, route := range r.routes {
 		wg.Go(func() {
+			defer report.Recover(&errs[i])
 			if errs[i] = route.Backend.Ready(ctx); errs[i] != nil && route.Prefix != "" {
 				errs[i] = fmt.Errorf("for %s: %w", route.Prefix, errs[i])
 			}
