@@ -27,6 +27,9 @@ const (
 	ReasonUnavailable Reason = "unavailable"
 	// ReasonDatabase means: the scanner has no usable vulnerability database.
 	ReasonDatabase Reason = "database"
+	// ReasonIncomplete means: there is a report, and it does not show that
+	// somebody looked at the image.
+	ReasonIncomplete Reason = "incomplete"
 	// ReasonInternal means: anything else.
 	ReasonInternal Reason = "internal"
 )

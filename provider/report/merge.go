@@ -6,13 +6,14 @@ import (
 )
 
 // Merge returns what is known of an image that has several manifests, each
-// scanned by itself: all findings, the oldest times, and of lead, one of scans,
-// the rest. A reader of the result must not mistake one platform's list for the
-// image's: it is Unlisted when any of them is, or when complete is false
-// because a manifest has no scan yet.
+// scanned by itself: all findings, the oldest times, what all of them cover, and
+// of lead, one of scans, the rest. A reader of the result must not mistake one
+// platform's list for the image's: it is Unlisted when any of them is, or when
+// complete is false because a manifest has no scan yet.
 func Merge(lead *Scan, scans []*Scan, complete bool) *Scan {
 	out := *lead
 	out.Unlisted, out.Vulnerabilities = !complete, nil
+	out.Coverage = mergeCoverage(scans, complete)
 	type finding struct{ id, pkg, installed string }
 	seen := map[finding]int{}
 	for _, s := range scans {

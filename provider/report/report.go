@@ -50,6 +50,8 @@ type Summary struct {
 	// the worst of them, at most MaxSuppressed, why.
 	Suppressed   int                 `json:",omitempty"`
 	SuppressedBy []SuppressedFinding `json:",omitempty"`
+	// Coverage is what was looked at; absent when that is not known.
+	Coverage *Coverage `json:",omitempty"`
 }
 
 // Finding is a vulnerability in one line.

@@ -117,6 +117,7 @@ func FuzzSummaryStaysSmall(f *testing.F) {
 		for i := range n / 2 {
 			scan.Vulnerabilities[i].Suppressed = strings.Repeat(s, 20) + "x"
 		}
+		scan.Coverage = &report.Coverage{Distribution: strings.Repeat(s, 20), Packages: n, Gap: strings.Repeat(s, 20)}
 		message := strings.Repeat(s, 1000)
 		r, err := report.Render(report.ScanReport{ImageAndTag: strings.Repeat("a", 700), Status: report.Rejected, Message: message}, scan, report.ViewSummary, 0)
 		if err != nil {

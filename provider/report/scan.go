@@ -72,6 +72,9 @@ const (
 type Scan struct {
 	// Scanner names who scanned, with its version: "Grype 0.120.1".
 	Scanner string
+	// Subject is the digest of the manifest that the report says it is about, in
+	// the scanner's own words and not in ours: sha256:...
+	Subject string
 	// ScannedAt is when the scanner says that the scan ended.
 	ScannedAt time.Time
 	// ReceivedAt is when the provider got it, by its own clock: a scanner may
@@ -93,6 +96,14 @@ type Scan struct {
 	Unlisted bool `json:",omitempty"`
 	// Vulnerabilities is sorted by SortVulnerabilities.
 	Vulnerabilities []Vulnerability `json:",omitempty"`
+	// Overall is the severity that the scanner gives the image as a whole;
+	// Unknown where it gives none.
+	Overall Severity `json:",omitempty"`
+	// Coverage is what was looked at; nil when that is not known.
+	Coverage *Coverage `json:",omitempty"`
+	// SilenceCounts says that the scanner is configured to be believed when it
+	// lists nothing and does not say what it looked at.
+	SilenceCounts bool `json:",omitempty"`
 	// Attached says that the scan was not made by a configured scanner but found
 	// attached to the image.
 	Attached bool `json:",omitempty"`

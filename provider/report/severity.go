@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -56,6 +57,50 @@ func SeverityOf(word string) (s Severity, ok bool) {
 	}
 	s, err := ParseSeverity(word)
 	return s, err == nil
+}
+
+// Rate returns the severity of a finding that a scanner gives a word and CVSS
+// base scores; either may be missing, the scores being given best first. A word
+// that says something stands: distributions rate their own packages. A word that
+// says nothing, or none at all, yields to the first score above zero, which an
+// unscored record has. A finding with neither has no severity, which is an
+// error and not Unknown.
+func Rate(word string, scores ...float64) (Severity, error) {
+	s, known := SeverityOf(word)
+	if word != "" && !known {
+		return SeverityUnknown, fmt.Errorf("severity %q is not known", Clean(word, maxWord))
+	}
+	if s > SeverityUnknown {
+		return s, nil
+	}
+	for _, score := range scores {
+		if rated, ok := ofScore(score); ok {
+			return rated, nil
+		}
+	}
+	if word == "" {
+		return SeverityUnknown, errors.New("it names neither a severity nor a CVSS score")
+	}
+	return SeverityUnknown, nil
+}
+
+// maxWord bounds a severity that is quoted.
+const maxWord = 32
+
+// ofScore rates a base score as CVSS 3 and 4 do. CVSS 2 knows no Critical: rated
+// this way its scores are never milder than by its own scale.
+func ofScore(score float64) (Severity, bool) {
+	switch {
+	case score <= 0 || score > 10:
+		return SeverityUnknown, false
+	case score >= 9:
+		return SeverityCritical, true
+	case score >= 7:
+		return SeverityHigh, true
+	case score >= 4:
+		return SeverityMedium, true
+	}
+	return SeverityLow, true
 }
 
 // String returns the spelling used in reports.

@@ -58,6 +58,7 @@ func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, erro
 	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = Clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
 	if !scan.Unlisted {
 		r.Summary = Summarize(scan.Vulnerabilities)
+		r.Summary.Coverage = scan.Coverage.clean()
 	}
 	if view == ViewSummary || view == "" {
 		return fitSummary(r)
