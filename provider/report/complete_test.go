@@ -138,8 +138,33 @@ func TestCoverageIsInTheSummary(t *testing.T) {
 	}
 }
 
+// Grype's own report names the distribution and no number of packages.
+func TestPackagesThatNobodyCountedAreNotNone(t *testing.T) {
+	s := whole()
+	for _, tc := range []struct {
+		coverage      report.Coverage
+		nothing, fits bool
+		says          string
+	}{
+		{report.Coverage{}, true, true, "0 packages, no distribution recognised"},
+		{report.Coverage{Packages: 3, Unmatched: 3}, true, true, "3 packages, no distribution recognised"},
+		{report.Coverage{Packages: 3, Unmatched: 2}, false, true, "3 packages, no distribution recognised"},
+		{report.Coverage{Distribution: "debian 12", Uncounted: true}, false, true, "the packages of debian 12, not counted"},
+		{report.Coverage{Uncounted: true}, false, false, "the packages of , not counted"},
+	} {
+		s.Coverage = &tc.coverage
+		if err := report.Complete(s, s.Subject, s.ScannedAt); (err == nil) != tc.fits {
+			t.Errorf("%+v: %v", tc.coverage, err)
+		}
+		if tc.coverage.Nothing() != tc.nothing || tc.coverage.String() != tc.says {
+			t.Errorf("%+v is nothing: %t, reads %q", tc.coverage, tc.coverage.Nothing(), tc.coverage.String())
+		}
+	}
+}
+
 func TestCoverageOfSeveralPlatforms(t *testing.T) {
-	one, two, unknown := whole(), whole(), whole()
+	one, two, uncounted, unknown := whole(), whole(), whole(), whole()
+	uncounted.Coverage = &report.Coverage{Distribution: "wolfi", Uncounted: true}
 	one.Coverage = &report.Coverage{Distribution: "debian 12.5", Packages: 80, Unmatched: 2, Gap: "a"}
 	two.Coverage = &report.Coverage{Distribution: "alpine 3.20", Packages: 20, Gap: "a"}
 	unknown.Coverage = nil
@@ -149,6 +174,7 @@ func TestCoverageOfSeveralPlatforms(t *testing.T) {
 		want     *report.Coverage
 	}{
 		"both":                 {[]*report.Scan{one, two}, true, &report.Coverage{Distribution: "debian 12.5, alpine 3.20", Packages: 100, Unmatched: 2, Gap: "a"}},
+		"one is not counted":   {[]*report.Scan{one, uncounted}, true, &report.Coverage{Distribution: "debian 12.5, wolfi", Packages: 80, Unmatched: 2, Uncounted: true, Gap: "a"}},
 		"one is not known":     {[]*report.Scan{one, unknown}, true, nil},
 		"one is not there yet": {[]*report.Scan{one}, false, nil},
 	} {

@@ -17,6 +17,10 @@ type Coverage struct {
 	// Packages is how many packages were found, the distribution's and those of
 	// languages together.
 	Packages int
+	// Uncounted says that the scanner told the distribution whose packages it
+	// looked up and not how many: Packages is then what is known of at least.
+	// Who asks whether anything was looked up asks Nothing.
+	Uncounted bool `json:",omitempty"`
 	// Unmatched is how many of them nobody could look up: the scanner's data has
 	// no records of their distribution, or of its version.
 	Unmatched int
@@ -28,8 +32,14 @@ type Coverage struct {
 // Matched is how many packages were looked up.
 func (c *Coverage) Matched() int { return max(c.Packages-c.Unmatched, 0) }
 
+// Nothing reports whether there was nothing that could be looked up.
+func (c *Coverage) Nothing() bool { return !c.Uncounted && c.Matched() == 0 }
+
 // String says what was looked at: "87 packages of debian 12.5".
 func (c *Coverage) String() string {
+	if c.Uncounted {
+		return "the packages of " + Clean(c.Distribution, maxDistribution) + ", not counted"
+	}
 	packages := fmt.Sprintf("%d packages", c.Packages)
 	if c.Packages == 1 {
 		packages = "1 package"
@@ -43,6 +53,9 @@ func (c *Coverage) String() string {
 func (c *Coverage) check() error {
 	if c.Packages < 0 || c.Unmatched < 0 || c.Unmatched > c.Packages {
 		return errors.New("it counts its packages wrongly")
+	}
+	if c.Uncounted && c.Distribution == "" {
+		return errors.New("it neither counts the packages it looked at nor names their distribution")
 	}
 	return nil
 }
@@ -77,6 +90,7 @@ func mergeCoverage(scans []*Scan, complete bool) *Coverage {
 		}
 		out.Packages += c.Packages
 		out.Unmatched += c.Unmatched
+		out.Uncounted = out.Uncounted || c.Uncounted
 		distributions, gaps = append(distributions, c.Distribution), append(gaps, c.Gap)
 	}
 	out.Distribution, out.Gap = distinct(distributions), distinct(gaps)
