@@ -23,13 +23,30 @@ type task struct {
 	access   registry.Access
 }
 
+// index is the digest of the index that the manifest was chosen from, or empty.
+func (t task) index() string {
+	if t.resolved.Digest == t.manifest.Digest {
+		return ""
+	}
+	return t.resolved.Digest
+}
+
 // key is what askers share a scan and its failure by. It names the repository
 // beside the digest: whoever may create Pods may put a manifest that others use
 // into a registry of their own, without its layers or behind a connection that
 // never ends, and must not thereby keep the others' image from being scanned. A
-// finished scan is shared by the digest alone, whose content it vouches for.
+// finished scan is shared by the digest alone, whose content it vouches for. The
+// index has a part in it because statements may be attached to it.
 func (t task) key() string {
-	return t.resolved.Registry + "/" + t.resolved.Repository + "@" + t.manifest.Digest
+	return t.resolved.Registry + "/" + t.resolved.Repository + "@" + t.digests()
+}
+
+// digests name the manifest and, where it has one, its index before it.
+func (t task) digests() string {
+	if index := t.index(); index != "" {
+		return index + "/" + t.manifest.Digest
+	}
+	return t.manifest.Digest
 }
 
 // storeKey is what a finished scan counts for: the digest wherever it is, or
@@ -38,7 +55,7 @@ func (s *Service) storeKey(t task) string {
 	if !s.o.ByName {
 		return t.manifest.Digest
 	}
-	return t.resolved.Registry + "/" + t.resolved.Repository + ":" + t.resolved.Tag + "@" + t.manifest.Digest
+	return t.resolved.Registry + "/" + t.resolved.Repository + ":" + t.resolved.Tag + "@" + t.digests()
 }
 
 // job is one scan, waiting or under way. All askers of its key share it.
@@ -184,6 +201,7 @@ func (s *Service) attempt(ctx context.Context, j *job) (_ *report.Scan, failure 
 		Registry:      j.task.resolved.Registry,
 		Repository:    j.task.resolved.Repository,
 		Digest:        j.task.manifest.Digest,
+		Index:         j.task.index(),
 		Tag:           j.task.resolved.Tag,
 		MediaType:     j.task.manifest.MediaType,
 		Platform:      j.task.manifest.Platform,

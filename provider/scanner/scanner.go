@@ -16,6 +16,10 @@ type Image struct {
 	Repository string
 	// Digest of the manifest: sha256:...
 	Digest string
+	// Index is the digest of the index that the manifest was chosen from, the
+	// one that gets pinned; empty for a manifest that was asked for itself. It
+	// is never scanned: statements about the image may be attached to it.
+	Index string
 	// Tag the digest was resolved from; empty when the Pod named a digest.
 	Tag string
 	// MediaType of the manifest.
