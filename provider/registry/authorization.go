@@ -14,6 +14,7 @@ import (
 // scanner opens what was resolved for access: "Basic ...", "Bearer ...", or
 // empty for anonymous. It is a secret. Every error is a *report.Failure.
 func (r *Resolver) Authorization(ctx context.Context, res *Resolved, access Access) (string, error) {
+	ctx = onBehalf(ctx, access.Namespace)
 	t, err := r.target(res.Reference, "")
 	if err != nil {
 		return "", err

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/imagegate/imagegate/provider/registry/transport"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // errTooLarge ends the reading of an answer that is over maxManifestBytes.
@@ -53,7 +54,7 @@ type gate struct {
 }
 
 type host struct {
-	slots   chan struct{}
+	slots   *turns.Turns
 	limiter *rate.Limiter
 }
 
@@ -99,21 +100,22 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	h := g.host(req.URL.Host)
-	if err := h.acquire(req.Context()); err != nil {
+	release, err := h.acquire(req.Context())
+	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
 	resp, err := g.ways.For(req.URL.Host).RoundTrip(req)
 	if err != nil {
-		h.release()
+		release()
 		return nil, err
 	}
 	if err := throttled(resp); err != nil {
 		_ = resp.Body.Close()
-		h.release()
+		release()
 		return nil, err
 	}
-	resp.Body = &boundedBody{inner: resp.Body, left: maxManifestBytes, done: sync.OnceFunc(h.release)}
+	resp.Body = &boundedBody{inner: resp.Body, left: maxManifestBytes, done: sync.OnceFunc(release)}
 	return resp, nil
 }
 
@@ -170,28 +172,26 @@ func (g *gate) host(name string) *host {
 		return h
 	}
 	h := &host{
-		slots:   make(chan struct{}, g.concurrency),
+		slots:   turns.New(turns.Limits{Turns: g.concurrency, Waiting: lookupTurns().Turns}),
 		limiter: rate.NewLimiter(rate.Limit(g.rate), g.rate),
 	}
 	g.hosts.Add(name, h)
 	return h
 }
 
-func (h *host) acquire(ctx context.Context) error {
-	select {
-	case h.slots <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+// acquire waits for the asker's turn with the host and returns what ends it.
+func (h *host) acquire(ctx context.Context) (release func(), err error) {
+	release, err = h.slots.Take(ctx, turns.Share{Namespace: behalf(ctx)})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for a turn: %w", err)
 	}
 	if err := h.limiter.Wait(ctx); err != nil {
-		h.release()
+		release()
 		// The limiter gives up early when the deadline is sure to pass.
-		return fmt.Errorf("waiting for a turn: %w", errors.Join(context.DeadlineExceeded, err))
+		return nil, fmt.Errorf("waiting for a turn: %w", errors.Join(context.DeadlineExceeded, err))
 	}
-	return nil
+	return release, nil
 }
-
-func (h *host) release() { <-h.slots }
 
 // boundedBody gives the host's slot back when the body is closed and fails
 // when it is longer than allowed.

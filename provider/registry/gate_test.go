@@ -78,10 +78,11 @@ func TestTheRateToOneRegistryIsLimited(t *testing.T) {
 		turn := func(registry string, want time.Duration) {
 			t.Helper()
 			h := g.host(registry)
-			if err := h.acquire(t.Context()); err != nil {
+			release, err := h.acquire(t.Context())
+			if err != nil {
 				t.Fatal(err)
 			}
-			h.release()
+			release()
 			if took := time.Since(began); took != want {
 				t.Errorf("a turn with %s after %s, want %s", registry, took, want)
 			}
@@ -93,10 +94,10 @@ func TestTheRateToOneRegistryIsLimited(t *testing.T) {
 		turn("b", time.Second) // has a rate of its own
 		soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := g.host("a").acquire(soon); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := g.host("a").acquire(soon); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a turn that comes too late: %v", err)
 		}
-		if n := len(g.host("a").slots); n != 0 {
+		if n := g.host("a").slots.Held(); n != 0 {
 			t.Errorf("%d slots are not given back", n)
 		}
 	})

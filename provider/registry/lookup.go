@@ -19,11 +19,6 @@ var errNotRemembered = errors.New("not remembered")
 
 // lookup asks the registry, with each of the credentials until one is let in.
 func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Resolved, error) {
-	done, err := r.turns.Take(ctx, t.host())
-	if err != nil {
-		return nil, t.noTurn(err)
-	}
-	defer done()
 	var refused error
 	for i, cred := range creds.list {
 		digest, doc, err := r.fetch(ctx, t, creds, i)

@@ -68,7 +68,7 @@ type Resolver struct {
 	// proofs: repository, digest and credentials -> which of the credentials
 	// the registry accepted.
 	proofs *expirable.LRU[string, int]
-	// failures: question and credentials -> why it had no answer just now. An
+	// failures: namespace, question and credentials -> why it had no answer just now. An
 	// asker rarely stays until a registry that hangs has timed out; without
 	// this each would be told to try again, and none why.
 	failures *expirable.LRU[string, *report.Failure]
@@ -106,7 +106,7 @@ func New(o Options) (*Resolver, error) {
 		platforms: list,
 		gate:      g,
 		keys:      keys,
-		turns:     turns.New(sharedLookups, hostLookups, hostWaiting),
+		turns:     turns.New(lookupTurns()),
 		tags:      expirable.NewLRU[string, string](o.CacheSize, nil, o.TagTTL),
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
 		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
@@ -147,15 +147,23 @@ func (r *Resolver) Resolve(ctx context.Context, reference, platform string, acce
 	if res, ok := r.remembered(t, creds); ok {
 		return res, nil
 	}
-	flight := strings.Join([]string{reference, platform, creds.id}, "\n")
+	// Each namespace has flights of its own: one waits for its namespace's turn,
+	// which may be long in coming, and may end for it.
+	flight := strings.Join([]string{access.Namespace, reference, platform, creds.id}, "\n")
 	if f, ok := r.failures.Get(flight); ok {
 		return nil, f
 	}
 	ch := r.flights.DoChan(flight, func() (_ any, err error) {
 		defer report.Recover(&err)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
+		ctx, cancel := context.WithTimeout(onBehalf(context.WithoutCancel(ctx), access.Namespace), r.options.Timeout)
 		defer cancel()
-		// Another flight may have ended between the look above and this one.
+		done, err := r.turns.Take(ctx, turns.Share{Namespace: access.Namespace, Registry: t.host()})
+		if err != nil {
+			// Not remembered: it is the asker's turn that failed, not the question.
+			return nil, t.noTurn(err)
+		}
+		defer done()
+		// Another flight may have ended between the look above and this turn.
 		if res, ok := r.remembered(t, creds); ok {
 			return res, nil
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // task is what a job needs to know: the manifest, and through whose access it
@@ -124,7 +125,7 @@ func (s *Service) run(j *job) {
 	}()
 	// There are never more jobs than may wait: only the service's own end keeps
 	// one from its turn, and then it fails for that.
-	if done, err := s.turns.Take(s.root, j.task.resolved.Registry); err == nil {
+	if done, err := s.turns.Take(s.root, turns.Share{Namespace: j.task.access.Namespace, Registry: j.task.resolved.Registry}); err == nil {
 		defer done()
 	}
 	s.metrics.queued.Dec()

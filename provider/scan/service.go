@@ -49,7 +49,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o:       o,
 		metrics: m,
-		turns:   turns.New(o.Workers, o.PerRegistry, o.Workers+o.Queue),
+		turns:   turns.New(turns.Limits{Turns: o.Workers, PerRegistry: o.PerRegistry, Waiting: o.Workers + o.Queue}),
 		jobs:    map[string]*job{},
 
 		refreshers:  make(chan struct{}, o.Refreshers),
