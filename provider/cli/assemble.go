@@ -109,7 +109,6 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Scanner:        p.scanners,
 		Store:          memory,
 		Judge:          p.judge,
-		ByName:         judgedByName(c),
 		Workers:        c.Scan.Workers,
 		PerRegistry:    c.Scan.PerRegistry,
 		Queue:          c.Scan.Queue,

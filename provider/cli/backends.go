@@ -64,13 +64,6 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 	return worker.Guard(client), nil
 }
 
-// judgedByName reports whether an image's name has a part in its verdict: it
-// chooses among several scanners, Anchore maps policies by it, and a report is
-// attached to the image of one repository only.
-func judgedByName(c *config.Config) bool {
-	return len(c.Scanner.Routes) > 0 || c.Scanner.Anchore.URL != "" || len(c.Scanner.Attached.KeyFiles) > 0
-}
-
 // wrapper puts something before the backend of a configuration.
 type wrapper func(config.Backend, route.Backend) route.Backend
 

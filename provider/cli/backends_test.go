@@ -30,18 +30,32 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
 )
 
-func TestJudgedByName(t *testing.T) {
+// TestWhatScansCountFor: a report is shared between registries only by a
+// scanner that verifies what it reads, which no foreign one is known to do.
+func TestWhatScansCountFor(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "ci.pub")
+	if err := os.WriteFile(key, attachedtest.NewSigner(t).PEM(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign := config.Backend{Harbor: config.Harbor{URL: "http://127.0.0.1:1"}}
 	for name, tc := range map[string]struct {
-		c    config.Config
-		want bool
+		c    config.Scanner
+		want scanner.Sharing
 	}{
-		"one scanner":     {config.Config{Scanner: config.Scanner{Backend: config.Backend{Harbor: config.Harbor{URL: "http://a"}}}}, false},
-		"several":         {config.Config{Scanner: config.Scanner{Routes: []config.ScannerRoute{{Prefix: "ghcr.io"}}}}, true},
-		"Anchore":         {config.Config{Scanner: config.Scanner{Backend: config.Backend{Anchore: config.Anchore{URL: "http://a"}}}}, true},
-		"attached report": {config.Config{Scanner: config.Scanner{Attached: config.Attached{KeyFiles: []string{"ci.pub"}}}}, true},
+		"a foreign scanner": {config.Scanner{Backend: foreign}, scanner.ByRepository},
+		"several":           {config.Scanner{Backend: foreign, Routes: []config.ScannerRoute{{Prefix: "ghcr.io", Backend: foreign}}}, scanner.ByName},
+		"Anchore":           {config.Scanner{Backend: config.Backend{Anchore: config.Anchore{URL: "http://127.0.0.1:1"}}}, scanner.ByName},
+		"attached reports":  {config.Scanner{Backend: foreign, Attached: config.Attached{KeyFiles: []string{key}}}, scanner.ByName},
 	} {
-		if got := judgedByName(&tc.c); got != tc.want {
-			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		p := &parts{metrics: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
+		if err := p.startScanners(t.Context(), &config.Config{Scanner: tc.c}); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.scanners.Sharing(scanner.Image{Registry: "https://ghcr.io", Repository: "app"}); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+		if err := p.close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -52,7 +66,8 @@ type behind struct{}
 func (behind) Scan(context.Context, scanner.Image) (*report.Scan, error) {
 	return &report.Scan{Scanner: "behind"}, nil
 }
-func (behind) Ready(context.Context) error { return nil }
+func (behind) Sharing(scanner.Image) scanner.Sharing { return scanner.ByDigest }
+func (behind) Ready(context.Context) error           { return nil }
 func (behind) Generation(context.Context) (scanner.Generation, error) {
 	return scanner.Generation{}, nil
 }

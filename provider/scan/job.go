@@ -36,7 +36,7 @@ func (t task) index() string {
 // beside the digest: whoever may create Pods may put a manifest that others use
 // into a registry of their own, without its layers or behind a connection that
 // never ends, and must not thereby keep the others' image from being scanned. A
-// finished scan is shared by the digest alone, whose content it vouches for. The
+// finished scan is shared as far as its scanner vouches for the content. The
 // index has a part in it because statements may be attached to it.
 func (t task) key() string {
 	return t.resolved.Registry + "/" + t.resolved.Repository + "@" + t.digests()
@@ -50,13 +50,24 @@ func (t task) digests() string {
 	return t.manifest.Digest
 }
 
-// storeKey is what a finished scan counts for: the digest wherever it is, or
-// only the name it was scanned under.
-func (s *Service) storeKey(t task) string {
-	if !s.o.ByName {
-		return t.manifest.Digest
+// image is the task as a scanner is asked for it, without the authorization.
+func (t task) image() scanner.Image {
+	return scanner.Image{
+		Registry:   t.resolved.Registry,
+		Repository: t.resolved.Repository,
+		Digest:     t.manifest.Digest,
+		Index:      t.index(),
+		Tag:        t.resolved.Tag,
+		MediaType:  t.manifest.MediaType,
+		Platform:   t.manifest.Platform,
 	}
-	return t.resolved.Registry + "/" + t.resolved.Repository + ":" + t.resolved.Tag + "@" + t.digests()
+}
+
+// storeKey is what a finished scan counts for: the digest wherever it is, or
+// only under the names for which the scanner that makes it can vouch.
+func (s *Service) storeKey(t task) string {
+	image := t.image()
+	return s.o.Scanner.Sharing(image).Key(image)
 }
 
 // job is one scan, waiting or under way. All askers of its key share it.
@@ -198,16 +209,9 @@ func (s *Service) attempt(ctx context.Context, j *job) (_ *report.Scan, failure 
 	if err != nil {
 		return nil, report.FailureOf(err)
 	}
-	scan, err := s.o.Scanner.Scan(ctx, scanner.Image{
-		Registry:      j.task.resolved.Registry,
-		Repository:    j.task.resolved.Repository,
-		Digest:        j.task.manifest.Digest,
-		Index:         j.task.index(),
-		Tag:           j.task.resolved.Tag,
-		MediaType:     j.task.manifest.MediaType,
-		Platform:      j.task.manifest.Platform,
-		Authorization: auth,
-	})
+	image := j.task.image()
+	image.Authorization = auth
+	scan, err := s.o.Scanner.Scan(ctx, image)
 	if err != nil {
 		return nil, report.FailureOf(err)
 	}

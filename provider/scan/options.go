@@ -18,11 +18,6 @@ type Options struct {
 	Store    Store
 	Judge    Judge
 
-	// ByName has a finished scan count only for the repository and tag it was
-	// made under. It must be set when the choice of the scanner or its verdict
-	// depends on the name; otherwise a scan counts for its digest everywhere.
-	ByName bool
-
 	// Workers bounds the scans under way at once, PerRegistry those of images of
 	// one registry among them, Queue those that wait for a worker.
 	Workers     int

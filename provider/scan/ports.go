@@ -30,10 +30,11 @@ type Registry interface {
 // *report.Failure.
 type Scanner interface {
 	Scan(ctx context.Context, image scanner.Image) (*report.Scan, error)
+	// Sharing says for which other names of its digest a scan of the image counts.
+	Sharing(image scanner.Image) scanner.Sharing
 }
 
-// Store remembers finished scans by manifest digest, with the image's name
-// before it where Options.ByName says so. Get returns nil without an error for
+// Store remembers finished scans by scanner.Sharing's keys. Get returns nil without an error for
 // a key it does not know.
 type Store interface {
 	Get(ctx context.Context, key string) (*report.Scan, error)

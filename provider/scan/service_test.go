@@ -41,6 +41,16 @@ func (f scannerFunc) Scan(ctx context.Context, image scanner.Image) (*report.Sca
 	return f(ctx, image)
 }
 
+func (scannerFunc) Sharing(scanner.Image) scanner.Sharing { return scanner.ByDigest }
+
+// sharing is a scanner whose scans count as far as it says.
+type sharing struct {
+	scannerFunc
+	how scanner.Sharing
+}
+
+func (s sharing) Sharing(scanner.Image) scanner.Sharing { return s.how }
+
 // oneManifest resolves every reference to a digest made of it.
 func oneManifest(_ context.Context, reference string, _ registry.Access) (*registry.Resolved, error) {
 	digest := "sha256:" + reference
@@ -601,13 +611,56 @@ func TestAVerdictByNameIsNotAnothersVerdict(t *testing.T) {
 		}
 		return &report.Scan{Scanner: "test", Judgement: report.JudgementFail}, nil
 	})
-	svc := newService(t, same, byName, func(o *scan.Options) { o.ByName = true })
+	svc := newService(t, same, sharing{byName, scanner.ByName})
 	defer closeService(t, svc)
 	if r := ask(t, svc, "sandbox", time.Second); r.Status != report.Accepted {
 		t.Errorf("sandbox: %+v", r)
 	}
 	if r := ask(t, svc, "production", time.Second); r.Status != report.Rejected {
 		t.Errorf("production: %+v", r)
+	}
+}
+
+// TestAReportOfAForeignScannerIsNotAnotherRegistrys: evil.example/app@D was
+// asked for first, by a registry that serves the real manifest with other
+// layers, and read accepted; the vulnerable registry.example.com/shop@D then
+// read accepted without a scan.
+func TestAReportOfAForeignScannerIsNotAnotherRegistrys(t *testing.T) {
+	same := registryFunc(func(_ context.Context, ref string, _ registry.Access) (*registry.Resolved, error) {
+		host, repository, _ := strings.Cut(ref, "/")
+		return &registry.Resolved{Digest: "sha256:d", Registry: "https://" + host, Repository: repository, Manifests: []registry.Manifest{{Digest: "sha256:d"}}}, nil
+	})
+	for how, want := range map[scanner.Sharing]struct {
+		shop  report.Status
+		scans int32
+	}{
+		scanner.ByName:       {report.Rejected, 3},
+		scanner.ByRepository: {report.Rejected, 3},
+		// Only a scanner that compares every byte may say so.
+		scanner.ByDigest: {report.Accepted, 1},
+	} {
+		var scans atomic.Int32
+		svc := newService(t, same, sharing{func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+			scans.Add(1)
+			if i.Registry == "https://evil.example" {
+				return clean(), nil
+			}
+			return vulnerable(), nil
+		}, how})
+		for range 2 {
+			if r := ask(t, svc, "evil.example/app", time.Second); r.Status != report.Accepted {
+				t.Errorf("sharing %d: evil.example/app: %+v", how, r)
+			}
+			for _, ref := range []string{"registry.example.com/shop", "registry.example.com/copy"} {
+				if r := ask(t, svc, ref, time.Second); r.Status != want.shop {
+					t.Errorf("sharing %d: %s: %+v", how, ref, r)
+				}
+			}
+		}
+		if got := scans.Load(); got != want.scans {
+			t.Errorf("sharing %d: %d scans, want %d", how, got, want.scans)
+		}
+		closeService(t, svc)
 	}
 }
 

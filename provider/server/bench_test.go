@@ -21,6 +21,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/store"
@@ -136,7 +137,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := memory.Put(b.Context(), res.Manifests[0].Digest, manyFindings(300)); err != nil {
+		if err := memory.Put(b.Context(), scanner.ByRepository.Key(scanner.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest}), manyFindings(300)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -37,6 +37,11 @@ func (c *Client) Generation(ctx context.Context) (scanner.Generation, error) {
 	return d.generation(a), nil
 }
 
+// Sharing is by name: the service reads images with credentials of its own,
+// from the registry and under the tag that it is told, and chooses its policy by
+// them.
+func (c *Client) Sharing(scanner.Image) scanner.Sharing { return scanner.ByName }
+
 // basis is the Generation of a verdict. Not knowing it is no reason to lose the
 // verdict: then it is what was known last.
 func (c *Client) basis(ctx context.Context, d dialect) scanner.Generation {

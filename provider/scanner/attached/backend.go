@@ -55,6 +55,10 @@ func (b *Backend) Scan(ctx context.Context, image scanner.Image) (*report.Scan, 
 	return scan, nil
 }
 
+// Sharing is by name: what is attached to an image in one repository says
+// nothing about the same digest in another, where nobody may have attached it.
+func (b *Backend) Sharing(scanner.Image) scanner.Sharing { return scanner.ByName }
+
 // Ready is next's: attachments never cover all images.
 func (b *Backend) Ready(ctx context.Context) error { return b.next.Ready(ctx) }
 

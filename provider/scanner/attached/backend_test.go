@@ -29,7 +29,8 @@ type next struct {
 	ready  error
 }
 
-func (n *next) Ready(context.Context) error { return n.ready }
+func (n *next) Sharing(scanner.Image) scanner.Sharing { return scanner.ByDigest }
+func (n *next) Ready(context.Context) error           { return n.ready }
 func (n *next) Generation(context.Context) (scanner.Generation, error) {
 	return scanner.Generation{Scanner: "next 1"}, n.ready
 }
@@ -104,6 +105,9 @@ func TestAnAttachedReportSavesTheScan(t *testing.T) {
 	}
 	if err := b.Ready(t.Context()); err != behind.ready { //nolint:errorlint // the very same
 		t.Errorf("Ready: %v", err)
+	}
+	if s := b.Sharing(scanner.Image{}); s != scanner.ByName {
+		t.Errorf("Sharing: %d", s)
 	}
 	if g, _ := b.Generation(t.Context()); g.Scanner != "next 1" {
 		t.Errorf("Generation: %+v", g)

@@ -39,6 +39,10 @@ func away(err error) *report.Failure {
 	return &report.Failure{Reason: report.ReasonUnavailable, Message: err.Error(), Err: err}
 }
 
+// Sharing is by digest: the worker compares the manifest, each blob and each
+// layer's unpacked content with the digest that leads to it.
+func (b *Backend) Sharing(scanner.Image) scanner.Sharing { return scanner.ByDigest }
+
 // Ready is the worker's own readiness: its API answers before it has a
 // vulnerability database, and a scan would fail then.
 func (b *Backend) Ready(ctx context.Context) error { return b.worker.Ready(ctx) }

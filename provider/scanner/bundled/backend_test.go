@@ -21,7 +21,8 @@ func (c *client) Scan(ctx context.Context, _ scanner.Image) (*report.Scan, error
 	<-ctx.Done()
 	return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "the scan was called off", Err: ctx.Err()}
 }
-func (c *client) Ready(context.Context) error { return nil }
+func (c *client) Sharing(scanner.Image) scanner.Sharing { return scanner.ByRepository }
+func (c *client) Ready(context.Context) error           { return nil }
 func (c *client) Generation(context.Context) (scanner.Generation, error) {
 	return scanner.Generation{Scanner: "bundled"}, nil
 }
@@ -35,6 +36,9 @@ func TestAScanSaysThatTheWorkerIsAway(t *testing.T) {
 	b := w.Guard(c)
 	if g, err := b.Generation(t.Context()); err != nil || g.Scanner != "bundled" || b.Ready(t.Context()) != nil {
 		t.Errorf("generation of a worker that runs: %+v, %v", g, err)
+	}
+	if s := b.Sharing(scanner.Image{}); s != scanner.ByDigest {
+		t.Errorf("the worker, which verifies what it reads, shares scans %d", s)
 	}
 	failed := make(chan error, 1)
 	go func() {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
@@ -94,6 +95,10 @@ func New(o Options) (*Client, error) {
 
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Sharing is by repository: most adapters take a registry's word for the
+// content of layers, and keep what they found in a layer by its diff ID.
+func (c *Client) Sharing(scanner.Image) scanner.Sharing { return scanner.ByRepository }
 
 func baseURL(s string) (string, error) {
 	base := strings.TrimSuffix(strings.TrimRight(s, "/"), apiPath)

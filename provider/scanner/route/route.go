@@ -22,6 +22,9 @@ import (
 type Backend interface {
 	// Scan scans one image manifest. Errors are *report.Failure.
 	Scan(ctx context.Context, image scanner.Image) (*report.Scan, error)
+	// Sharing says for which other names of its digest a scan of the image
+	// counts. What a backend does not know to be safe it must not claim.
+	Sharing(image scanner.Image) scanner.Sharing
 	// Ready says why the scanner cannot be used, or nil.
 	Ready(ctx context.Context) error
 	// Generation says what a scan would be based on now.
@@ -97,6 +100,29 @@ func canonical(prefix string) (string, error) {
 
 // Scan sends the image to the backend with the longest matching prefix.
 func (r *Router) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
+	backend, err := r.backend(image)
+	if err != nil {
+		return nil, err
+	}
+	return backend.Scan(ctx, image)
+}
+
+// Sharing is that of the image's backend. Where the name chooses among several
+// it has a part in the verdict.
+func (r *Router) Sharing(image scanner.Image) scanner.Sharing {
+	if len(r.routes) > 1 {
+		return scanner.ByName
+	}
+	backend, err := r.backend(image)
+	if err != nil {
+		return scanner.ByName
+	}
+	return backend.Sharing(image)
+}
+
+// backend is the one with the longest matching prefix. Its error is a
+// *report.Failure.
+func (r *Router) backend(image scanner.Image) (Backend, error) {
 	host := image.Registry
 	if u, err := url.Parse(image.Registry); err == nil && u.Host != "" {
 		host = u.Host
@@ -105,7 +131,7 @@ func (r *Router) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 	repository := host + "/" + image.Repository + "/"
 	for _, route := range r.routes {
 		if route.Prefix == "" || strings.HasPrefix(repository, route.Prefix+"/") {
-			return route.Backend.Scan(ctx, image)
+			return route.Backend, nil
 		}
 	}
 	return nil, &report.Failure{Reason: report.ReasonInternal, Message: "no scanner is configured for " + host + "/" + image.Repository}

@@ -22,6 +22,12 @@ type named struct {
 func (n named) Scan(context.Context, scanner.Image) (*report.Scan, error) {
 	return &report.Scan{Scanner: n.name}, nil
 }
+func (n named) Sharing(scanner.Image) scanner.Sharing {
+	if n.name == "verifying" {
+		return scanner.ByDigest
+	}
+	return scanner.ByRepository
+}
 func (n named) Ready(context.Context) error { return n.ready }
 func (n named) Generation(context.Context) (scanner.Generation, error) {
 	return scanner.Generation{Scanner: n.name}, n.ready
@@ -70,6 +76,29 @@ func TestTheLongestMatchingPrefixWins(t *testing.T) {
 		scan, err := router.Scan(t.Context(), image)
 		if err != nil || scan.Scanner != want {
 			t.Errorf("%s/%s goes to %v, %v, want %s", image.Registry, image.Repository, scan, err, want)
+		}
+	}
+}
+
+func TestWhatAScanCountsFor(t *testing.T) {
+	verifying, foreign := named{name: "verifying"}, named{name: "foreign"}
+	for _, tc := range []struct {
+		what   string
+		routes []route.Route
+		want   scanner.Sharing
+	}{
+		{"a scanner that verifies", []route.Route{{Backend: verifying}}, scanner.ByDigest},
+		{"one that does not", []route.Route{{Backend: foreign}}, scanner.ByRepository},
+		{"several", []route.Route{{Backend: verifying}, {Prefix: "ghcr.io", Backend: foreign}}, scanner.ByName},
+	} {
+		router, err := route.New(tc.routes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, registry := range []string{"https://ghcr.io", "https://quay.io"} {
+			if got := router.Sharing(scanner.Image{Registry: registry, Repository: "app"}); got != tc.want {
+				t.Errorf("%s, %s: %d, want %d", tc.what, registry, got, tc.want)
+			}
 		}
 	}
 }
