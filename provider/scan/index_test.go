@@ -9,7 +9,6 @@ import (
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
 
@@ -21,12 +20,12 @@ func TestAScannerIsToldTheIndexOfAManifest(t *testing.T) {
 	})
 	var mu sync.Mutex
 	var told []string
-	svc := newService(t, byDigest, scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+	svc := newService(t, byDigest, sharing{func(_ context.Context, i scanner.Image) (*report.Scan, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, i.Digest+" of "+i.Index)
 		return clean(), nil
-	}), func(o *scan.Options) { o.ByName = true })
+	}, scanner.ByName})
 	defer closeService(t, svc)
 	for _, ref := range []string{"child", "index", "other", "index", "child"} {
 		if r := ask(t, svc, ref, time.Minute); r.Status != report.Accepted {
