@@ -101,6 +101,10 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if err != nil {
 		return p, err
 	}
+	tags, err := store.NewTags(c.Store.Memory.TagBytes)
+	if err != nil {
+		return p, err
+	}
 	if p.judge, err = verdict.New(verdictOptions(c, p)); err != nil {
 		return p, err
 	}
@@ -108,6 +112,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Registry:       p.images,
 		Scanner:        p.scanners,
 		Store:          memory,
+		Tags:           tags,
 		Judge:          p.judge,
 		Workers:        c.Scan.Workers,
 		PerRegistry:    c.Scan.PerRegistry,

@@ -263,6 +263,8 @@ type Store struct {
 type Memory struct {
 	Reports int   `json:"reports"`
 	Bytes   int64 `json:"bytes"`
+	// TagBytes bounds what is remembered of which tags meant which digests.
+	TagBytes int64 `json:"tagBytes"`
 }
 
 // Verdict judges what scanners found.
@@ -322,7 +324,7 @@ func Default() Config {
 		Scanner: Scanner{
 			Bundled: Bundled{Database: DatabaseUpdate},
 		},
-		Store:   Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20}},
+		Store:   Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20, TagBytes: 16 << 20}},
 		Verdict: Verdict{SeverityThreshold: report.SeverityHigh},
 		Log:     Log{Level: "info", Format: "json"},
 	}

@@ -35,6 +35,7 @@ func (c *Config) Validate() error {
 	memory := field.NewPath("store", "memory")
 	errs = append(errs, positive(memory.Child("reports"), c.Store.Memory.Reports)...)
 	errs = append(errs, positive(memory.Child("bytes"), c.Store.Memory.Bytes)...)
+	errs = append(errs, positive(memory.Child("tagBytes"), c.Store.Memory.TagBytes)...)
 	return errs.ToAggregate()
 }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -10,9 +11,14 @@ import (
 // input.ScanReport. ImageAndTag, Status and InnerReport are spelled as in the
 // ancestor's documentation; the other fields are imagegate's own.
 type ScanReport struct {
-	// ImageAndTag is the reference as the Pod wrote it.
+	// ImageAndTag is the reference as the Pod's author wrote it: as asked for, or
+	// the original that the asker sent beside it, when the provider knows that
+	// it meant this digest.
 	ImageAndTag string
-	Status      Status
+	// Image is the reference that was asked for, where an original was sent
+	// beside it. It tells which image the report is about: use Asked.
+	Image  string `json:",omitempty"`
+	Status Status
 	// Digest is what was judged, sha256:...; empty while unresolved.
 	Digest string `json:",omitempty"`
 	// Message is one sentence that says why the status is what it is.
@@ -34,6 +40,9 @@ type ScanReport struct {
 	// Vulnerabilities. What is left is still worst first.
 	Truncated bool `json:",omitempty"`
 }
+
+// Asked returns the reference that the report answers.
+func (r ScanReport) Asked() string { return cmp.Or(r.Image, r.ImageAndTag) }
 
 // Summary is the part of a report that always fits: numbers and the few worst
 // findings. Suppressed findings are in none of them but Suppressed and

@@ -16,6 +16,7 @@ type Options struct {
 	Registry Registry
 	Scanner  Scanner
 	Store    Store
+	Tags     Tags
 	Judge    Judge
 
 	// Workers bounds the scans under way at once, PerRegistry those of images of
@@ -75,6 +76,7 @@ func (o *Options) check() error {
 		"Registry":      o.Registry != nil,
 		"Scanner":       o.Scanner != nil,
 		"Store":         o.Store != nil,
+		"Tags":          o.Tags != nil,
 		"Judge":         o.Judge != nil,
 		"Logger":        o.Logger != nil,
 		"Registerer":    o.Registerer != nil,

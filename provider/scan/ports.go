@@ -41,6 +41,15 @@ type Store interface {
 	Put(ctx context.Context, key string, scan *report.Scan) error
 }
 
+// Tags remembers which digests a tag, a canonical repository:tag, was seen to
+// mean, each for the namespace that asked. It is bounded, and what one namespace
+// brings must not make it forget what another did.
+type Tags interface {
+	Saw(ctx context.Context, namespace, tag, digest string) error
+	// Means says whether anybody saw tag mean digest; namespace is who asks.
+	Means(ctx context.Context, namespace, tag, digest string) (bool, error)
+}
+
 // Judge draws the verdict on a finished scan, each time it is read. Its
 // configuration may change in between.
 type Judge interface {

@@ -25,6 +25,9 @@ type Query struct {
 	// Gatekeeper asks once for each kind of Constraint, one after another, and
 	// must not wait out its webhook for one slow image.
 	Patient bool
+	// Original is what the asker believes the author wrote in place of the
+	// digest in Reference. The report names it when that is known to be true.
+	Original string
 	// Access is whose credentials must open the image.
 	Access registry.Access
 }
@@ -77,6 +80,9 @@ func (s *Service) pinned(ctx context.Context, q Query) (_ string, err error) {
 // registry that fails: only the asker's time is over, and the resolver goes on.
 func (s *Service) resolve(ctx context.Context, q Query) (*registry.Resolved, error) {
 	res, err := s.o.Registry.Resolve(ctx, q.Reference, q.Platform, q.Access)
+	if err == nil {
+		s.saw(ctx, q, res)
+	}
 	if err != nil && ctx.Err() != nil {
 		return nil, &report.Failure{
 			Reason:  report.ReasonTimeout,
@@ -103,6 +109,16 @@ func (s *Service) report(ctx context.Context, q Query) report.ScanReport {
 }
 
 func (s *Service) rendered(ctx context.Context, q Query) (r report.ScanReport, a answer) {
+	vouched := s.vouching(ctx, q)
+	defer func() {
+		if q.Original == "" {
+			return
+		}
+		r.Image = q.Reference
+		if vouched() {
+			r.ImageAndTag = q.Original
+		}
+	}()
 	failed := func(f *report.Failure) {
 		a = failedAnswer(a.digest, f, time.Time{}, s.o.Now())
 		r = report.ScanReport{ImageAndTag: q.Reference, Digest: a.digest, Status: a.status, Message: a.message}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/imagegate/imagegate/provider/scanner"
@@ -18,6 +19,9 @@ type Service struct {
 	o        Options
 	metrics  *metrics
 	failures *failures
+	// refuted are tags that were claimed to mean a digest and do not, and until
+	// when that is not looked up again.
+	refuted *lru.Cache[string, time.Time]
 
 	// root outlives every request and ends with Close.
 	root context.Context
@@ -57,6 +61,9 @@ func New(o Options) (*Service, error) {
 	}
 	if s.failures, err = newFailures(&s.o); err != nil {
 		return nil, fmt.Errorf("making the memory of failures: %w", err)
+	}
+	if s.refuted, err = lru.New[string, time.Time](maxRefuted); err != nil {
+		return nil, fmt.Errorf("making the memory of refuted tags: %w", err)
 	}
 	s.root, s.stop = context.WithCancel(context.Background())
 	if o.Generations != nil {

@@ -71,12 +71,16 @@ func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*s
 	if err != nil {
 		t.Fatal(err)
 	}
+	tags, err := store.NewTags(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
 	judge, err := verdict.New(verdict.Options{Threshold: report.SeverityHigh})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := scan.Options{
-		Registry: r, Scanner: s, Store: memory,
+		Registry: r, Scanner: s, Store: memory, Tags: tags,
 		Judge:   judge,
 		Workers: 4, PerRegistry: 4, Queue: 10, // of which one namespace may have three
 		Deadline: time.Minute, Attempts: 3,

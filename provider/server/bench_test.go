@@ -132,6 +132,10 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
+	tags, err := store.NewTags(1 << 20)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for _, image := range images {
 		res, err := resolver.Resolve(b.Context(), image, "", registry.Access{})
 		if err != nil {
@@ -152,7 +156,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	svc, err := scan.New(scan.Options{
-		Registry: resolver, Scanner: unused, Store: memory,
+		Registry: resolver, Scanner: unused, Store: memory, Tags: tags,
 		Judge:   judge,
 		Workers: 1, PerRegistry: 1, Queue: 1, Deadline: time.Minute, Attempts: 1,
 		RetryInitial: time.Second, RetryMax: time.Second,

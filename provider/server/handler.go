@@ -175,6 +175,7 @@ func query(k keyed) scan.Query {
 		Reference: k.key.Reference,
 		Platform:  k.key.Platform,
 		View:      k.key.View,
+		Original:  k.key.Original,
 		Access: registry.Access{
 			Namespace:      k.key.Namespace,
 			ServiceAccount: k.key.ServiceAccount,

@@ -42,7 +42,7 @@ func SystemError(message string) *externaldata.ProviderResponse {
 // key of the answer, for minutes. So only a final status answers under the
 // requested key; any other goes under a key that is never asked for, which
 // leaves the requested one unanswered and therefore asked again next time.
-// Readers match answers by ImageAndTag, not by key.
+// Readers match answers by the reference they are about, not by key.
 func ReportItem(key string, r report.ScanReport) externaldata.Item {
 	if !r.Status.Final() {
 		key += transientSuffix
@@ -65,6 +65,7 @@ func Reports(keys []Key, resp *externaldata.ProviderResponse) ([]report.ScanRepo
 		return nil, fmt.Errorf("the provider answered: %s", resp.Response.SystemError)
 	}
 	byImage := make(map[string]report.ScanReport, len(resp.Response.Items))
+	byOriginal := map[original]report.ScanReport{}
 	for _, item := range resp.Response.Items {
 		if item.Error != "" {
 			ref, _, _ := strings.Cut(strings.TrimSuffix(item.Key, transientSuffix), "?")
@@ -75,11 +76,21 @@ func Reports(keys []Key, resp *externaldata.ProviderResponse) ([]report.ScanRepo
 		if err != nil {
 			return nil, fmt.Errorf("reading the answer to key %q: %w", item.Key, err)
 		}
-		byImage[r.ImageAndTag] = r
+		if r.Image != "" {
+			byOriginal[original{r.Image, r.ImageAndTag}] = r
+		}
+		byImage[r.Asked()] = r
 	}
 	out := make([]report.ScanReport, len(keys))
 	for i, k := range keys {
-		r, ok := byImage[k.Reference]
+		r, ok := byOriginal[original{k.Reference, k.Original}]
+		if !ok {
+			r, ok = byImage[k.Reference]
+			// What was written for another of the Pod's containers.
+			if r.Image != "" {
+				r.ImageAndTag = r.Image
+			}
+		}
 		if !ok {
 			r = report.ScanReport{ImageAndTag: k.Reference, Status: report.NotAvailable, Message: "the provider gave no answer"}
 		}
@@ -87,6 +98,9 @@ func Reports(keys []Key, resp *externaldata.ProviderResponse) ([]report.ScanRepo
 	}
 	return out, nil
 }
+
+// original is an image and what its author wrote.
+type original struct{ image, written string }
 
 // decodeReport turns a decoded JSON value into a ScanReport.
 func decodeReport(v any) (report.ScanReport, error) {

@@ -27,6 +27,10 @@ type Key struct {
 	Platform string
 	// View is how much of the report is wanted.
 	View report.View
+	// Original is what the sender believes the Pod's author wrote before the
+	// image was pinned: a claim, which the provider checks. It is never refused,
+	// since the author may have written anything.
+	Original string
 }
 
 // The names of a key's parameters.
@@ -36,6 +40,7 @@ const (
 	paramPullSecret     = "pullSecret"
 	paramPlatform       = "platform"
 	paramView           = "view"
+	paramOriginal       = "original"
 )
 
 // ParseKey reads a key. Its errors are sentences for the author of the Pod or
@@ -92,6 +97,8 @@ func (k *Key) set(param string, vs []string) error {
 			return fmt.Errorf("parameter %q: %w", param, err)
 		}
 		k.View = view
+	case paramOriginal:
+		k.Original = v
 	default:
 		return fmt.Errorf("unknown parameter %q", param)
 	}
@@ -106,6 +113,7 @@ func (k Key) String() string {
 		paramNamespace:      k.Namespace,
 		paramServiceAccount: k.ServiceAccount,
 		paramPlatform:       k.Platform,
+		paramOriginal:       k.Original,
 	} {
 		if v != "" {
 			q.Set(param, v)

@@ -17,10 +17,12 @@ import (
 
 func TestParseKey(t *testing.T) {
 	for in, want := range map[string]wire.Key{
-		"nginx":                           {Reference: "nginx", View: report.ViewSummary},
-		"localhost:5000/a/b:c?":           {Reference: "localhost:5000/a/b:c", View: report.ViewSummary},
-		"nginx?namespace=dev&view=full":   {Reference: "nginx", Namespace: "dev", View: report.ViewFull},
-		"nginx?platform=linux%2Farm64/v8": {Reference: "nginx", Platform: "linux/arm64/v8", View: report.ViewSummary},
+		"nginx":                            {Reference: "nginx", View: report.ViewSummary},
+		"localhost:5000/a/b:c?":            {Reference: "localhost:5000/a/b:c", View: report.ViewSummary},
+		"nginx?namespace=dev&view=full":    {Reference: "nginx", Namespace: "dev", View: report.ViewFull},
+		"nginx?platform=linux%2Farm64/v8":  {Reference: "nginx", Platform: "linux/arm64/v8", View: report.ViewSummary},
+		"nginx?original=nginx%3A1.27":      {Reference: "nginx", Original: "nginx:1.27", View: report.ViewSummary},
+		"nginx?original=not+a%3Freference": {Reference: "nginx", Original: "not a?reference", View: report.ViewSummary},
 		"a/b:c?namespace=n&serviceAccount=s&pullSecret=x&pullSecret=y": {
 			Reference: "a/b:c", Namespace: "n", ServiceAccount: "s", PullSecrets: []string{"x", "y"}, View: report.ViewSummary,
 		},
@@ -40,6 +42,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		"nginx@sha256:short":               "invalid image reference",
 		"nginx?namespce=dev":               `unknown parameter "namespce"`,
 		"nginx?namespace=a&namespace=b":    "given 2 times",
+		"nginx?original=a&original=b":      "given 2 times",
 		"nginx?view=everything":            `view "everything"`,
 		"nginx?platform=a/b/c/d":           "platform",
 		"nginx?namespace=%zz":              "invalid parameters",
@@ -53,7 +56,7 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, s := range []string{"nginx", "a/b:c?namespace=n&pullSecret=x", "localhost:5000/x?view=full&platform=linux/amd64", "?", "#", "a?b#c"} {
+	for _, s := range []string{"nginx", "a/b:c?namespace=n&pullSecret=x", "localhost:5000/x?view=full&platform=linux/amd64", "a@b?original=a:1", "?", "#", "a?b#c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -149,6 +152,28 @@ func TestReportsAreMatchedByContent(t *testing.T) {
 	for i, want := range []report.Status{report.Accepted, report.NotAvailable, report.ScanFailed, report.NotAvailable} {
 		if got[i].Status != want || got[i].ImageAndTag != keys[i].Reference {
 			t.Errorf("%s is %s (%s), want %s", keys[i].Reference, got[i].Status, got[i].ImageAndTag, want)
+		}
+	}
+}
+
+// What is written for one image may differ from container to container.
+func TestReportsWithOriginalsAreMatchedByImageAndOriginal(t *testing.T) {
+	image := "shop@" + digest
+	got, err := wire.Reports([]wire.Key{
+		{Reference: image, Original: "shop:latest"},
+		{Reference: image, Original: "shop:1"},
+		{Reference: image, Original: "shop:forged"},
+		{Reference: image},
+	}, wire.NewResponse([]externaldata.Item{
+		wire.ReportItem("1", report.ScanReport{ImageAndTag: "shop:latest", Image: image, Status: report.Accepted}),
+		wire.ReportItem("2", report.ScanReport{ImageAndTag: "shop:1", Image: image, Status: report.Accepted}),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"shop:latest", "shop:1", image, image} {
+		if got[i].ImageAndTag != want || got[i].Status != report.Accepted || got[i].Asked() != image {
+			t.Errorf("report %d: %+v, want one of %s", i, got[i], want)
 		}
 	}
 }

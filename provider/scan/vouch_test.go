@@ -1,0 +1,157 @@
+package scan_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/scanner"
+)
+
+var (
+	oldDigest = "sha256:" + strings.Repeat("0", 64)
+	newDigest = "sha256:" + strings.Repeat("1", 64)
+)
+
+// tagged is a registry in which every tag means one digest at a time.
+type tagged struct {
+	now     atomic.Value
+	lookups atomic.Int32
+	down    atomic.Bool
+}
+
+func (r *tagged) resolve(_ context.Context, reference string, _ registry.Access) (*registry.Resolved, error) {
+	if _, digest, ok := strings.Cut(reference, "@"); ok {
+		return &registry.Resolved{Reference: reference, Digest: digest, Manifests: []registry.Manifest{{Digest: digest}}}, nil
+	}
+	r.lookups.Add(1)
+	if r.down.Load() {
+		return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "down", Err: errors.New("down")}
+	}
+	digest, _ := r.now.Load().(string)
+	return &registry.Resolved{Reference: reference, Tag: "set", Digest: digest, Manifests: []registry.Manifest{{Digest: digest}}}, nil
+}
+
+func taggedService(t *testing.T) (*tagged, *scan.Service) {
+	t.Helper()
+	r := &tagged{}
+	r.now.Store(oldDigest)
+	svc := newService(t, registryFunc(r.resolve), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+		return clean(), nil
+	}))
+	t.Cleanup(func() { closeService(t, svc) })
+	return r, svc
+}
+
+func askWith(t *testing.T, svc *scan.Service, image, original string) report.ScanReport {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return svc.Reports(ctx, []scan.Query{{Reference: image, Original: original}})[0]
+}
+
+func pinTag(t *testing.T, svc *scan.Service, reference string) {
+	t.Helper()
+	if _, err := svc.Digest(t.Context(), scan.Query{Reference: reference}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAPinnedTagIsVouchedForAfterItHasMoved(t *testing.T) {
+	r, svc := taggedService(t)
+	pinTag(t, svc, "r.example/shop:latest")
+	r.now.Store(newDigest)
+	got := askWith(t, svc, "r.example/shop@"+oldDigest, "r.example/shop:latest")
+	if got.ImageAndTag != "r.example/shop:latest" || got.Image != "r.example/shop@"+oldDigest || got.Status != report.Accepted {
+		t.Errorf("the report of what the mutator pinned: %+v", got)
+	}
+	if n := r.lookups.Load(); n != 1 {
+		t.Errorf("the tag was looked up %d times, want once by the mutator", n)
+	}
+}
+
+func TestAShortSpellingIsVouchedForAsItWasWritten(t *testing.T) {
+	_, svc := taggedService(t)
+	pinTag(t, svc, "nginx:1.27")
+	for _, original := range []string{"nginx:1.27", "docker.io/library/nginx:1.27"} {
+		if got := askWith(t, svc, "nginx@"+oldDigest, original); got.ImageAndTag != original {
+			t.Errorf("%s: %+v", original, got)
+		}
+	}
+}
+
+func TestATagThatNobodySawIsLookedUp(t *testing.T) {
+	r, svc := taggedService(t)
+	if got := askWith(t, svc, "r.example/shop@"+oldDigest, "r.example/shop:1"); got.ImageAndTag != "r.example/shop:1" {
+		t.Errorf("a tag that means the digest now: %+v", got)
+	}
+	r.now.Store(newDigest)
+	if got := askWith(t, svc, "r.example/shop@"+oldDigest, "r.example/shop:1"); got.ImageAndTag != "r.example/shop:1" {
+		t.Errorf("what was looked up was not remembered: %+v", got)
+	}
+}
+
+func TestAKeepTagReferenceIsVouchedFor(t *testing.T) {
+	_, svc := taggedService(t)
+	image := "r.example/shop:1@" + oldDigest
+	if got := askWith(t, svc, image, "r.example/shop:1"); got.ImageAndTag != "r.example/shop:1" || got.Image != image {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestNobodyVouchesForAnOriginalThatIsNotTrue(t *testing.T) {
+	for name, tc := range map[string]struct{ image, original string }{
+		"another digest":     {"r.example/shop@" + newDigest, "r.example/shop:1"},
+		"another repository": {"r.example/copy@" + oldDigest, "r.example/shop:1"},
+		"another registry":   {"evil.example/shop@" + oldDigest, "r.example/shop:1"},
+		"a digest":           {"r.example/shop@" + oldDigest, "r.example/shop@" + oldDigest},
+		"no reference":       {"r.example/shop@" + oldDigest, "r.example/SHOP: 1"},
+		"an image by tag":    {"r.example/shop:2", "r.example/shop:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, svc := taggedService(t)
+			pinTag(t, svc, "r.example/shop:1")
+			got := askWith(t, svc, tc.image, tc.original)
+			if got.ImageAndTag != tc.image || got.Image != tc.image || got.Status != report.Accepted {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestARefutedOriginalIsNotLookedUpForEveryAudit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, svc := taggedService(t)
+		for range 5 {
+			askWith(t, svc, "r.example/shop@"+newDigest, "r.example/shop:1")
+		}
+		if n := r.lookups.Load(); n != 1 {
+			t.Errorf("looked up %d times", n)
+		}
+	})
+}
+
+func TestARegistryThatIsDownVouchesForNothing(t *testing.T) {
+	r, svc := taggedService(t)
+	r.down.Store(true)
+	image := "r.example/shop@" + oldDigest
+	if got := askWith(t, svc, image, "r.example/shop:1"); got.ImageAndTag != image || got.Status != report.Accepted {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWithoutAnOriginalTheReportNamesWhatWasAsked(t *testing.T) {
+	_, svc := taggedService(t)
+	pinTag(t, svc, "r.example/shop:1")
+	image := "r.example/shop@" + oldDigest
+	if got := askWith(t, svc, image, ""); got.ImageAndTag != image || got.Image != "" {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// tagOverhead is about what a remembered pair takes beside its text.
+const tagOverhead = 160
+
+// Tags remembers in this process which digests each tag was seen to mean. A tag
+// may have meant several, one after another: a Pod goes on running what its tag
+// meant when it was pinned. What one namespace brings is forgotten before what
+// another does that holds less, so nobody can flush the memory of others.
+type Tags struct {
+	mu    sync.Mutex
+	max   int64
+	bytes int64
+	// shares are the pairs by the namespace that brought them, the least
+	// recently used of each first to go.
+	shares map[string]*share
+	// owners counts the namespaces that hold a pair.
+	owners map[pair]int
+}
+
+type pair struct{ tag, digest string }
+
+func (p pair) size() int64 { return int64(len(p.tag)+len(p.digest)) + tagOverhead }
+
+type share struct {
+	pairs *simplelru.LRU[pair, struct{}]
+	bytes int64
+}
+
+// NewTags returns an empty Tags that holds about maxBytes at most.
+func NewTags(maxBytes int64) (*Tags, error) {
+	if maxBytes <= 0 {
+		return nil, errors.New("making the memory of tags: its bytes must be greater than zero")
+	}
+	return &Tags{max: maxBytes, shares: map[string]*share{}, owners: map[pair]int{}}, nil
+}
+
+// Saw remembers for a namespace that tag, a canonical repository:tag, means
+// digest.
+func (t *Tags) Saw(_ context.Context, namespace, tag, digest string) error {
+	p := pair{tag, digest}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.shares[namespace]
+	if s == nil {
+		// The bound in bytes is below this number of pairs.
+		pairs, err := simplelru.NewLRU[pair, struct{}](int(t.max/tagOverhead)+1, nil)
+		if err != nil {
+			return err
+		}
+		s = &share{pairs: pairs}
+		t.shares[namespace] = s
+	}
+	if _, known := s.pairs.Get(p); known {
+		return nil
+	}
+	s.pairs.Add(p, struct{}{})
+	s.bytes += p.size()
+	t.bytes += p.size()
+	t.owners[p]++
+	for t.bytes > t.max {
+		t.forget()
+	}
+	return nil
+}
+
+// forget drops the oldest pair of the namespace that holds most.
+func (t *Tags) forget() {
+	var largest string
+	var most int64 = -1
+	for namespace, s := range t.shares {
+		if s.bytes > most || s.bytes == most && namespace < largest {
+			largest, most = namespace, s.bytes
+		}
+	}
+	s := t.shares[largest]
+	p, _, _ := s.pairs.RemoveOldest()
+	s.bytes -= p.size()
+	t.bytes -= p.size()
+	if t.owners[p]--; t.owners[p] == 0 {
+		delete(t.owners, p)
+	}
+	if s.pairs.Len() == 0 {
+		delete(t.shares, largest)
+	}
+}
+
+// Means says whether tag was seen to mean digest, by whichever namespace.
+func (t *Tags) Means(_ context.Context, namespace, tag, digest string) (bool, error) {
+	p := pair{tag, digest}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.shares[namespace]; s != nil {
+		s.pairs.Get(p) // keeps it from being the least recently used
+	}
+	return t.owners[p] > 0, nil
+}
+
+// Bytes returns about how much is held.
+func (t *Tags) Bytes() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bytes
+}
