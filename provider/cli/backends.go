@@ -78,6 +78,7 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 	finder, err := attached.New(attached.Options{
 		KeyFiles:     a.KeyFiles,
 		MaxAge:       a.MaxAge.Duration,
+		Unstated:     a.Unstated == config.UnstatedAccept,
 		NeedFixes:    true, // a Constraint may look at fixed findings only, whatever is configured here
 		MaxReferrers: a.MaxReferrers,
 		MaxBytes:     a.MaxBytes,

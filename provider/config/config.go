@@ -222,7 +222,10 @@ type Attached struct {
 	KeyFiles []string `json:"keyFiles,omitempty"`
 	// MaxAge is the age, by its own signed time, from which a report no longer
 	// stands in for a scan.
-	MaxAge       metav1.Duration `json:"maxAge,omitzero"`
+	MaxAge metav1.Duration `json:"maxAge,omitzero"`
+	// Unstated is what becomes of reports whose format cannot say which packages
+	// of which distribution were looked at (in-toto's, SARIF); empty is scan.
+	Unstated     Unstated        `json:"unstated,omitempty"`
 	MaxReferrers int             `json:"maxReferrers,omitempty"`
 	MaxBytes     int64           `json:"maxBytes,omitempty"`
 	Timeout      metav1.Duration `json:"timeout,omitzero"`
@@ -231,6 +234,18 @@ type Attached struct {
 	// image.
 	SkipCosignTags bool `json:"skipCosignTags,omitempty"`
 }
+
+// Unstated is what becomes of an attached report that does not say what was
+// looked at.
+type Unstated string
+
+// The settings of Unstated.
+const (
+	// UnstatedScan has the image scanned.
+	UnstatedScan Unstated = "scan"
+	// UnstatedAccept lets the report count.
+	UnstatedAccept Unstated = "accept"
+)
 
 // Bundled is the worker that comes with imagegate.
 type Bundled struct {

@@ -137,6 +137,7 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 	for i, f := range s.Attached.KeyFiles {
 		errs = append(errs, readable(p.Child("attached", "keyFiles").Index(i), f)...)
 	}
+	errs = append(errs, oneOf(p.Child("attached", "unstated"), s.Attached.Unstated, "", UnstatedScan, UnstatedAccept)...)
 	errs = append(errs, readable(p.Child("bundled", "path"), s.Bundled.Path)...)
 	return append(errs, oneOf(p.Child("bundled", "database"), s.Bundled.Database, DatabaseUpdate, DatabaseSample)...)
 }

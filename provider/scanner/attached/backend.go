@@ -44,7 +44,7 @@ func (b *Backend) Scan(ctx context.Context, image scanner.Image) (*report.Scan, 
 			return nil, err
 		}
 	} else {
-		scan.Attached, scan.ValidUntil = true, scan.ScannedAt.Add(b.finder.options.MaxAge)
+		scan.Attached, scan.ValidUntil = true, b.finder.options.until(scan)
 	}
 	for _, d := range found.VEX {
 		scan.VEX = append(scan.VEX, d.Raw)

@@ -95,7 +95,7 @@ func TestAnAttachedReportSavesTheScan(t *testing.T) {
 		t.Fatalf("without a report: %+v, %v, %d scans", s, err, behind.scans)
 	}
 	w.bundle(w.report(time.Hour, "CVE-1"))
-	if s, err := b.Scan(t.Context(), w.image); err != nil || s.Scanner != "attached: grype 0.120.1" || behind.scans != 1 {
+	if s, err := b.Scan(t.Context(), w.image); err != nil || s.Scanner != "attached: Grype 0.120.1" || behind.scans != 1 {
 		t.Errorf("with a report: %+v, %v, %d scans", s, err, behind.scans)
 	}
 	// A look-up that fails is no acceptance.

@@ -1,12 +1,11 @@
 package attached
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,10 +17,8 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
 )
 
-// clockSkew is how far in the future a report may be dated.
-const clockSkew = 5 * time.Minute
-
-// maxVEXBytes bounds one OpenVEX document.
+// maxVEXBytes bounds the OpenVEX documents of one image together: they are kept
+// with its scan.
 const maxVEXBytes = 1 << 20
 
 // Finder looks for reports attached to images.
@@ -94,7 +91,7 @@ func (f *Finder) Find(ctx context.Context, image scanner.Image) (*Found, error) 
 func (f *Finder) look(ctx context.Context, image scanner.Image, reports bool) (*Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.options.Timeout)
 	defer cancel()
-	l := &lookup{Finder: f, digest: image.Digest, reports: reports}
+	l := &lookup{Finder: f, image: image, trusted: f.keys, reports: reports}
 	found, err := l.find(ctx, image)
 	switch {
 	case err != nil:
@@ -114,20 +111,22 @@ func (l *lookup) find(ctx context.Context, image scanner.Image) (*Found, error) 
 	if l.source, err = l.open(ctx, image); err != nil {
 		return nil, err
 	}
+	l.config = sync.OnceValues(func() (string, error) { return l.source.config(ctx) })
 	blobs, err := l.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	results := make([]result, len(blobs))
 	err = l.each(ctx, len(blobs), func(ctx context.Context, i int) error {
-		var err error
-		results[i], err = l.read(ctx, blobs[i])
-		return err
+		r, err := l.read(ctx, blobs[i])
+		if err != nil {
+			return err
+		}
+		return l.take(r)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return l.choose(results), nil
+	return l.choose(), nil
 }
 
 // each does n things, a few at a time, over all look-ups. The first error ends
@@ -149,11 +148,15 @@ func (f *Finder) each(ctx context.Context, n int, do func(context.Context, int) 
 	return group.Wait()
 }
 
-// result is one attachment that counts: a report or a VEX document.
+// result is what came of one attachment: a report or a VEX document that counts,
+// or nothing.
 type result struct {
 	digest string
 	report *report.Scan
 	vex    json.RawMessage
+	// lackingAt is when a report was made that does not count for being
+	// incomplete: it overrules older ones all the same.
+	lackingAt time.Time
 }
 
 // errUnusable fails the look-up: a VEX document that is meant to count and
@@ -178,12 +181,14 @@ func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 	if ctx.Err() != nil {
 		return result{}, ctx.Err() // a signature may have gone unchecked
 	}
+	if errors.Is(err, errUnread) {
+		return result{}, fmt.Errorf("attachment %s: %w", b.digest, err)
+	}
 	if out != used {
 		l.count(out, b.digest.String(), err)
 		if errors.Is(err, errUnusable) {
 			return result{}, fmt.Errorf("attachment %s: %w", b.digest, err)
 		}
-		return result{}, nil
 	}
 	r.digest = b.digest.String()
 	return r, nil
@@ -191,7 +196,7 @@ func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 
 // judge says whether an attachment counts, else why not.
 func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (result, outcome, error) {
-	payload, err := l.keys.Open(ctx, mediaType, data)
+	payload, err := l.trusted.Open(ctx, mediaType, data)
 	if err != nil {
 		return result{}, ofSignature(err), err
 	}
@@ -199,10 +204,11 @@ func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (resu
 	if err != nil {
 		return result{}, ofPredicate(err), err
 	}
-	if !statement.IsAbout(l.digest) {
-		return result{}, wrongSubject, errors.New("its subject is not the image")
+	subject := l.subjectOf(statement)
+	if subject == "" {
+		return result{}, wrongSubject, errors.New("its subject is neither the image nor its index")
 	}
-	vex, err := predicate.ReadVEX(statement, l.digest)
+	vex, err := predicate.ReadVEX(statement, subject)
 	switch {
 	case errors.Is(err, predicate.ErrUnsupported):
 		return result{}, unsupported, err
@@ -215,54 +221,81 @@ func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (resu
 	case !l.reports:
 		return result{}, unwanted, errors.New("the scanner judges by a policy of its own")
 	}
-	return l.judgeReport(statement)
+	return l.judgeReport(statement, subject)
 }
 
-func (f *Finder) judgeReport(statement *predicate.Statement) (result, outcome, error) {
+// subjectOf returns which of the image's digests a statement names: the image's
+// own where it can, else that of its index.
+func (l *lookup) subjectOf(statement *predicate.Statement) string {
+	for _, s := range l.source.subjects() {
+		if statement.IsAbout(s.DigestStr()) {
+			return s.DigestStr()
+		}
+	}
+	return ""
+}
+
+func (l *lookup) judgeReport(statement *predicate.Statement, subject string) (result, outcome, error) {
+	f := l.Finder
 	r, err := predicate.ReadReport(statement)
 	if err != nil {
 		return result{}, ofPredicate(err), err
 	}
+	if err := l.looked(r.Target, subject); err != nil {
+		return result{}, otherManifest, err
+	}
 	if f.options.NeedFixes && !r.TellsFixes {
 		return result{}, unsupported, errors.New("it does not tell of every finding whether there is a fix")
 	}
-	age := f.options.Now().Sub(r.Scan.ScannedAt)
-	switch {
-	case age > f.options.MaxAge:
-		return result{}, stale, fmt.Errorf("it is %s old", age.Round(time.Minute))
-	case age < -clockSkew:
-		return result{}, malformed, fmt.Errorf("it is dated %s in the future", (-age).Round(time.Minute))
-	}
-	return result{report: r.Scan}, used, nil
+	return f.judgeScan(r.Scan, l.image.Digest)
 }
 
-// choose takes the newest report; of two of the same time, that in the
-// attachment with the greater digest.
-func (l *lookup) choose(results []result) *Found {
-	slices.SortFunc(results, func(a, b result) int { return cmp.Compare(a.digest, b.digest) })
-	found := &Found{}
-	best := -1
-	for i, r := range results {
-		switch {
-		case r.vex != nil:
-			found.VEX = append(found.VEX, Document{Attachment: r.digest, Raw: r.vex})
-			l.metrics.attachments.WithLabelValues(string(used)).Inc()
-		case r.report != nil && (best < 0 || !r.report.ScannedAt.Before(results[best].report.ScannedAt)):
-			best = i
-		}
+// judgeScan asks whether what a report says of the manifest is enough, and new
+// enough, to stand in for a scan.
+func (f *Finder) judgeScan(scan *report.Scan, digest string) (result, outcome, error) {
+	now := f.options.Now()
+	age := now.Sub(scan.ScannedAt)
+	switch {
+	case report.Future(scan.ScannedAt, now):
+		return result{}, malformed, fmt.Errorf("it is dated %s in the future", (-age).Round(time.Minute))
+	case report.Future(scan.DatabaseBuiltAt, now):
+		return result{}, malformed, errors.New("its vulnerability data is dated in the future")
+	case age > f.options.MaxAge:
+		return result{}, stale, fmt.Errorf("it is %s old", age.Round(time.Minute))
 	}
-	for i, r := range results {
-		if r.report != nil && i != best {
-			l.metrics.attachments.WithLabelValues(string(stale)).Inc()
-		}
+	// Its subject is signed, or was compared.
+	scan.Subject, scan.SilenceCounts = digest, f.options.Unstated
+	err := f.covers(scan)
+	if err == nil {
+		err = report.Complete(scan, digest, now)
 	}
-	if best >= 0 {
-		found.Scan = results[best].report
-		l.metrics.attachments.WithLabelValues(string(used)).Inc()
-		l.options.Logger.Info("an attached report stands in for a scan", "digest", l.digest,
-			"attachment", results[best].digest, "scanner", found.Scan.Scanner, "scanned_at", found.Scan.ScannedAt)
+	if err != nil {
+		return result{lackingAt: scan.ScannedAt}, incomplete, err
 	}
-	return found
+	if most := f.options.MaxDatabaseAge; most > 0 && now.Sub(scan.DatabaseBuiltAt) > most {
+		return result{}, stale, fmt.Errorf("it does not say that its vulnerability data is no older than %s", most)
+	}
+	return result{report: scan}, used, nil
+}
+
+// covers returns what a report lacks that a scan of one's own would tell. It asks
+// more than report.Complete does: a report that is passed over costs a scan.
+func (f *Finder) covers(scan *report.Scan) error {
+	switch c := scan.Coverage; {
+	case c == nil && f.options.Unstated:
+		return nil
+	case c == nil:
+		return errors.New("its format does not say what was looked at")
+	case c.Distribution == "":
+		return errors.New("it names no distribution, so that nothing shows that the packages of one were looked for")
+	case c.Gap != "":
+		return errors.New(c.Gap)
+	case c.Unmatched > 0:
+		return fmt.Errorf("%d of %d packages could not be looked up", c.Unmatched, c.Packages)
+	case c.Nothing():
+		return errors.New("there was nothing to look up")
+	}
+	return nil
 }
 
 func ofSignature(err error) outcome {
@@ -284,12 +317,19 @@ func ofPredicate(err error) outcome {
 	return malformed
 }
 
+// maxReason bounds why an attachment is passed over, which may quote it.
+const maxReason = 512
+
 // count says what became of an attachment that does not count.
 func (l *lookup) count(o outcome, attachment string, err error) {
 	l.metrics.attachments.WithLabelValues(string(o)).Inc()
 	log := l.options.Logger.Debug
-	if o == badSignature || o == wrongSubject {
+	switch o {
+	case badSignature, wrongSubject:
 		log = l.options.Logger.Warn
+	case incomplete, otherManifest: // somebody meant it to count
+		log = l.options.Logger.Info
+	default:
 	}
-	log("an attachment is passed over", "digest", l.digest, "attachment", attachment, "outcome", string(o), "reason", fmt.Sprint(err))
+	log("an attachment is passed over", "digest", l.image.Digest, "attachment", attachment, "outcome", string(o), "reason", report.Clean(fmt.Sprint(err), maxReason))
 }

@@ -44,10 +44,33 @@ func vulns(at time.Time, ids ...string) map[string]any {
 	}
 }
 
+// grype is cosign's record of Grype's report with the findings' identifiers,
+// made at a time.
+func grype(at time.Time, ids ...string) map[string]any {
+	matches := []any{}
+	for _, id := range ids {
+		matches = append(matches, map[string]any{
+			"vulnerability": map[string]any{"id": id, "severity": "High"},
+			"artifact":      map[string]any{"name": "zlib1g", "version": "1.2"},
+		})
+	}
+	return map[string]any{
+		"scanner": map[string]any{"result": map[string]any{
+			"matches": matches,
+			"distro":  map[string]any{"name": "debian", "version": "12"},
+			"descriptor": map[string]any{
+				"name": "grype", "version": "0.120.1", "timestamp": at,
+				"db": map[string]any{"status": map[string]any{"built": at.Add(-time.Hour), "valid": true}},
+			},
+		}},
+		"metadata": map[string]any{"scanFinishedOn": at},
+	}
+}
+
 // report is a statement about the image, ended some time ago.
 func (w *world) report(ago time.Duration, ids ...string) []byte {
 	w.t.Helper()
-	return attachedtest.Statement(w.t, predicate.VulnsV02, vulns(now().Add(-ago), ids...), w.image.Digest)
+	return attachedtest.Statement(w.t, predicate.CosignVuln, grype(now().Add(-ago), ids...), w.image.Digest)
 }
 
 func (w *world) find() *attached.Found {
@@ -86,7 +109,7 @@ func TestASignedReportIsFound(t *testing.T) {
 		w.bundle(w.report(time.Hour, "CVE-2021-38561"))
 		found := w.find()
 		w.expect(found, "CVE-2021-38561", map[string]int{"used": 1, "found": 1})
-		if s := found.Scan; s.Scanner != "attached: grype 0.120.1" || !s.ScannedAt.Equal(now().Add(-time.Hour)) ||
+		if s := found.Scan; s.Scanner != "attached: Grype 0.120.1" || !s.ScannedAt.Equal(now().Add(-time.Hour)) ||
 			!s.DatabaseBuiltAt.Equal(now().Add(-2*time.Hour)) || !bytes.Contains(s.Inner, []byte(`"scanFinishedOn"`)) {
 			t.Errorf("scan is %+v", s)
 		}
@@ -162,7 +185,7 @@ func TestWhatDoesNotCount(t *testing.T) {
 			w.bundle(attachedtest.Statement(w.t, predicate.CosignVuln, vulns(now()), w.image.Digest))
 		}, "unsupported"},
 		"no result": {func(w *world) {
-			w.bundle(bytes.Replace(w.report(0), []byte(`"result":[]`), []byte(`"result":null`), 1))
+			w.bundle(bytes.Replace(w.report(0), []byte(`"matches":[]`), []byte(`"matches":null`), 1))
 		}, "malformed"},
 		"old":         {func(w *world) { w.bundle(w.report(25 * time.Hour)) }, "stale"},
 		"from future": {func(w *world) { w.bundle(w.report(-time.Hour)) }, "malformed"},
@@ -262,10 +285,10 @@ func TestTiesAreDecidedByTheDigest(t *testing.T) {
 
 func TestNeedFixes(t *testing.T) {
 	w := newWorld(t, true)
-	w.options.NeedFixes = true
-	w.bundle(w.report(time.Hour, "CVE-1"))
+	w.options.NeedFixes, w.options.Unstated = true, true
+	w.bundle(attachedtest.Statement(t, predicate.VulnsV02, vulns(now().Add(-time.Hour), "CVE-1"), w.image.Digest))
 	w.expect(w.find(), "", map[string]int{"unsupported": 1, "none": 1})
-	w.bundle(w.report(2 * time.Hour))
+	w.bundle(attachedtest.Statement(t, predicate.VulnsV02, vulns(now().Add(-2*time.Hour)), w.image.Digest))
 	w.options.Registerer = nil
 	if found := w.find(); found.Scan == nil || len(found.Scan.Vulnerabilities) != 0 {
 		t.Errorf("found %+v, want the clean report", found.Scan)
@@ -300,7 +323,7 @@ func TestMoreThanTheLimitFailsTheLookUp(t *testing.T) {
 				w.proxy(rw, req)
 			})
 			_, err := w.finder().Find(t.Context(), w.image)
-			if err == nil || !strings.Contains(err.Error(), "4 attachments; 3 is the limit") || blobs.Load() != 0 {
+			if err == nil || !strings.Contains(err.Error(), "4 attachments or more; 3 is the limit") || blobs.Load() != 0 {
 				t.Errorf("error %v after %d blobs", err, blobs.Load())
 			}
 			w.options.MaxReferrers, w.options.Registerer = 4, nil
@@ -315,7 +338,7 @@ func TestVEXDocuments(t *testing.T) {
 	w := newWorld(t, true)
 	doc := map[string]any{"@context": "https://openvex.dev/ns/v0.2.0", "statements": []any{}}
 	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns/v0.2.0", doc, w.image.Digest))
-	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.image.Digest))
+	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", map[string]any{"@context": "https://openvex.dev/ns/v0.2.0", "@id": "2"}, w.image.Digest))
 	w.bundle(attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.pushImage().Digest.String()))
 	w.attach(attachedtest.BundleType, attachedtest.BundleType, attachedtest.NewSigner(t).SignedBundle(t,
 		attachedtest.Statement(t, "https://openvex.dev/ns", doc, w.image.Digest)))

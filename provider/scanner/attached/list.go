@@ -11,16 +11,26 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
 )
+
+// maxSaid bounds what a message repeats of a foreign document.
+const maxSaid = 128
 
 // lookup is one look-up.
 type lookup struct {
 	*Finder
-	digest string
-	source *source
+	image scanner.Image
+	// trusted are the keys as they were when the look-up began.
+	trusted signature.Keys
+	source  *source
 	// reports says whether a report may stand in for a scan.
 	reports bool
+	chosen  chosen
+	// config returns the digest of the image's configuration, asked for once.
+	config func() (string, error)
 }
 
 // attachment is a blob that may be a signed statement.
@@ -29,35 +39,52 @@ type attachment struct {
 	mediaType string
 }
 
-// list returns the attachments to read. More than MaxReferrers of them fail the
-// look-up: whoever may push could otherwise hide a report or a statement behind
-// others.
+// list returns the attachments to read: those of the image, and those of the
+// index that it was chosen from. More than MaxReferrers of them together fail
+// the look-up: whoever may push could otherwise hide a report or a statement
+// behind others.
 func (l *lookup) list(ctx context.Context) ([]attachment, error) {
-	referrers, err := l.source.referrers(ctx)
-	if err != nil {
-		return nil, err
+	var carriers []name.Reference
+	for _, subject := range l.source.subjects() {
+		referrers, err := l.source.referrers(ctx, subject)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range referrers {
+			if l.skip(d) {
+				continue
+			}
+			if ref := l.source.referrer(d.Digest); !slices.Contains(carriers, ref) {
+				carriers = append(carriers, ref)
+			}
+			if n := len(carriers); n > l.options.MaxReferrers {
+				return nil, l.tooMany(n)
+			}
+		}
 	}
-	referrers = slices.DeleteFunc(referrers, l.skip)
-	if n := len(referrers); n > l.options.MaxReferrers {
-		return nil, l.tooMany(n)
+	if !l.options.SkipTags {
+		for _, subject := range l.source.subjects() {
+			carriers = append(carriers, cosignTag(subject))
+		}
 	}
-	manifests := make([]*v1.Manifest, len(referrers), len(referrers)+1)
-	err = l.each(ctx, len(referrers), func(ctx context.Context, i int) error {
+	// No more is kept of a manifest than the attachments that it holds.
+	held := make([][]attachment, len(carriers))
+	err := l.each(ctx, len(carriers), func(ctx context.Context, i int) error {
 		var err error
-		manifests[i], err = l.manifest(ctx, l.source.referrer(referrers[i].Digest))
+		held[i], err = l.attachments(ctx, carriers[i])
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !l.options.SkipTags {
-		m, err := l.manifest(ctx, l.source.cosignTag())
-		if err != nil {
-			return nil, err
+	var out []attachment
+	for _, some := range held {
+		for _, a := range some {
+			if !slices.Contains(out, a) {
+				out = append(out, a)
+			}
 		}
-		manifests = append(manifests, m)
 	}
-	out := l.attachments(manifests)
 	if n := len(out); n > l.options.MaxReferrers {
 		return nil, l.tooMany(n)
 	}
@@ -67,7 +94,7 @@ func (l *lookup) list(ctx context.Context) ([]attachment, error) {
 var errTooMany = errors.New("more than are looked at")
 
 func (l *lookup) tooMany(n int) error {
-	return fmt.Errorf("the image has %d attachments; %d is the limit: %w", n, l.options.MaxReferrers, errTooMany)
+	return fmt.Errorf("the image has %d attachments or more; %d is the limit: %w", n, l.options.MaxReferrers, errTooMany)
 }
 
 // skip passes over referrers by their descriptors. Nobody signs those: a false
@@ -75,11 +102,11 @@ func (l *lookup) tooMany(n int) error {
 func (l *lookup) skip(d v1.Descriptor) bool {
 	switch {
 	case isReport(d.ArtifactType):
-		l.count(unsigned, d.Digest.String(), errors.New("a bare document of type "+d.ArtifactType))
+		l.count(unsigned, d.Digest.String(), errors.New("a bare document of type "+report.Clean(d.ArtifactType, maxSaid)))
 	case !mayBeSigned(d.ArtifactType):
 		// Signatures, lists of packages, and whatever else may be attached.
 	case !d.MediaType.IsImage():
-		l.count(unsupported, d.Digest.String(), errors.New("a referrer of media type "+string(d.MediaType)))
+		l.count(unsupported, d.Digest.String(), errors.New("a referrer of media type "+report.Clean(string(d.MediaType), maxSaid)))
 	case d.Size > maxManifestBytes:
 		l.count(tooLarge, d.Digest.String(), errTooLarge)
 	default:
@@ -110,9 +137,9 @@ func mayBeSigned(artifactType string) bool {
 		artifactType == signature.EnvelopeMediaType
 }
 
-// manifest returns nil for what is not there: cosign's tag is often absent,
-// and lists of referrers outlive what they list.
-func (l *lookup) manifest(ctx context.Context, ref name.Reference) (*v1.Manifest, error) {
+// attachments returns those that a manifest holds, none when it is not there:
+// cosign's tag is often absent, and lists of referrers outlive what they list.
+func (l *lookup) attachments(ctx context.Context, ref name.Reference) ([]attachment, error) {
 	m, err := l.source.manifest(ctx, ref)
 	_, isTag := ref.(name.Tag)
 	switch {
@@ -124,33 +151,37 @@ func (l *lookup) manifest(ctx context.Context, ref name.Reference) (*v1.Manifest
 	case errors.Is(err, errTooLarge):
 		l.count(tooLarge, ref.Identifier(), err)
 		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return m, err
-}
-
-// attachments picks the blobs out of the manifests, each once.
-func (l *lookup) attachments(manifests []*v1.Manifest) []attachment {
 	var out []attachment
 	seen := map[v1.Hash]bool{}
-	for _, m := range manifests {
-		if m == nil {
-			continue
+	for i := range m.Layers {
+		layer := &m.Layers[i]
+		if !seen[layer.Digest] && l.isAttachment(layer) {
+			out = append(out, attachment{digest: layer.Digest, mediaType: string(layer.MediaType)})
 		}
-		for _, layer := range m.Layers {
-			mediaType := string(layer.MediaType)
-			switch {
-			case seen[layer.Digest]:
-			case isReport(mediaType):
-				l.count(unsigned, layer.Digest.String(), errors.New("a bare document of type "+mediaType))
-			case mediaType != signature.EnvelopeMediaType && !signature.IsBundle(mediaType):
-				l.count(unsupported, layer.Digest.String(), errors.New("an attachment of media type "+mediaType))
-			case layer.Size > l.options.MaxBytes:
-				l.count(tooLarge, layer.Digest.String(), errTooLarge)
-			default:
-				out = append(out, attachment{digest: layer.Digest, mediaType: mediaType})
-			}
-			seen[layer.Digest] = true
+		seen[layer.Digest] = true
+		// One more than the limit is enough to see that it is passed.
+		if len(out) > l.options.MaxReferrers {
+			break
 		}
 	}
-	return out
+	return out, nil
+}
+
+// isAttachment reports whether a blob may be a signed statement.
+func (l *lookup) isAttachment(layer *v1.Descriptor) bool {
+	mediaType := string(layer.MediaType)
+	switch {
+	case isReport(mediaType):
+		l.count(unsigned, layer.Digest.String(), errors.New("a bare document of type "+report.Clean(mediaType, maxSaid)))
+	case mediaType != signature.EnvelopeMediaType && !signature.IsBundle(mediaType):
+		l.count(unsupported, layer.Digest.String(), errors.New("an attachment of media type "+report.Clean(mediaType, maxSaid)))
+	case layer.Size > l.options.MaxBytes:
+		l.count(tooLarge, layer.Digest.String(), errTooLarge)
+	default:
+		return true
+	}
+	return false
 }

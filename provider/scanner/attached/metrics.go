@@ -15,6 +15,12 @@ const (
 	badSignature outcome = "bad_signature"
 	// wrongSubject: signed, about something else.
 	wrongSubject outcome = "wrong_subject"
+	// otherManifest: a report about the index that does not show that it looked
+	// at the image's manifest, or one that looked at another platform.
+	otherManifest outcome = "other_manifest"
+	// incomplete: a report that does not show what was looked at, or that it was
+	// enough.
+	incomplete outcome = "incomplete"
 	// unsupported: of a kind that is not read.
 	unsupported outcome = "unsupported"
 	// malformed: cannot be read, or is dated in the future.
@@ -28,7 +34,7 @@ const (
 )
 
 func outcomes() []outcome {
-	return []outcome{used, unsigned, badSignature, wrongSubject, unsupported, malformed, tooLarge, stale, unwanted}
+	return []outcome{used, unsigned, badSignature, wrongSubject, otherManifest, incomplete, unsupported, malformed, tooLarge, stale, unwanted}
 }
 
 // Results of look-ups.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
 )
 
@@ -24,6 +25,13 @@ type Options struct {
 	// MaxAge is the age, by its own signed time, from which a report no longer
 	// counts. Default 24h.
 	MaxAge time.Duration
+	// MaxDatabaseAge is the age of a report's vulnerability data from which it no
+	// longer counts; one that does not tell it counts as too old. 0: any age.
+	MaxDatabaseAge time.Duration
+	// Unstated lets reports count whose format has no room for what was looked at:
+	// in-toto's and SARIF. Such a report of an image whose distribution the
+	// scanner does not know reads like one of a clean image.
+	Unstated bool
 	// NeedFixes passes over reports with findings that do not tell whether
 	// there is a fix. It must be set where the verdict ignores findings
 	// without one, or such reports would be accepted whatever they list.
@@ -64,8 +72,8 @@ const (
 )
 
 func (o Options) withDefaults() (Options, error) {
-	if o.MaxAge < 0 || o.MaxReferrers < 0 || o.MaxBytes < 0 || o.Timeout < 0 || o.Concurrency < 0 {
-		return o, errors.New("MaxAge, MaxReferrers, MaxBytes, Timeout and Concurrency cannot be negative")
+	if o.MaxAge < 0 || o.MaxDatabaseAge < 0 || o.MaxReferrers < 0 || o.MaxBytes < 0 || o.Timeout < 0 || o.Concurrency < 0 {
+		return o, errors.New("MaxAge, MaxDatabaseAge, MaxReferrers, MaxBytes, Timeout and Concurrency cannot be negative")
 	}
 	o.MaxAge = cmp.Or(o.MaxAge, DefaultMaxAge)
 	o.MaxReferrers = cmp.Or(o.MaxReferrers, DefaultMaxReferrers)
@@ -79,6 +87,18 @@ func (o Options) withDefaults() (Options, error) {
 		o.Logger = slog.Default()
 	}
 	return o, nil
+}
+
+// until is when an attached report stops counting.
+func (o Options) until(scan *report.Scan) time.Time {
+	end := scan.ScannedAt.Add(o.MaxAge)
+	if o.MaxDatabaseAge == 0 {
+		return end
+	}
+	if data := scan.DatabaseBuiltAt.Add(o.MaxDatabaseAge); data.Before(end) {
+		return data
+	}
+	return end
 }
 
 func (o Options) readKeys() (signature.Keys, error) {

@@ -2,6 +2,7 @@ package attached
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -17,19 +18,24 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // source is one image's repository, opened with the image's authorization.
 type source struct {
-	image  name.Digest
+	image name.Digest
+	// index is what the image was chosen from, nil when it was asked for itself.
+	index  *name.Digest
 	puller *remote.Puller
 	most   int64
 }
 
 func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error) {
-	if hash, err := v1.NewHash(image.Digest); err != nil || hash.Algorithm != "sha256" {
-		return nil, fmt.Errorf("%q is not a sha256 digest", image.Digest)
+	for _, digest := range []string{image.Digest, cmp.Or(image.Index, image.Digest)} {
+		if hash, err := v1.NewHash(digest); err != nil || hash.Algorithm != "sha256" {
+			return nil, fmt.Errorf("%q is not a sha256 digest", report.Clean(digest, maxSaid))
+		}
 	}
 	base, err := url.Parse(image.Registry)
 	if err != nil || base.Host == "" {
@@ -66,7 +72,20 @@ func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error)
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
-	return &source{image: ref, puller: puller, most: f.options.MaxBytes}, nil
+	s := &source{image: ref, puller: puller, most: f.options.MaxBytes}
+	if image.Index != "" && image.Index != image.Digest {
+		index := ref.Context().Digest(image.Index)
+		s.index = &index
+	}
+	return s, nil
+}
+
+// subjects are what statements about the image may be attached to.
+func (s *source) subjects() []name.Digest {
+	if s.index == nil {
+		return []name.Digest{s.image}
+	}
+	return []name.Digest{s.image, *s.index}
 }
 
 // authenticator reads an Authorization header. Its errors do not repeat it.
@@ -88,10 +107,10 @@ func authenticator(header string) (authn.Authenticator, error) {
 	return nil, errors.New("the authorization is neither Basic nor Bearer")
 }
 
-// referrers lists what refers to the image. go-containerregistry falls back to
+// referrers lists what refers to a subject. go-containerregistry falls back to
 // the tag sha256-<hex> where a registry has no list; for the rest see checkList.
-func (s *source) referrers(ctx context.Context) ([]v1.Descriptor, error) {
-	index, err := remote.Referrers(s.image, remote.WithContext(ctx), remote.Reuse(s.puller))
+func (s *source) referrers(ctx context.Context, subject name.Digest) ([]v1.Descriptor, error) {
+	index, err := remote.Referrers(subject, remote.WithContext(ctx), remote.Reuse(s.puller))
 	if err != nil {
 		return nil, fmt.Errorf("listing referrers: %w", err)
 	}
@@ -102,9 +121,19 @@ func (s *source) referrers(ctx context.Context) ([]v1.Descriptor, error) {
 	return list.Manifests, nil
 }
 
-// cosignTag is where cosign's older scheme puts attestations.
-func (s *source) cosignTag() name.Reference {
-	return s.image.Context().Tag(strings.Replace(s.image.DigestStr(), ":", "-", 1) + ".att")
+// cosignTag is where cosign's older scheme puts attestations of a subject.
+func cosignTag(subject name.Digest) name.Reference {
+	return subject.Context().Tag(strings.Replace(subject.DigestStr(), ":", "-", 1) + ".att")
+}
+
+// config returns the digest of the image's configuration, which scanners call
+// the image's ID.
+func (s *source) config(ctx context.Context) (string, error) {
+	m, err := s.manifest(ctx, s.image)
+	if err != nil {
+		return "", err
+	}
+	return m.Config.Digest.String(), nil
 }
 
 // referrer names a manifest in the image's repository.

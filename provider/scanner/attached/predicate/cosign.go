@@ -20,8 +20,14 @@ func readCosign(raw json.RawMessage) (*details, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scanner.result: %w", err)
 	}
+	// SARIF has the end of the run itself.
+	if d.made.IsZero() {
+		d.made = d.finished
+	}
 	d.finished = r.Metadata.ScanFinishedOn.Time
-	if at := r.Scanner.DB.LastUpdate; !at.IsZero() {
+	// Of two dates of the database the older counts: the report's own is the
+	// scanner's, the record's whoever wrapped it up wrote.
+	if at := r.Scanner.DB.LastUpdate; !at.IsZero() && (d.databaseBuiltAt.IsZero() || at.Before(d.databaseBuiltAt)) {
 		d.databaseBuiltAt = at.Time
 	}
 	if !strings.Contains(d.scanner, " ") && r.Scanner.Version != "" {

@@ -1,9 +1,11 @@
 package predicate
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,26 +16,68 @@ import (
 type grypeReport struct {
 	Matches        json.RawMessage `json:"matches"`
 	IgnoredMatches []grypeMatch    `json:"ignoredMatches"`
-	Descriptor     struct {
-		Name    string        `json:"name"`
-		Version string        `json:"version"`
-		DB      grypeDatabase `json:"db"`
+	Source         struct {
+		Target grypeTarget `json:"target"`
+	} `json:"source"`
+	Distro struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+	} `json:"distro"`
+	// Alerts is of packages that could not be looked up as they should be, such
+	// as those of a distribution past its end of life.
+	Alerts []struct {
+		Alerts []struct {
+			Type string `json:"type"`
+		} `json:"alerts"`
+	} `json:"alertsByPackage"`
+	Descriptor struct {
+		Name      string        `json:"name"`
+		Version   string        `json:"version"`
+		Timestamp timestamp     `json:"timestamp"`
+		DB        grypeDatabase `json:"db"`
 	} `json:"descriptor"`
+}
+
+// grypeTarget is the image of a report on an image; other sources have a text.
+type grypeTarget struct{ Target }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *grypeTarget) UnmarshalJSON(b []byte) error {
+	if !isObject(b) {
+		return nil
+	}
+	var in struct {
+		ManifestDigest string `json:"manifestDigest"`
+		ImageID        string `json:"imageID"`
+		OS             string `json:"os"`
+		Architecture   string `json:"architecture"`
+	}
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	t.Target = Target{Manifest: in.ManifestDigest, Config: in.ImageID, OS: in.OS, Architecture: in.Architecture}
+	return nil
 }
 
 // grypeDatabase has the date where schema 5 and where schema 6 put it.
 type grypeDatabase struct {
-	Built  string `json:"built"`
+	Built  timestamp `json:"built"`
 	Status struct {
-		Built string `json:"built"`
+		Built timestamp `json:"built"`
+		Valid *bool     `json:"valid"`
 	} `json:"status"`
 }
 
 type grypeMatch struct {
 	Vulnerability struct {
-		ID          string   `json:"id"`
-		DataSource  string   `json:"dataSource"`
-		Severity    string   `json:"severity"`
+		ID         string `json:"id"`
+		DataSource string `json:"dataSource"`
+		Severity   string `json:"severity"`
+		CVSS       []struct {
+			Metrics struct {
+				BaseScore float64 `json:"baseScore"`
+			} `json:"metrics"`
+		} `json:"cvss"`
 		URLs        []string `json:"urls"`
 		Description string   `json:"description"`
 		Fix         struct {
@@ -70,10 +114,15 @@ func readGrype(raw json.RawMessage) (*details, error) {
 	if err := json.Unmarshal(in.Matches, &matches); err != nil {
 		return nil, fmt.Errorf("reading Grype's matches: %w", err)
 	}
+	if valid := in.Descriptor.DB.Status.Valid; valid != nil && !*valid {
+		return nil, errors.New("Grype's report was made with a database that is not valid")
+	}
 	d := &details{
 		scanner:         named("Grype", in.Descriptor.Version),
 		databaseBuiltAt: in.Descriptor.DB.builtAt(),
 		tellsFixes:      true,
+		target:          in.Source.Target.Target,
+		made:            in.Descriptor.Timestamp.Time,
 	}
 	for _, m := range matches {
 		v, err := m.vulnerability()
@@ -94,25 +143,61 @@ func readGrype(raw json.RawMessage) (*details, error) {
 		v.Suppressed = setAside("Grype", why...)
 		d.findings = append(d.findings, v)
 	}
+	d.coverage = in.coverage(d.findings)
 	return d, nil
 }
 
-func (d grypeDatabase) builtAt() time.Time {
-	for _, s := range []string{d.Status.Built, d.Built} {
-		if at, err := time.Parse(time.RFC3339, s); err == nil {
-			return at
+// grypeDistributions are those that Grype has data of, by the names that it and
+// their os-release files have for them. Of others it knows names as well, and
+// finds nothing in their packages.
+func grypeDistributions() []string {
+	return []string{
+		"alma", "almalinux", "alpine", "amazonlinux", "amzn", "azurelinux", "centos", "chainguard", "debian", "echo", "mariner", "minimos",
+		"ol", "oraclelinux", "photon", "redhat", "rhel", "rocky", "rockylinux", "sles", "ubuntu", "wolfi",
+	}
+}
+
+// coverage is what Grype looked at. It tells the distribution and lists no
+// package in which it found nothing.
+func (in *grypeReport) coverage(findings []report.Vulnerability) *report.Coverage {
+	c := &report.Coverage{
+		Distribution: strings.TrimSpace(in.Distro.Name + " " + in.Distro.Version),
+		Packages:     packagesOf(findings),
+	}
+	if in.Distro.Name == "" {
+		return c
+	}
+	c.Uncounted = true
+	c.Gap = gap("Grype", grypeDistributions(), in.Distro.Name, in.Distro.Version)
+	for _, p := range in.Alerts {
+		for _, a := range p.Alerts {
+			if c.Gap == "" {
+				c.Gap = "Grype warns of its packages: " + report.Clean(a.Type, maxName)
+			}
 		}
 	}
-	return time.Time{}
+	return c
+}
+
+func (d grypeDatabase) builtAt() time.Time {
+	if !d.Status.Built.IsZero() {
+		return d.Status.Built.Time
+	}
+	return d.Built.Time
 }
 
 func (m grypeMatch) vulnerability() (report.Vulnerability, error) {
 	if m.Vulnerability.ID == "" || m.Artifact.Name == "" {
 		return report.Vulnerability{}, errors.New("a match has no vulnerability.id or no artifact.name")
 	}
-	severity, ok := report.SeverityOf(m.Vulnerability.Severity)
-	if !ok && m.Vulnerability.Severity != "" { // Grype leaves out what it does not know
-		return report.Vulnerability{}, unsupported("severity %q", report.Clean(m.Vulnerability.Severity, maxName))
+	var scores []float64
+	for _, c := range m.Vulnerability.CVSS {
+		scores = append(scores, c.Metrics.BaseScore)
+	}
+	word := cmp.Or(m.Vulnerability.Severity, "Unknown") // Grype leaves out what it does not know
+	severity, err := report.Rate(word, slices.Max(append(scores, 0)))
+	if err != nil {
+		return report.Vulnerability{}, unsupported("%s: %w", report.Clean(m.Vulnerability.ID, maxName), err)
 	}
 	v := report.Vulnerability{
 		ID:          m.Vulnerability.ID,

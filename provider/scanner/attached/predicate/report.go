@@ -34,6 +34,16 @@ type Report struct {
 	// TellsFixes is false when some finding does not say whether there is a
 	// fix, so that "no fix" cannot be told from "not known".
 	TellsFixes bool
+	// Target is what the report itself says that it looked at.
+	Target Target
+}
+
+// Target is the image that a scanner says it looked at, as far as it says so.
+type Target struct {
+	// Manifest and Config are the digests of its manifest and configuration.
+	Manifest, Config string
+	// OS and Architecture are its platform's.
+	OS, Architecture string
 }
 
 // details are what the formats yield.
@@ -43,6 +53,33 @@ type details struct {
 	databaseBuiltAt time.Time
 	findings        []report.Vulnerability
 	tellsFixes      bool
+	target          Target
+	// coverage is nil in the formats that cannot tell what was looked at.
+	coverage *report.Coverage
+	// made is when the scanner itself says that it made the report, which is not
+	// when somebody wrapped it up and signed it; zero where it does not say.
+	made time.Time
+}
+
+// maxLag is how much later than its end a scanner may date its own report.
+const maxLag = time.Minute
+
+// settle makes one time of the two there may be, the older. Whoever wraps and
+// signs a report of last month today has not scanned today.
+func (d *details) settle() error {
+	if d.finished.IsZero() {
+		return errors.New("the report does not say when the scan ended")
+	}
+	if d.made.IsZero() {
+		return nil
+	}
+	if d.made.Sub(d.finished) > maxLag {
+		return fmt.Errorf("the report was made %s, after the scan is said to have ended", d.made.UTC().Format(time.RFC3339))
+	}
+	if d.made.Before(d.finished) {
+		d.finished = d.made
+	}
+	return nil
 }
 
 // ReadReport reads the predicate of a statement that is a report.
@@ -62,16 +99,23 @@ func ReadReport(s *Statement) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.finished.IsZero() {
-		return nil, errors.New("the report does not say when the scan ended")
+	if err := d.settle(); err != nil {
+		return nil, err
+	}
+	for i := range d.findings {
+		if err := bound(&d.findings[i]); err != nil {
+			return nil, err
+		}
 	}
 	report.SortVulnerabilities(d.findings)
 	return &Report{
 		TellsFixes: d.tellsFixes,
+		Target:     d.target,
 		Scan: &report.Scan{
 			Scanner:         "attached: " + d.scanner,
 			ScannedAt:       d.finished.UTC(),
 			DatabaseBuiltAt: d.databaseBuiltAt.UTC(),
+			Coverage:        d.coverage,
 			Vulnerabilities: d.findings,
 			Inner:           s.Predicate,
 		},

@@ -72,12 +72,12 @@ func TestReports(t *testing.T) {
 		"vulns": {
 			predicateType: predicate.VulnsV02, scanner: "trivy 0.19.2", database: "2026-10-31T17:45:50.52Z", blindToFixes: true,
 			body: vulns(`[{"id":"CVE-1","severity":[{"method":"nvd","score":"medium"},{"method":"cvss_score","score":"5.2"}]},{"id":"CVE-2","severity":[{"method":"cvss_score","score":9.8}]}]`),
-			want: "CVE-2 Critical; CVE-1 Medium",
+			want: "CVE-2 Critical (not named); CVE-1 Medium (not named)",
 		},
 		"vulns worst of the severities": {
 			predicateType: predicate.VulnsV01, scanner: "trivy 0.19.2", database: "2026-10-31T17:45:50.52Z", blindToFixes: true,
 			body: vulns(`[{"id":"CVE-1","severity":[{"method":"epss","score":"0.9"},{"method":"nvd","score":"low"},{"method":"CVSS_V3","score":"7.0"}]}]`),
-			want: "CVE-1 High",
+			want: "CVE-1 High (not named)",
 		},
 		"vulns v0.1 nested, with annotations": {
 			predicateType: predicate.VulnsV01, scanner: "trivy 0.19.2", database: "2026-10-31T17:45:50.52Z",
@@ -101,8 +101,12 @@ func TestReports(t *testing.T) {
 			if s.Scanner != "attached: "+c.scanner || short(s.Vulnerabilities) != c.want || got.TellsFixes == c.blindToFixes {
 				t.Errorf("read as %q: %s (tells fixes: %v), want %q: %s", s.Scanner, short(s.Vulnerabilities), got.TellsFixes, c.scanner, c.want)
 			}
-			if at := s.ScannedAt.Format(time.RFC3339); at != "2026-11-01T10:01:00Z" {
-				t.Errorf("scanned at %s", at)
+			want := "2026-11-01T10:01:00Z"
+			if strings.Contains(c.body, `"2026-11-01T10:00:30Z"`) { // when the tool made it, before it was wrapped up
+				want = "2026-11-01T10:00:30Z"
+			}
+			if at := s.ScannedAt.Format(time.RFC3339); at != want {
+				t.Errorf("scanned at %s, want %s", at, want)
 			}
 			if c.database != "" && s.DatabaseBuiltAt.Format(time.RFC3339Nano) != c.database {
 				t.Errorf("database of %s, want %s", s.DatabaseBuiltAt, c.database)
@@ -123,50 +127,59 @@ func TestWhatIsNoReport(t *testing.T) {
 		predicateType, body string
 		unsupported         bool
 	}{
-		"other predicate":        {"https://slsa.dev/provenance/v1", vulns(`[]`), true},
-		"list of packages":       {"https://cyclonedx.org/bom", `{"vulnerabilities":[]}`, true},
-		"empty":                  {predicate.VulnsV02, `{}`, false},
-		"null":                   {predicate.VulnsV02, `null`, false},
-		"no result":              {predicate.VulnsV02, strings.Replace(vulns(`[]`), `,"result":[]`, "", 1), false},
-		"null result":            {predicate.VulnsV02, vulns(`null`), false},
-		"result is an object":    {predicate.VulnsV02, vulns(`{}`), false},
-		"result is a text":       {predicate.VulnsV02, vulns(`"none"`), false},
-		"null finding":           {predicate.VulnsV02, vulns(`[null]`), false},
-		"finding without id":     {predicate.VulnsV02, vulns(`[{"severity":[{"method":"nvd","score":"low"}]}]`), false},
-		"no severity":            {predicate.VulnsV02, vulns(`[{"id":"CVE-1"}]`), true},
-		"EPSS alone":             {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"epss","score":"0.97"}]}]`), true},
-		"score out of range":     {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss","score":"-1"}]}]`), true},
-		"score not a number":     {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss","score":"NaN"}]}]`), true},
-		"vector":                 {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss","score":"CVSS:3.1/AV:N"}]}]`), true},
-		"no end":                 {predicate.VulnsV02, strings.Replace(vulns(`[]`), "scanFinishedOn", "x", 1), false},
-		"end is no time":         {predicate.VulnsV02, strings.Replace(vulns(`[]`), "2026-11-01T10:01:00Z", "yesterday", 1), false},
-		"no scanner":             {predicate.VulnsV02, strings.Replace(vulns(`[]`), "pkg:github/aquasecurity/trivy@244fd47", "", 1), false},
-		"no database":            {predicate.VulnsV02, strings.Replace(vulns(`[]`), "lastUpdate", "x", 1), false},
-		"cosign, a list":         {predicate.CosignVuln, cosign(`[]`), true},
-		"cosign, null":           {predicate.CosignVuln, cosign(`null`), true},
-		"cosign, unknown":        {predicate.CosignVuln, cosign(`{"vulnerabilities":[]}`), true},
-		"cosign, no end":         {predicate.CosignVuln, strings.Replace(cosign(grype(`[]`)), "scanFinishedOn", "x", 1), false},
-		"Trivy, no results":      {predicate.CosignVuln, cosign(trivy(`null`)), false},
-		"Trivy, empty results":   {predicate.CosignVuln, cosign(trivy(`[]`)), false},
-		"Trivy, secrets":         {predicate.CosignVuln, cosign(trivy(`[{"Class":"secret"}]`)), false},
-		"Trivy, files":           {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"lang-pkgs"}]`), "container_image", "filesystem", 1)), true},
-		"Trivy, schema 1":        {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"os-pkgs"}]`), ":2", ":1", 1)), true},
-		"Trivy, odd severity":    {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{"VulnerabilityID":"CVE-1","PkgName":"a","Severity":"TERRIBLE"}]}]`)), true},
-		"Trivy, nameless":        {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{}]}]`)), false},
-		"Grype, null matches":    {predicate.CosignVuln, cosign(grype(`null`)), false},
-		"Grype, object":          {predicate.CosignVuln, cosign(grype(`{}`)), false},
-		"Grype, other tool":      {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), `"grype"`, `"x"`, 1)), true},
-		"SARIF, other tool":      {predicate.CosignVuln, cosign(sarif("CodeQL", `[]`, `[]`)), true},
-		"SARIF, no runs":         {predicate.CosignVuln, cosign(`{"version":"2.1.0","runs":[]}`), true},
-		"SARIF, null results":    {predicate.CosignVuln, cosign(sarif("grype", `[]`, `null`)), false},
-		"SARIF, unknown rule":    {predicate.CosignVuln, cosign(sarif("grype", `[]`, `[{"ruleId":"CVE-1"}]`)), false},
-		"SARIF, bad index":       {predicate.CosignVuln, cosign(sarif("grype", rule, `[{"ruleIndex":-1}]`)), false},
-		"SARIF, odd score":       {predicate.CosignVuln, cosign(sarif("grype", strings.Replace(rule, "5.0", "99", 1), `[{"ruleIndex":0}]`)), true},
-		"SARIF, odd level":       {predicate.CosignVuln, cosign(sarif("grype", `[{"id":"CVE-1"}]`, `[{"ruleIndex":0,"level":"bad"}]`)), true},
-		"SARIF, not of an image": {predicate.CosignVuln, cosign(strings.Replace(sarif("Trivy", `[]`, `[]`), "imageName", "x", 1)), true},
-		"SARIF, no time":         {predicate.SARIF, sarif("grype", `[]`, `[]`), false},
-		"SARIF, failed":          {predicate.SARIF, strings.Replace(fixture(t, "grype.sarif"), `"executionSuccessful": true`, `"executionSuccessful": false`, 1), false},
-		"SARIF 1.0":              {predicate.SARIF, strings.Replace(fixture(t, "grype.sarif"), `"2.1.0"`, `"1.0.0"`, 1), true},
+		"other predicate":      {"https://slsa.dev/provenance/v1", vulns(`[]`), true},
+		"list of packages":     {"https://cyclonedx.org/bom", `{"vulnerabilities":[]}`, true},
+		"empty":                {predicate.VulnsV02, `{}`, false},
+		"null":                 {predicate.VulnsV02, `null`, false},
+		"no result":            {predicate.VulnsV02, strings.Replace(vulns(`[]`), `,"result":[]`, "", 1), false},
+		"null result":          {predicate.VulnsV02, vulns(`null`), false},
+		"result is an object":  {predicate.VulnsV02, vulns(`{}`), false},
+		"result is a text":     {predicate.VulnsV02, vulns(`"none"`), false},
+		"null finding":         {predicate.VulnsV02, vulns(`[null]`), false},
+		"finding without id":   {predicate.VulnsV02, vulns(`[{"severity":[{"method":"nvd","score":"low"}]}]`), false},
+		"no severity":          {predicate.VulnsV02, vulns(`[{"id":"CVE-1"}]`), true},
+		"EPSS alone":           {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"epss","score":"0.97"}]}]`), true},
+		"score out of range":   {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss","score":"-1"}]}]`), true},
+		"score not a number":   {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss","score":"NaN"}]}]`), true},
+		"vector":               {predicate.VulnsV02, vulns(`[{"id":"CVE-1","severity":[{"method":"cvss","score":"CVSS:3.1/AV:N"}]}]`), true},
+		"no end":               {predicate.VulnsV02, strings.Replace(vulns(`[]`), "scanFinishedOn", "x", 1), false},
+		"end is no time":       {predicate.VulnsV02, strings.Replace(vulns(`[]`), "2026-11-01T10:01:00Z", "yesterday", 1), false},
+		"no scanner":           {predicate.VulnsV02, strings.Replace(vulns(`[]`), "pkg:github/aquasecurity/trivy@244fd47", "", 1), false},
+		"no database":          {predicate.VulnsV02, strings.Replace(vulns(`[]`), "lastUpdate", "x", 1), false},
+		"cosign, a list":       {predicate.CosignVuln, cosign(`[]`), true},
+		"cosign, null":         {predicate.CosignVuln, cosign(`null`), true},
+		"cosign, unknown":      {predicate.CosignVuln, cosign(`{"vulnerabilities":[]}`), true},
+		"cosign, no end":       {predicate.CosignVuln, strings.Replace(cosign(grype(`[]`)), "scanFinishedOn", "x", 1), false},
+		"Trivy, no results":    {predicate.CosignVuln, cosign(trivy(`null`)), false},
+		"Trivy, empty results": {predicate.CosignVuln, cosign(trivy(`[]`)), false},
+		"Trivy, secrets":       {predicate.CosignVuln, cosign(trivy(`[{"Class":"secret"}]`)), false},
+		"Trivy, files":         {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"lang-pkgs"}]`), "container_image", "filesystem", 1)), true},
+		"Trivy, schema 1":      {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"os-pkgs"}]`), ":2", ":1", 1)), true},
+		"Trivy, odd severity":  {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{"VulnerabilityID":"CVE-1","PkgName":"a","Severity":"TERRIBLE"}]}]`)), true},
+		"Trivy, nameless":      {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{}]}]`)), false},
+		"Trivy, no list of its finding's severity": {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{"VulnerabilityID":"CVE-1","PkgName":"a"}]}]`)), true},
+		"Trivy, made after the scan's end":         {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"os-pkgs"}]`), `{`, `{"CreatedAt":"2026-11-01T10:30:00Z",`, 1)), false},
+		"Trivy, made at no time":                   {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"os-pkgs"}]`), `{`, `{"CreatedAt":"lately",`, 1)), false},
+		"Trivy, an identifier of a megabyte":       {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{"VulnerabilityID":"` + strings.Repeat("C", 1<<20) + `","PkgName":"a","Severity":"LOW"}]}]`)), false},
+		"Grype, an alias of a megabyte":            {predicate.CosignVuln, cosign(grype(`[{"vulnerability":{"id":"CVE-1","severity":"Low"},"artifact":{"name":"a"},"relatedVulnerabilities":[{"id":"` + strings.Repeat("C", 1<<20) + `"}]}]`)), false},
+		"Grype, a thousand aliases":                {predicate.CosignVuln, cosign(grype(`[{"vulnerability":{"id":"CVE-1","severity":"Low"},"artifact":{"name":"a"},"relatedVulnerabilities":[` + strings.Repeat(`{"id":"CVE-2"},`, 999) + `{"id":"CVE-3"}]}]`)), false},
+		"Grype, data that is not valid":            {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), `"status":{`, `"status":{"valid":false,`, 1)), false},
+		"Grype, data of no time":                   {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), "2026-10-30T00:00:00Z", "lately", 1)), false},
+		"Grype, made after the scan's end":         {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), `"name":"grype"`, `"name":"grype","timestamp":"2026-11-01T10:30:00Z"`, 1)), false},
+		"Grype, null matches":                      {predicate.CosignVuln, cosign(grype(`null`)), false},
+		"Grype, object":                            {predicate.CosignVuln, cosign(grype(`{}`)), false},
+		"Grype, other tool":                        {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), `"grype"`, `"x"`, 1)), true},
+		"SARIF, other tool":                        {predicate.CosignVuln, cosign(sarif("CodeQL", `[]`, `[]`)), true},
+		"SARIF, no runs":                           {predicate.CosignVuln, cosign(`{"version":"2.1.0","runs":[]}`), true},
+		"SARIF, null results":                      {predicate.CosignVuln, cosign(sarif("grype", `[]`, `null`)), false},
+		"SARIF, unknown rule":                      {predicate.CosignVuln, cosign(sarif("grype", `[]`, `[{"ruleId":"CVE-1"}]`)), false},
+		"SARIF, bad index":                         {predicate.CosignVuln, cosign(sarif("grype", rule, `[{"ruleIndex":-1}]`)), false},
+		"SARIF, odd score":                         {predicate.CosignVuln, cosign(sarif("grype", strings.Replace(rule, "5.0", "99", 1), `[{"ruleIndex":0}]`)), true},
+		"SARIF, odd level":                         {predicate.CosignVuln, cosign(sarif("grype", `[{"id":"CVE-1"}]`, `[{"ruleIndex":0,"level":"bad"}]`)), true},
+		"SARIF, not of an image":                   {predicate.CosignVuln, cosign(strings.Replace(sarif("Trivy", `[]`, `[]`), "imageName", "x", 1)), true},
+		"SARIF, no time":                           {predicate.SARIF, sarif("grype", `[]`, `[]`), false},
+		"SARIF, failed":                            {predicate.SARIF, strings.Replace(fixture(t, "grype.sarif"), `"executionSuccessful": true`, `"executionSuccessful": false`, 1), false},
+		"SARIF 1.0":                                {predicate.SARIF, strings.Replace(fixture(t, "grype.sarif"), `"2.1.0"`, `"1.0.0"`, 1), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := read(c.predicateType, c.body)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -16,11 +17,32 @@ type trivyReport struct {
 	Trivy         struct {
 		Version string `json:"Version"`
 	} `json:"Trivy"`
-	Results []trivyResult `json:"Results"`
+	CreatedAt timestamp     `json:"CreatedAt"`
+	Metadata  trivyMetadata `json:"Metadata"`
+	Results   []trivyResult `json:"Results"`
+}
+
+type trivyMetadata struct {
+	OS struct {
+		Family string `json:"Family"`
+		Name   string `json:"Name"`
+		// EOSL says that the distribution no longer publishes what is found.
+		EOSL bool `json:"EOSL"`
+	} `json:"OS"`
+	// ImageID is the digest of the configuration.
+	ImageID     string `json:"ImageID"`
+	ImageConfig struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+	} `json:"ImageConfig"`
 }
 
 type trivyResult struct {
-	Class           string         `json:"Class"`
+	Class string `json:"Class"`
+	// Type is the distribution's family where Class is os-pkgs.
+	Type string `json:"Type"`
+	// Packages are left out by older versions unless they are asked for.
+	Packages        []struct{}     `json:"Packages"`
 	Vulnerabilities []trivyFinding `json:"Vulnerabilities"`
 	// Modified are findings that a rule or a VEX document took out.
 	Modified []struct {
@@ -35,7 +57,12 @@ type trivyResult struct {
 type trivyFinding struct {
 	VulnerabilityID string `json:"VulnerabilityID"`
 	PkgName         string `json:"PkgName"`
-	PkgIdentifier   struct {
+	CVSS            map[string]struct {
+		V2 float64 `json:"V2Score"`
+		V3 float64 `json:"V3Score"`
+		V4 float64 `json:"V40Score"`
+	} `json:"CVSS"`
+	PkgIdentifier struct {
 		PURL string `json:"PURL"`
 	} `json:"PkgIdentifier"`
 	InstalledVersion string     `json:"InstalledVersion"`
@@ -65,7 +92,13 @@ func readTrivy(raw json.RawMessage) (*details, error) {
 	default:
 		return nil, unsupported("Trivy's report is about a %q", report.Clean(in.ArtifactType, maxName))
 	}
-	d := &details{scanner: named("Trivy", in.Trivy.Version), tellsFixes: true}
+	d := &details{
+		scanner: named("Trivy", in.Trivy.Version), tellsFixes: true, made: in.CreatedAt.Time,
+		target: Target{
+			Config: in.Metadata.ImageID,
+			OS:     in.Metadata.ImageConfig.OS, Architecture: in.Metadata.ImageConfig.Architecture,
+		},
+	}
 	packages := false
 	for _, r := range in.Results {
 		packages = packages || r.Class == "os-pkgs" || r.Class == "lang-pkgs"
@@ -76,7 +109,47 @@ func readTrivy(raw json.RawMessage) (*details, error) {
 	if !packages {
 		return nil, errors.New("Trivy's report has no target with packages")
 	}
+	d.coverage = in.coverage(d.findings)
 	return d, nil
+}
+
+// trivyFamilies are the distributions that Trivy has data of
+// (github.com/aquasecurity/trivy/pkg/detector/ospkg), with their names in older
+// versions. Of others, of which it knows more, it looks up no package and says
+// nothing about it.
+func trivyFamilies() []string {
+	return []string{
+		"alma", "alpine", "amazon", "azurelinux", "bottlerocket", "cbl-mariner", "centos", "chainguard", "coreos", "debian",
+		"echo", "minimos", "opensuse-leap", "opensuse.leap", "opensuse-tumbleweed", "opensuse.tumbleweed", "oracle", "photon",
+		"redhat", "rocky", "slem", "suse linux enterprise micro", "sles", "suse linux enterprise server", "ubuntu", "wolfi",
+	}
+}
+
+// coverage is what Trivy looked at. A distribution whose packages it looked up
+// has a target of its own, and is one that it has data of: with all packages
+// listed there is a target for the others too.
+func (in *trivyReport) coverage(findings []report.Vulnerability) *report.Coverage {
+	os := in.Metadata.OS
+	c := &report.Coverage{Distribution: strings.TrimSpace(os.Family + " " + os.Name)}
+	looked := false
+	for _, r := range in.Results {
+		c.Packages += len(r.Packages)
+		looked = looked || r.Class == "os-pkgs" && r.Type == os.Family
+	}
+	if os.Family == "" {
+		return c
+	}
+	if c.Packages == 0 {
+		c.Packages, c.Uncounted = packagesOf(findings), true
+	}
+	switch c.Gap = gap("Trivy", trivyFamilies(), os.Family, os.Name); {
+	case c.Gap != "":
+	case os.EOSL:
+		c.Gap = c.Distribution + " is past its end of life"
+	case !looked:
+		c.Gap = "the packages of " + c.Distribution + " were not looked up"
+	}
+	return c
 }
 
 func (r trivyResult) appendTo(d *details) error {
@@ -109,9 +182,13 @@ func (f trivyFinding) vulnerability() (report.Vulnerability, error) {
 	if f.VulnerabilityID == "" || f.PkgName == "" {
 		return report.Vulnerability{}, errors.New("a finding has no VulnerabilityID or no PkgName")
 	}
-	severity, ok := report.SeverityOf(f.Severity)
-	if !ok {
-		return report.Vulnerability{}, unsupported("severity %q", report.Clean(f.Severity, maxName))
+	var v4, v3, v2 float64
+	for _, s := range f.CVSS {
+		v4, v3, v2 = max(v4, s.V4), max(v3, s.V3), max(v2, s.V2)
+	}
+	severity, err := report.Rate(f.Severity, v3, v4, v2)
+	if err != nil {
+		return report.Vulnerability{}, unsupported("%s: %w", report.Clean(f.VulnerabilityID, maxName), err)
 	}
 	v := report.Vulnerability{
 		ID:          f.VulnerabilityID,

@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,10 +96,15 @@ func (f finding) vulnerability() (v report.Vulnerability, tellsFixes bool, err e
 	}
 	v.Package, _ = f.annotation("package", "packagename", "pkgname")
 	v.PURL, _ = f.annotation("purl")
+	v.Package = cmp.Or(v.Package, v.PURL, unnamed)
 	v.Installed, _ = f.annotation("installedversion", "packageversion")
 	v.Fixed, tellsFixes = f.annotation("fixedversion", "fixversion", "fixedin")
 	return v, tellsFixes, nil
 }
+
+// unnamed is the package of a finding that names none: the predicate has no field
+// for it.
+const unnamed = "(not named)"
 
 // annotation finds a text by its key, whatever the case and the separators.
 func (f finding) annotation(keys ...string) (string, bool) {
