@@ -144,6 +144,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"no client CA", "server: {tls: {certFile: config_test.go, keyFile: config_test.go}}", "server.tls.clientCAFile"},
 		{"missing file", "registry: {dockerConfig: /does/not/exist}", "registry.dockerConfig"},
 		{"client auth", "server: {tls: {clientAuth: maybe}}", "server.tls.clientAuth"},
+		{"attached, unstated", "scanner: {attached: {unstated: maybe}}", "scanner.attached.unstated"},
 		{"registry with scheme", `registry: {insecure: ["http://a:5000"]}`, "registry.insecure[0]"},
 		{"platform", `registry: {platforms: [linux]}`, "registry.platforms[0]"},
 		{"no platform", `registry: {platforms: []}`, "registry.platforms"},
