@@ -122,7 +122,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("Check(%q) = %v, %v", reference, got, err)
 		}
 	}
-	for _, bad := range []string{" nginx", "nginx:", "NGINX", "a:b:c", "nginx?namespace=kube-system", "nginx#", "a@sha256:1", "a\nb"} {
+	for _, bad := range []string{" nginx", "nginx:", "NGINX", "a:b:c", "nginx?namespace=kube-system", "nginx#", "a@sha256:1", "a\nb", "host.example/../api/x:1", "host.example/a:.."} {
 		if _, err := pin.Check(bad); err == nil {
 			t.Errorf("Check(%q) found it valid", bad)
 		}

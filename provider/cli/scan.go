@@ -10,11 +10,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 )
@@ -48,8 +48,8 @@ Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
 		if f.output != "table" && f.output != "json" {
 			return fmt.Errorf("--output %q is not table or json", f.output)
 		}
-		if _, err := name.ParseReference(args[0]); err != nil {
-			return err
+		if _, err := reference.Parse(args[0]); err != nil {
+			return fmt.Errorf("%.200q is not a valid image reference: %w", args[0], err)
 		}
 		c, err := config.Load(cmd.Flags(), os.LookupEnv)
 		if err != nil {

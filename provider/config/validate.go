@@ -9,10 +9,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/imagegate/imagegate/provider/reference"
 )
 
 // gatekeeperWait is the longest that a Gatekeeper webhook may wait for
@@ -177,10 +178,10 @@ func (l *Log) validate(p *field.Path) (errs field.ErrorList) {
 }
 
 func registryHost(p *field.Path, host string) field.ErrorList {
-	if _, err := name.NewRegistry(host); err == nil && host != "" {
-		return nil
+	if _, err := reference.ParseHost(host); err != nil {
+		return field.ErrorList{field.Invalid(p, host, err.Error())}
 	}
-	return field.ErrorList{field.Invalid(p, host, "must be a registry's host:port without scheme or path")}
+	return nil
 }
 
 func positive[N int | int64](p *field.Path, n N) field.ErrorList {

@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -76,7 +76,8 @@ func (t target) explain(err error, cred credential) *report.Failure {
 	}
 }
 
-func (t target) host() string { return t.ref.Context().RegistryStr() }
+// host is the registry as it is counted, kept and spoken of.
+func (t target) host() string { return reference.Host(t.ref.Context().RegistryStr()) }
 
 func (t target) unavailable(what string, err error) *report.Failure {
 	return &report.Failure{
@@ -94,7 +95,7 @@ func (t target) unreachable(err error) *report.Failure {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return t.slow(err)
 	}
-	if p, ok := errors.AsType[*plainHTTPError](err); ok && p.host != t.host() {
+	if p, ok := errors.AsType[*plainHTTPError](err); ok && reference.Host(p.host) != t.host() {
 		return t.unavailable(fmt.Sprintf("sends its readers on to %s over plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", p.host), err)
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
@@ -173,7 +174,7 @@ func (t target) refused(err error, creds credentials) *report.Failure {
 	default:
 		msg = fmt.Sprintf("registry %s refused all %d credentials for repository %s, the last of %s (no pull access)", t.host(), len(creds.list), repo, last.source)
 	}
-	if t.host() == name.DefaultRegistry {
+	if t.host() == reference.DockerHub {
 		msg += "; Docker Hub answers the same for a repository that does not exist"
 	}
 	return &report.Failure{Reason: report.ReasonUnauthorized, Message: msg, Err: err}

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/turns"
 )
@@ -75,21 +76,24 @@ func newGate(o Options) (*gate, error) {
 		hosts:       hosts,
 	}
 	for _, s := range o.Insecure {
-		h, err := transport.Host(s)
-		if err != nil {
-			return nil, fmt.Errorf("Insecure: %w", err)
+		if _, err := reference.ParseHost(s); err != nil {
+			return nil, fmt.Errorf("Insecure: %q %w", s, err)
 		}
-		g.insecure[h] = true
+		g.insecure[reference.Address("http", s)] = true
 	}
 	return g, nil
 }
 
 func (g *gate) scheme(host string) string {
-	if g.insecure[host] {
+	if g.plain(host) {
 		return "http"
 	}
 	return "https"
 }
+
+// plain reports whether a host is spoken to in plain HTTP. Its port decides, if
+// it has one: what is said of port 80 does not hold for HTTPS's.
+func (g *gate) plain(host string) bool { return g.insecure[reference.Address("http", host)] }
 
 func (g *gate) closeIdle() { g.ways.CloseIdle() }
 
@@ -99,7 +103,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := g.host(req.URL.Host)
+	h := g.host(reference.Host(req.URL.Host))
 	release, err := h.acquire(req.Context())
 	if err != nil {
 		closeBody(req)
@@ -122,7 +126,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 // settleScheme makes the scheme follow from the configuration alone:
 // go-containerregistry tries HTTP by itself on loopback and private addresses.
 func (g *gate) settleScheme(req *http.Request) (*http.Request, error) {
-	if g.insecure[req.URL.Host] {
+	if g.plain(req.URL.Host) {
 		if req.URL.Scheme == "http" {
 			return req, nil
 		}

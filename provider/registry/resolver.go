@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/turns"
 )
@@ -129,14 +131,15 @@ type target struct {
 	explicit  bool
 }
 
-func (t target) repository() string { return t.ref.Context().Name() }
+// repository is where t is, in one spelling.
+func (t target) repository() string { return t.base + "/" + t.ref.Context().RepositoryStr() }
 
-// Resolve says what reference means now. platform is os/arch[/variant] or
+// Resolve says what the reference written means now. platform is os/arch[/variant] or
 // empty for the configured ones. Every error is a *report.Failure. Equal
 // questions share one resolution, which goes on when an asker gives up, and a
 // failure answers them for FailureTTL.
-func (r *Resolver) Resolve(ctx context.Context, reference, platform string, access Access) (*Resolved, error) {
-	t, err := r.target(reference, platform)
+func (r *Resolver) Resolve(ctx context.Context, written, platform string, access Access) (*Resolved, error) {
+	t, err := r.target(written, platform)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +152,7 @@ func (r *Resolver) Resolve(ctx context.Context, reference, platform string, acce
 	}
 	// Each namespace has flights of its own: one waits for its namespace's turn,
 	// which may be long in coming, and may end for it.
-	flight := strings.Join([]string{access.Namespace, reference, platform, creds.id}, "\n")
+	flight := strings.Join([]string{access.Namespace, written, platform, creds.id}, "\n")
 	if f, ok := r.failures.Get(flight); ok {
 		return nil, f
 	}
@@ -185,20 +188,21 @@ func (r *Resolver) Resolve(ctx context.Context, reference, platform string, acce
 	}
 }
 
-func (r *Resolver) target(reference, platform string) (target, error) {
-	ref, err := name.ParseReference(reference)
+func (r *Resolver) target(written, platform string) (target, error) {
+	ref, err := reference.Parse(written)
 	if err != nil {
 		return target{}, &report.Failure{
 			Reason:  report.ReasonNotFound,
-			Message: fmt.Sprintf("%q is not a valid image reference", reference),
+			Message: fmt.Sprintf("%s is not a valid image reference: %s", report.Clean(strconv.Quote(written), maxQuote), err),
 			Err:     err,
 		}
 	}
-	t := target{reference: reference, ref: ref, wanted: r.platforms}
+	t := target{reference: written, ref: ref, wanted: r.platforms}
 	if tag, ok := ref.(name.Tag); ok {
 		t.tag = tag.TagStr()
 	}
-	t.base = r.gate.scheme(ref.Context().RegistryStr()) + "://" + ref.Context().RegistryStr()
+	scheme := r.gate.scheme(ref.Context().RegistryStr())
+	t.base = scheme + "://" + reference.Address(scheme, ref.Context().RegistryStr())
 	if platform != "" {
 		w, err := want(platform)
 		if err != nil {

@@ -57,6 +57,9 @@ func TestImagesOfAnException(t *testing.T) {
 		{"nginx@" + index, "evil@" + index, false},
 		{"*", "anything/at:all", true},
 		{"nginx", "not a reference", false},
+		{"ghcr.io/acme/web", "GHCR.io:443/acme/web:1", true},
+		{"Registry-1.docker.io/library/nginx", "nginx", true},
+		{"ghcr.io/acme/", "ghcr.io/acme/..:1", false},
 	} {
 		t.Run(tc.pattern+" "+tc.reference, func(t *testing.T) {
 			j := withExceptions(t, fmt.Sprintf(`[{cve: CVE-1, images: [%q], expires: 2027-01-01, reason: r}]`, tc.pattern))
@@ -145,7 +148,7 @@ func TestWrongExceptionsAreNamed(t *testing.T) {
 		"registry, no slash": {`- {cve: CVE-1, images: [ghcr.io], expires: 2027-01-01, reason: r}`, "end it with a slash"},
 		"glob":               {`- {cve: CVE-1, images: ["nginx*"], expires: 2027-01-01, reason: r}`, `"nginx*"`},
 		"only a slash":       {`- {cve: CVE-1, images: [/], expires: 2027-01-01, reason: r}`, `"/"`},
-		"path":               {`- {cve: CVE-1, images: [ghcr.io/a/../], expires: 2027-01-01, reason: r}`, "has an empty component"},
+		"path":               {`- {cve: CVE-1, images: [ghcr.io/a/../], expires: 2027-01-01, reason: r}`, "components of a path begin and end"},
 		"no expires":         {`- {cve: CVE-1, images: [nginx], reason: r}`, "entry 1 (CVE-1): expires: missing"},
 		"invalid expires":    {`- {cve: CVE-1, images: [nginx], expires: never, reason: r}`, `expires: "never" is neither`},
 		"impossible date":    {`- {cve: CVE-1, images: [nginx], expires: 2026-02-30, reason: r}`, `expires: "2026-02-30" is neither`},

@@ -6,7 +6,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/imagegate/imagegate/provider/reference"
 )
 
 // pattern names the images of an exception. There are five forms, all of them
@@ -37,48 +37,38 @@ func parsePattern(s string) (pattern, error) {
 	case strings.HasSuffix(s, "/"):
 		return parseFolder(s)
 	case strings.Contains(s, "@"):
-		d, err := name.NewDigest(s)
+		d, err := reference.ParseDigest(s)
 		if err != nil {
-			return pattern{}, err
+			return pattern{}, unreadable(err)
 		}
-		return pattern{repository: d.Context().Name(), digest: d.DigestStr()}.checked()
+		return pattern{repository: reference.Repository(d.Context()), digest: d.DigestStr()}, nil
 	}
 	if bare, _, _ := strings.Cut(s, ":"); !strings.Contains(s, "/") && looksLikeRegistry(bare) {
 		return pattern{}, errors.New("reads as a repository of Docker Hub; to mean a registry end it with a slash")
 	}
-	t, err := name.NewTag(s)
+	t, err := reference.ParseTag(s)
 	if err != nil {
-		return pattern{}, err
+		return pattern{}, unreadable(err)
 	}
-	p := pattern{repository: t.Context().Name()}
+	p := pattern{repository: reference.Repository(t.Context())}
 	if strings.Contains(path.Base(s), ":") {
 		p.tag = t.TagStr()
 	}
-	return p.checked()
+	return p, nil
 }
 
 // parseFolder spells out a prefix by way of a repository below it. It takes
 // two more components because one alone would be put under library/.
 func parseFolder(s string) (pattern, error) {
 	const inside = "a/b"
-	r, err := name.NewRepository(s + inside)
+	r, err := reference.ParseRepository(s + inside)
 	if err != nil {
-		return pattern{}, err
+		return pattern{}, unreadable(err)
 	}
-	if path.Clean(r.Name()) != r.Name() {
-		return pattern{}, errPath
-	}
-	return pattern{below: strings.TrimSuffix(r.Name(), inside)}, nil
+	return pattern{below: strings.TrimSuffix(reference.Repository(r), inside)}, nil
 }
 
-var errPath = errors.New("has an empty component or one of dots")
-
-func (p pattern) checked() (pattern, error) {
-	if path.Clean(p.repository) != p.repository {
-		return pattern{}, errPath
-	}
-	return p, nil
-}
+func unreadable(err error) error { return fmt.Errorf("is not a pattern of images: %w", err) }
 
 func looksLikeRegistry(s string) bool { return s == "localhost" || strings.Contains(s, ".") }
 

@@ -1,10 +1,9 @@
 package verdict
 
 import (
-	"path"
-
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -46,16 +45,11 @@ type image struct {
 
 func imageOf(s Subject) image {
 	i := image{digest: s.Digest, manifest: s.Manifest, namespace: s.Namespace}
-	ref, err := name.ParseReference(s.Reference)
+	ref, err := reference.Parse(s.Reference)
 	if err != nil {
 		return i
 	}
-	repository := ref.Context().Name()
-	// A registry may resolve a/../b to b.
-	if path.Clean(repository) != repository {
-		return i
-	}
-	i.repository = repository
+	i.repository = reference.Repository(ref.Context())
 	if t, ok := ref.(name.Tag); ok {
 		i.tag = t.TagStr()
 	}

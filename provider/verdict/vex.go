@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/openvex/go-vex/pkg/vex"
 	"github.com/package-url/packageurl-go"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -155,7 +155,7 @@ func (i image) is(u packageurl.PackageURL) bool {
 		return true
 	}
 	for _, s := range []string{url, strings.TrimSuffix(url, "/") + "/" + u.Name} {
-		if r, err := name.NewRepository(s); err == nil && r.Name() == i.repository {
+		if r, err := reference.ParseRepository(s); err == nil && reference.Repository(r) == i.repository {
 			return true
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -50,7 +50,7 @@ const (
 func ParseKey(s string) (Key, error) {
 	ref, query, _ := strings.Cut(s, "?")
 	k := Key{Reference: ref, View: report.ViewSummary}
-	if _, err := name.ParseReference(ref); err != nil {
+	if _, err := reference.Parse(ref); err != nil {
 		return k, fmt.Errorf("invalid image reference %q: %w", ref, err)
 	}
 	values, err := url.ParseQuery(query)

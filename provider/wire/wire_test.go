@@ -36,18 +36,19 @@ func TestParseKey(t *testing.T) {
 
 func TestParseKeyRefuses(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                 "invalid image reference",
-		"UPPER/case":                       "invalid image reference",
-		"a b":                              "invalid image reference",
-		"nginx@sha256:short":               "invalid image reference",
-		"nginx?namespce=dev":               `unknown parameter "namespce"`,
-		"nginx?namespace=a&namespace=b":    "given 2 times",
-		"nginx?original=a&original=b":      "given 2 times",
-		"nginx?view=everything":            `view "everything"`,
-		"nginx?platform=a/b/c/d":           "platform",
-		"nginx?namespace=%zz":              "invalid parameters",
-		"nginx?pullSecret=x":               "need a namespace",
-		"nginx?serviceAccount=x&namespace": "need a namespace",
+		"":                                   "invalid image reference",
+		"UPPER/case":                         "invalid image reference",
+		"a b":                                "invalid image reference",
+		"nginx@sha256:short":                 "invalid image reference",
+		"nginx?namespce=dev":                 `unknown parameter "namespce"`,
+		"nginx?namespace=a&namespace=b":      "given 2 times",
+		"nginx?original=a&original=b":        "given 2 times",
+		"nginx?view=everything":              `view "everything"`,
+		"nginx?platform=a/b/c/d":             "platform",
+		"nginx?namespace=%zz":                "invalid parameters",
+		"nginx?pullSecret=x":                 "need a namespace",
+		"nginx?serviceAccount=x&namespace":   "need a namespace",
+		"host.example/../api/v2.0/users/x:1": "invalid image reference",
 	} {
 		if _, err := wire.ParseKey(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseKey(%q): error %v lacks %q", in, err, want)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/imagegate/imagegate/provider/reference"
 )
 
 // Set is the ways to registries: one for each that has certificate authorities
@@ -21,9 +21,9 @@ type Set struct {
 func NewSet(caFiles map[string]string, header time.Duration, perHost int) (*Set, error) {
 	s := &Set{shared: New(nil, header, perHost), byHost: map[string]*http.Transport{}}
 	for registry, file := range caFiles {
-		host, err := Host(registry)
+		host, err := reference.ParseHost(registry)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("registry %q %w", registry, err)
 		}
 		if s.byHost[host] != nil {
 			return nil, fmt.Errorf("registry %s is there twice: it is %s", registry, host)
@@ -37,19 +37,9 @@ func NewSet(caFiles map[string]string, header time.Duration, perHost int) (*Set,
 	return s, nil
 }
 
-// Host returns the host that requests for a registry go to, which is another
-// one than its name for docker.io.
-func Host(registry string) (string, error) {
-	r, err := name.NewRegistry(registry)
-	if err != nil || registry == "" {
-		return "", fmt.Errorf("%q is not a registry's host[:port]", registry)
-	}
-	return r.RegistryStr(), nil
-}
-
 // For returns the transport for requests to a host.
 func (s *Set) For(host string) *http.Transport {
-	if own, ok := s.byHost[host]; ok {
+	if own, ok := s.byHost[reference.Host(host)]; ok {
 		return own
 	}
 	return s.shared

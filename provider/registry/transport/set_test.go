@@ -51,8 +51,8 @@ func TestARegistryHasItsOwnTransport(t *testing.T) {
 func TestNewSetRefuses(t *testing.T) {
 	ca := caFile(t)
 	for want, files := range map[string]map[string]string{
-		"not a registry's host":        {"https://ghcr.io": ca},
-		`"" is not a registry's host`:  {"": ca},
+		"must be a registry's host":    {"https://ghcr.io": ca},
+		`registry "" must be`:          {"": ca},
 		"registry ghcr.io: reading":    {"ghcr.io": "/does/not/exist"},
 		"twice: it is index.docker.io": {"docker.io": ca, "index.docker.io": ca},
 	} {

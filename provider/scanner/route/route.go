@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
@@ -40,10 +38,10 @@ type Route struct {
 	Backend Backend
 }
 
-// Router is the backends in the order of their prefixes' length, longest
-// first.
+// Router is the backends, the default last.
 type Router struct {
-	routes []Route
+	routes   []Route
+	prefixes []reference.Prefix
 
 	mu sync.Mutex
 	// last is what each backend was based on when it last told; zero until it
@@ -54,57 +52,28 @@ type Router struct {
 // New checks the prefixes and returns a Router. One route must have the empty
 // prefix, so that no image is without a scanner.
 func New(routes ...Route) (*Router, error) {
-	sorted := make([]Route, len(routes))
-	seen := map[string]bool{}
-	for i, r := range routes {
-		prefix, err := canonical(r.Prefix)
-		if err != nil {
-			return nil, fmt.Errorf("prefix %q: %w", r.Prefix, err)
-		}
-		if seen[prefix] {
-			return nil, fmt.Errorf("prefix %q is routed twice", r.Prefix)
-		}
-		seen[prefix] = true
-		sorted[i] = Route{Prefix: prefix, Backend: r.Backend}
-	}
-	if !seen[""] {
+	sorted := slices.SortedStableFunc(slices.Values(routes), func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
+	if len(sorted) == 0 || sorted[len(sorted)-1].Prefix != "" {
 		return nil, errors.New("no scanner is configured for images that match no prefix")
 	}
-	slices.SortFunc(sorted, func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
-	return &Router{routes: sorted, last: make([]scanner.Generation, len(sorted))}, nil
+	prefixes := make([]reference.Prefix, len(sorted))
+	for i, r := range sorted {
+		if r.Prefix != "" { // the zero Prefix matches everything
+			var err error
+			if prefixes[i], err = reference.ParsePrefix(r.Prefix); err != nil {
+				return nil, fmt.Errorf("prefix %q: %w", r.Prefix, err)
+			}
+		}
+		if slices.ContainsFunc(prefixes[:i], prefixes[i].Clashes) {
+			return nil, fmt.Errorf("prefix %q is routed twice", r.Prefix)
+		}
+	}
+	return &Router{routes: sorted, prefixes: prefixes, last: make([]scanner.Generation, len(sorted))}, nil
 }
 
-// canonical spells a prefix as Scan spells repositories.
-func canonical(prefix string) (string, error) {
-	prefix = strings.TrimSuffix(prefix, "/")
-	if prefix == "" {
-		return "", nil
-	}
-	if strings.Contains(prefix, "://") {
-		return "", errors.New("must not have a scheme")
-	}
-	host, path, _ := strings.Cut(prefix, "/")
-	registry, err := name.NewRegistry(host)
-	if err != nil {
-		return "", err
-	}
-	host = canonicalHost(registry.RegistryStr())
-	if path == "" {
-		return host, nil
-	}
-	if _, err := name.NewRepository(prefix); err != nil {
-		return "", err
-	}
-	return host + "/" + path, nil
-}
-
-// Scan sends the image to the backend with the longest matching prefix.
+// Scan sends the image to the backend with the closest matching prefix.
 func (r *Router) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
-	backend, err := r.backend(image)
-	if err != nil {
-		return nil, err
-	}
-	return backend.Scan(ctx, image)
+	return r.backend(image).Scan(ctx, image)
 }
 
 // Sharing is that of the image's backend. Where the name chooses among several
@@ -113,28 +82,22 @@ func (r *Router) Sharing(image scanner.Image) scanner.Sharing {
 	if len(r.routes) > 1 {
 		return scanner.ByName
 	}
-	backend, err := r.backend(image)
-	if err != nil {
-		return scanner.ByName
-	}
-	return backend.Sharing(image)
+	return r.backend(image).Sharing(image)
 }
 
-// backend is the one with the longest matching prefix. Its error is a
-// *report.Failure.
-func (r *Router) backend(image scanner.Image) (Backend, error) {
+// backend is the one with the closest matching prefix.
+func (r *Router) backend(image scanner.Image) Backend {
 	host := image.Registry
 	if u, err := url.Parse(image.Registry); err == nil && u.Host != "" {
 		host = u.Host
 	}
-	host = canonicalHost(host)
-	repository := host + "/" + image.Repository + "/"
-	for _, route := range r.routes {
-		if route.Prefix == "" || strings.HasPrefix(repository, route.Prefix+"/") {
-			return route.Backend, nil
+	best, closest := len(r.routes)-1, 0
+	for i, prefix := range r.prefixes {
+		if closeness, ok := prefix.Match(host, image.Repository); ok && closeness > closest {
+			best, closest = i, closeness
 		}
 	}
-	return nil, &report.Failure{Reason: report.ReasonInternal, Message: "no scanner is configured for " + host + "/" + image.Repository}
+	return r.routes[best].Backend
 }
 
 // Ready says why no backend can be used, or nil when one can: the scanner of

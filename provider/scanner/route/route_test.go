@@ -39,6 +39,7 @@ func TestTheLongestMatchingPrefixWins(t *testing.T) {
 		route.Route{Prefix: "ghcr.io", Backend: named{name: "ghcr"}},
 		route.Route{Prefix: "ghcr.io/team/", Backend: named{name: "team"}},
 		route.Route{Prefix: "docker.io/library", Backend: named{name: "library"}},
+		route.Route{Prefix: "docker.io/redis", Backend: named{name: "redis"}},
 		route.Route{Prefix: "127.0.0.1:5000", Backend: named{name: "local"}},
 		route.Route{Prefix: "Registry.Example.com.:443", Backend: named{name: "spelled"}},
 		route.Route{Prefix: "[2001:db8::1]:5000", Backend: named{name: "six"}},
@@ -47,14 +48,17 @@ func TestTheLongestMatchingPrefixWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	for image, want := range map[scanner.Image]string{
-		{Registry: "https://quay.io", Repository: "a/b"}:                   "default",
-		{Registry: "https://ghcr.io", Repository: "other/app"}:             "ghcr",
-		{Registry: "https://ghcr.io", Repository: "team/app"}:              "team",
-		{Registry: "https://ghcr.io", Repository: "team"}:                  "team",
-		{Registry: "https://ghcr.io", Repository: "teammate/app"}:          "ghcr",
-		{Registry: "https://ghcr.io.evil.example", Repository: "team/a"}:   "default",
-		{Registry: "https://index.docker.io", Repository: "library/nginx"}: "library",
-		{Registry: "http://127.0.0.1:5000", Repository: "x"}:               "local",
+		{Registry: "https://quay.io", Repository: "a/b"}:                    "default",
+		{Registry: "https://ghcr.io", Repository: "other/app"}:              "ghcr",
+		{Registry: "https://ghcr.io", Repository: "team/app"}:               "team",
+		{Registry: "https://ghcr.io", Repository: "team"}:                   "team",
+		{Registry: "https://ghcr.io", Repository: "teammate/app"}:           "ghcr",
+		{Registry: "https://ghcr.io.evil.example", Repository: "team/a"}:    "default",
+		{Registry: "https://index.docker.io", Repository: "library/nginx"}:  "library",
+		{Registry: "http://127.0.0.1:5000", Repository: "x"}:                "local",
+		{Registry: "https://index.docker.io", Repository: "library/redis"}:  "redis",
+		{Registry: "https://registry-1.docker.io", Repository: "redis"}:     "redis",
+		{Registry: "https://index.docker.io", Repository: "library/rediss"}: "library",
 		// Spellings that reach the same registry, by which a Pod's author must
 		// not get another scanner.
 		{Registry: "https://GHCR.io", Repository: "team/app"}:                      "team",
@@ -109,6 +113,8 @@ func TestNewRefuses(t *testing.T) {
 		"no scanner is configured": {{Prefix: "ghcr.io", Backend: b}},
 		"routed twice":             {{Backend: b}, {Prefix: "docker.io/x", Backend: b}, {Prefix: "Registry-1.docker.io:443/x/", Backend: b}},
 		`prefix "https://ghcr.io"`: {{Backend: b}, {Prefix: "https://ghcr.io", Backend: b}},
+		`"docker.io/x" is routed`:  {{Backend: b}, {Prefix: "docker.io/library/x", Backend: b}, {Prefix: "docker.io/x", Backend: b}},
+		`prefix "team/app"`:        {{Backend: b}, {Prefix: "team/app", Backend: b}},
 	} {
 		if _, err := route.New(routes...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
