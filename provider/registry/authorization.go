@@ -4,31 +4,66 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/imagegate/imagegate/provider/report"
 )
 
 // Authorization returns the value of the HTTP Authorization header by which a
 // scanner opens what was resolved for access: "Basic ...", "Bearer ...", or
-// empty for anonymous. It is a secret. Every error is a *report.Failure.
+// empty for anonymous. It is that of the credential by which the registry let
+// the asker in and of no other, and an error once the asker no longer has it.
+// It is a secret. Every error is a *report.Failure.
 func (r *Resolver) Authorization(ctx context.Context, res *Resolved, access Access) (string, error) {
 	ctx = onBehalf(ctx, access.Namespace)
+	t, creds, err := r.opened(ctx, res, access)
+	if err != nil {
+		return "", err
+	}
+	for _, cred := range creds.list {
+		if cred.public() == res.Credential {
+			if cred.source != "" {
+				// What comes of it may be told to others that hold the same
+				// credential, and a Secret's name is its namespace's own.
+				cred.source = "whoever asked for it"
+			}
+			return r.header(ctx, t, cred)
+		}
+	}
+	return "", &report.Failure{
+		Reason:  report.ReasonUnauthorized,
+		Message: fmt.Sprintf("the credentials that opened repository %s of registry %s are no longer there", res.Repository, t.host()),
+	}
+}
+
+// Refused ends the proof of access that the resolution stands for: the registry
+// has since turned its credential down. The next Resolve asks it again, with a
+// new token.
+func (r *Resolver) Refused(ctx context.Context, res *Resolved, access Access) {
+	t, creds, err := r.opened(ctx, res, access)
+	if err != nil {
+		return // without credentials nothing is remembered for the access either
+	}
+	r.proofs.Remove(proofKey(t.repository(), res.Digest, creds))
+	for _, cred := range creds.list {
+		if cred.public() == res.Credential {
+			r.pullers.Remove(pullerKey(t, cred))
+		}
+	}
+}
+
+// opened returns what was asked for and the asker's credentials for it now.
+func (r *Resolver) opened(ctx context.Context, res *Resolved, access Access) (target, credentials, error) {
 	t, err := r.target(res.Reference, "")
 	if err != nil {
-		return "", err
+		return target{}, credentials{}, err
 	}
 	creds, err := r.keys.credentials(ctx, t.ref.Context(), access)
-	if err != nil {
-		return "", err
-	}
-	// The one that the registry accepted, the first when that is forgotten.
-	i, ok := r.proofs.Get(proofKey(t.repository(), res.Digest, creds))
-	if !ok || i >= len(creds.list) {
-		i = 0
-	}
-	return r.header(ctx, t, creds.list[i])
+	return t, creds, err
 }
 
 func (r *Resolver) header(ctx context.Context, t target, cred credential) (string, error) {

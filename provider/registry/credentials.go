@@ -24,6 +24,14 @@ type credential struct {
 	id string
 }
 
+// public is what may be told of the credential: its id, or nothing for none.
+func (c credential) public() string {
+	if c.config == (authn.AuthConfig{}) {
+		return ""
+	}
+	return c.id
+}
+
 // credentials are what one access has for one repository, in the order they
 // are tried. The list is never empty; anonymous is an entry of its own.
 type credentials struct {

@@ -39,7 +39,7 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 		if err != nil {
 			return nil, t.failure(err, cred)
 		}
-		return t.resolved(digest, manifests), nil
+		return t.resolved(digest, cred, manifests), nil
 	}
 	return nil, brief(t.refused(refused, creds))
 }
@@ -141,7 +141,7 @@ func (r *Resolver) get(ctx context.Context, t target, puller *remote.Puller, ref
 // puller returns the client for one repository and credential. It is kept for
 // the token it holds, no longer than a proof of access is.
 func (r *Resolver) puller(t target, cred credential) (*remote.Puller, error) {
-	key := t.repository() + "\n" + cred.id
+	key := pullerKey(t, cred)
 	if p, ok := r.pullers.Get(key); ok {
 		return p, nil
 	}
@@ -161,6 +161,8 @@ func (r *Resolver) puller(t target, cred credential) (*remote.Puller, error) {
 	r.pullers.Add(key, p)
 	return p, nil
 }
+
+func pullerKey(t target, cred credential) string { return t.repository() + "\n" + cred.id }
 
 func isDropped(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

@@ -51,6 +51,10 @@ type Resolved struct {
 	Registry string
 	// Repository is the path within the registry.
 	Repository string
+	// Credential tells which of the asker's credentials the registry accepted,
+	// without giving it away; empty for none. Two that opened an image by the
+	// same one may share whatever comes of it.
+	Credential string
 	// Manifests is never empty: the manifest itself, or for an index those
 	// chosen by platform.
 	Manifests []Manifest
@@ -223,7 +227,8 @@ func (r *Resolver) remembered(t target, creds credentials) (*Resolved, bool) {
 			return nil, false
 		}
 	}
-	if _, ok := r.proofs.Get(proofKey(t.repository(), digest, creds)); !ok {
+	accepted, ok := r.proofs.Get(proofKey(t.repository(), digest, creds))
+	if !ok || accepted >= len(creds.list) {
 		return nil, false
 	}
 	doc, ok := r.documents.Get(t.repository() + "@" + digest)
@@ -236,11 +241,12 @@ func (r *Resolver) remembered(t target, creds credentials) (*Resolved, bool) {
 	if err != nil {
 		return nil, false
 	}
-	return t.resolved(digest, manifests), true
+	return t.resolved(digest, creds.list[accepted], manifests), true
 }
 
-func (t target) resolved(digest string, manifests []Manifest) *Resolved {
+func (t target) resolved(digest string, cred credential, manifests []Manifest) *Resolved {
 	return &Resolved{
+		Credential: cred.public(),
 		Reference:  t.reference,
 		Digest:     digest,
 		Tag:        t.tag,

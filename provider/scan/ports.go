@@ -21,9 +21,13 @@ type Registry interface {
 	// Resolve proves that access may pull the reference and returns what it
 	// means now. Errors are *report.Failure.
 	Resolve(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error)
-	// Authorization returns the Authorization header that opens the resolved
-	// repository, empty for anonymous access.
+	// Authorization returns the Authorization header by which access opened the
+	// resolved repository, empty for anonymous access. Its errors name no Secret:
+	// they are told to whoever holds the same credential.
 	Authorization(ctx context.Context, res *registry.Resolved, access registry.Access) (string, error)
+	// Refused says that the registry turned that credential down since, so that
+	// the proof of access ends.
+	Refused(ctx context.Context, res *registry.Resolved, access registry.Access)
 }
 
 // Scanner scans one image manifest and returns when it is done. Errors are

@@ -35,6 +35,8 @@ func (registryFunc) Authorization(_ context.Context, _ *registry.Resolved, acces
 	return "Basic " + access.Namespace, nil
 }
 
+func (registryFunc) Refused(context.Context, *registry.Resolved, registry.Access) {}
+
 type scannerFunc func(ctx context.Context, image scanner.Image) (*report.Scan, error)
 
 func (f scannerFunc) Scan(ctx context.Context, image scanner.Image) (*report.Scan, error) {
