@@ -20,6 +20,10 @@ type Content[T any] struct {
 	files []string
 	parse func(contents [][]byte) (T, error)
 
+	// reloading is held by the one Reload under way. Parsing may take seconds, in
+	// which Get answers with what was parsed before.
+	reloading sync.Mutex
+
 	mu      sync.Mutex
 	sum     [sha256.Size]byte
 	current *T
@@ -40,28 +44,42 @@ func (c *Content[T]) Files() []string { return c.files }
 
 // Reload reads the files. It reports whether the value changed, and an error
 // only the first time that one is seen, so that a file broken for an hour is
-// one line in the log.
+// one line in the log. Nobody who asks for the value waits for it.
 func (c *Content[T]) Reload() (changed bool, err error) {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
 	contents, err := readAll(c.files)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err != nil {
 		return false, c.fail(err)
 	}
 	sum := fingerprint(contents)
-	if c.current != nil && sum == c.sum {
-		c.err = nil
+	if c.unchanged(sum) {
 		return false, nil
 	}
 	next, err := c.parse(contents)
 	if err != nil {
 		return false, c.fail(err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.sum, c.current, c.err = sum, &next, nil
 	return true, nil
 }
 
+// unchanged reports whether what is in the files is what is in use.
+func (c *Content[T]) unchanged(sum [sha256.Size]byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil || sum != c.sum {
+		return false
+	}
+	c.err = nil
+	return true
+}
+
 func (c *Content[T]) fail(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	err = fmt.Errorf("loading the %s: %w", c.name, err)
 	if c.err != nil && c.err.Error() == err.Error() {
 		return nil

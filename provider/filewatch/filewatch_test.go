@@ -31,6 +31,45 @@ func joined(a, b string) *filewatch.Content[string] {
 	})
 }
 
+// Certificates, keys and exceptions are asked for by every request.
+func TestNobodyWaitsForAParse(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a")
+	put(t, file, "1")
+	hold := make(chan chan struct{}, 1)
+	parsing := make(chan struct{})
+	c := filewatch.New("file", []string{file}, func(contents [][]byte) (string, error) {
+		select {
+		case goOn := <-hold:
+			close(parsing)
+			<-goOn
+		default:
+		}
+		return string(contents[0]), nil
+	})
+	if _, err := c.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	goOn := make(chan struct{})
+	hold <- goOn
+	put(t, file, "2")
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Reload()
+		done <- err
+	}()
+	<-parsing
+	if v, err := c.Get(); err != nil || v != "1" || c.Failing() {
+		t.Errorf("during the parse: %q, %v, failing %t", v, err, c.Failing())
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.Get(); err != nil || v != "2" {
+		t.Errorf("after it: %q, %v", v, err)
+	}
+}
+
 func TestContent(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")

@@ -4,65 +4,107 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/imagegate/imagegate/provider/report"
 )
 
-// maxAttached bounds the attached documents that are kept parsed.
-const maxAttached = 256
+const (
+	// maxAttachedBytes bounds the attached documents that are kept parsed, by
+	// their size as written; parsed they take some times as much.
+	maxAttachedBytes = 16 << 20
+	// maxWarned bounds the documents that are remembered as warned of.
+	maxWarned = 4096
+)
+
+type documentsKey [sha256.Size]byte
 
 // attachedVEX remembers the documents that came with images, by their hash: the
 // same scan is judged at every Pod.
 type attachedVEX struct {
-	parsed *lru.Cache[[sha256.Size]byte, *statements]
+	warned *lru.Cache[documentsKey, struct{}]
+
+	mu     sync.Mutex
+	bytes  int
+	parsed *simplelru.LRU[documentsKey, *attachedDocuments]
+}
+
+// attachedDocuments are those of one scan. They are parsed once, by the first
+// who asks, under no lock that others want.
+type attachedDocuments struct {
+	size  int
+	parse func() *statements
 }
 
 func newAttachedVEX() (*attachedVEX, error) {
-	parsed, err := lru.New[[sha256.Size]byte, *statements](maxAttached)
+	a := &attachedVEX{}
+	var err error
+	if a.warned, err = lru.New[documentsKey, struct{}](maxWarned); err != nil {
+		return nil, fmt.Errorf("making the memory of attached VEX documents: %w", err)
+	}
+	// Bounded by bytes; each takes at least the bytes of its key.
+	a.parsed, err = simplelru.NewLRU(maxAttachedBytes/sha256.Size, func(_ documentsKey, d *attachedDocuments) { a.bytes -= d.size })
 	if err != nil {
 		return nil, fmt.Errorf("making the memory of attached VEX documents: %w", err)
 	}
-	return &attachedVEX{parsed: parsed}, nil
+	return a, nil
 }
 
-// join returns the configured statements together with those that came with
-// the scan, so that the latest of all holds, wherever it stands.
-func (j *Judge) join(configured *statements, scan *report.Scan) *statements {
-	if len(scan.VEX) == 0 {
-		return configured
+// get returns what is remembered under the key, or remembers what parse returns.
+// The newest stays whatever its size.
+func (a *attachedVEX) get(key documentsKey, size int, parse func() *statements) *statements {
+	a.mu.Lock()
+	d, ok := a.parsed.Get(key)
+	if !ok {
+		d = &attachedDocuments{size: size + sha256.Size, parse: sync.OnceValue(parse)}
+		a.parsed.Add(key, d)
+		a.bytes += d.size
+		for a.bytes > maxAttachedBytes && a.parsed.Len() > 1 {
+			a.parsed.RemoveOldest()
+		}
 	}
-	out := &statements{byName: map[string][]*statement{}}
-	for _, s := range configured.all {
-		out.add(s)
-	}
-	for _, s := range j.attachedStatements(scan.VEX).all {
-		out.add(s)
-	}
-	return out
+	a.mu.Unlock()
+	return d.parse()
 }
 
 // attachedStatements reads the documents of one scan together, since a later
-// version of a document replaces an earlier one. Where one of them cannot be
-// read, none sets a finding aside: it might have said that the finding stands.
-func (j *Judge) attachedStatements(documents []json.RawMessage) *statements {
+// version of a document replaces an earlier one.
+func (j *Judge) attachedStatements(scan *report.Scan) *statements {
 	hash := sha256.New()
+	size := 0
+	for _, raw := range scan.VEX {
+		_, _ = fmt.Fprintf(hash, "%d\n", len(raw)) // a hash takes all
+		_, _ = hash.Write(raw)
+		size += len(raw)
+	}
+	key := documentsKey(hash.Sum(nil))
+	return j.attached.get(key, size, func() *statements { return j.parseAttached(key, scan.VEX, scan.Subject) })
+}
+
+// parseAttached reads documents. Where one of them cannot be read, none sets a
+// finding aside: it might have said that the finding stands.
+func (j *Judge) parseAttached(key documentsKey, documents []json.RawMessage, digest string) *statements {
 	names, contents := make([]string, len(documents)), make([][]byte, len(documents))
 	for i, raw := range documents {
 		names[i], contents[i] = fmt.Sprintf("attached VEX document %d", i+1), raw
-		_, _ = fmt.Fprintf(hash, "%d\n", len(raw)) // a hash takes all
-		_, _ = hash.Write(raw)
-	}
-	key := [sha256.Size]byte(hash.Sum(nil))
-	if s, ok := j.attached.parsed.Get(key); ok {
-		return s
 	}
 	s, err := parseVEX(names, contents, j.o.Now())
+	known, _ := j.attached.warned.ContainsOrAdd(key, struct{}{})
 	if err != nil {
-		j.o.Logger.Warn("attached VEX documents set nothing aside, for one cannot be read", "error", err)
+		if !known {
+			j.o.Logger.Warn("attached VEX documents set nothing aside, for one cannot be read",
+				"digest", digest, "error", report.Clean(err.Error(), maxError))
+		}
 		s = s.standing()
 	}
-	j.attached.parsed.Add(key, s)
+	if u := s.useless(); len(u) > 0 && !known {
+		j.warnOfPowerless(u, sourceAttached, "digest", digest)
+	}
 	return s
 }
+
+// maxError bounds what is said of documents that somebody attached.
+const maxError = 1024

@@ -105,7 +105,7 @@ func FuzzVEX(f *testing.F) {
 		for _, s := range x.all {
 			for _, n := range append(s.names, "", "CVE-2021-38561") {
 				v := report.Vulnerability{ID: n, PURL: purl, Package: pkg, Installed: installed}
-				by := x.suppression(i, &v)
+				by := suppression([]*statements{x}, i, &v)
 				if by == "" {
 					continue
 				}

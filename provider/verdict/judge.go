@@ -23,6 +23,10 @@ type Judge struct {
 	vex        *filewatch.Content[*statements]
 	attached   *attachedVEX
 	failures   *prometheus.CounterVec
+	// powerless counts VEX statements that can have no effect.
+	powerless *prometheus.CounterVec
+	// parsing, when set, is called before files are parsed: tests stop there.
+	parsing func()
 
 	mu sync.Mutex
 	// reminded is when the end of an exception was logged last, by its scope.
@@ -35,13 +39,14 @@ func New(o Options) (*Judge, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("configuring the verdict: %w", err)
 	}
-	j := &Judge{o: o, failures: newFailures(), reminded: map[string]time.Time{}}
+	j := &Judge{o: o, failures: newFailures(), powerless: newPowerless(), reminded: map[string]time.Time{}}
 	var err error
 	if j.attached, err = newAttachedVEX(); err != nil {
 		return nil, err
 	}
 	if f := o.ExceptionsFile; f != "" {
 		j.exceptions = filewatch.New("exceptions file", []string{f}, func(contents [][]byte) (*exceptions, error) {
+			j.parses()
 			x, err := parseExceptions(contents[0])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", f, err)
@@ -52,6 +57,7 @@ func New(o Options) (*Judge, error) {
 	if len(o.VEXFiles) > 0 {
 		files := slices.Clone(o.VEXFiles)
 		j.vex = filewatch.New("VEX documents", files, func(contents [][]byte) (*statements, error) {
+			j.parses()
 			return parseVEX(files, contents, o.Now())
 		})
 	}
@@ -104,12 +110,26 @@ func (j *Judge) reload() error {
 		if x, _ := j.vex.Get(); changed {
 			j.o.Logger.Info("loaded VEX documents", "files", j.o.VEXFiles, "statements", len(x.all))
 			if u := x.useless(); len(u) > 0 {
-				j.o.Logger.Warn("VEX statements have no effect: they name no product with the digest of an image",
-					"statements", len(u), "first", u[0].where)
+				j.warnOfPowerless(u, sourceFiles)
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// warnOfPowerless says of VEX statements that they can have no effect: silent,
+// they would leave their author with an image that is rejected for no reason that
+// he can see.
+func (j *Judge) warnOfPowerless(u []*statement, source string, more ...any) {
+	j.powerless.WithLabelValues(source).Add(float64(len(u)))
+	j.o.Logger.Warn("VEX statements have no effect: they name no product with the digest of an image",
+		append([]any{"source", source, "statements", len(u), "first", u[0].where}, more...)...)
+}
+
+func (j *Judge) parses() {
+	if j.parsing != nil {
+		j.parsing()
+	}
 }
 
 func (j *Judge) count(part string, err error) error {
@@ -122,18 +142,19 @@ func (j *Judge) count(part string, err error) error {
 // rules are what is in the files now.
 type rules struct {
 	exceptions *exceptions
-	vex        *statements
+	vex        []*statements
 	at         time.Time
 }
 
 func (j *Judge) rules() rules {
-	r := rules{at: j.o.Now(), exceptions: &exceptions{}, vex: &statements{}}
+	r := rules{at: j.o.Now(), exceptions: &exceptions{}}
 	// New has seen both load, so they have a value.
 	if j.exceptions != nil {
 		r.exceptions, _ = j.exceptions.Get()
 	}
 	if j.vex != nil {
-		r.vex, _ = j.vex.Get()
+		configured, _ := j.vex.Get()
+		r.vex = append(r.vex, configured)
 	}
 	return r
 }
@@ -144,7 +165,10 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 		return Outcome{Status: report.ScanFailed, Message: "there is no scan to judge"}
 	}
 	r, i := j.rules(), imageOf(s)
-	r.vex = j.join(r.vex, scan)
+	// The latest of all statements holds, wherever it stands.
+	if len(scan.VEX) > 0 {
+		r.vex = append(r.vex, j.attachedStatements(scan))
+	}
 	t := tally{o: &j.o}
 	out := r.mark(scan, i)
 	for n := range out.Vulnerabilities {
@@ -162,7 +186,7 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 // mark returns the scan with Suppressed filled in, on a copy if it must.
 func (r rules) mark(scan *report.Scan, i image) *report.Scan {
 	out := scan
-	if len(r.exceptions.all) == 0 && len(r.vex.all) == 0 {
+	if len(r.exceptions.all) == 0 && countStatements(r.vex) == 0 {
 		return out
 	}
 	for n := range scan.Vulnerabilities {
@@ -172,7 +196,7 @@ func (r rules) mark(scan *report.Scan, i image) *report.Scan {
 		}
 		by := r.exceptions.suppression(i, v, r.at)
 		if by == "" {
-			by = r.vex.suppression(i, v)
+			by = suppression(r.vex, i, v)
 		}
 		if by == "" {
 			continue

@@ -27,6 +27,22 @@ func newFailures() *prometheus.CounterVec {
 	return c
 }
 
+// The values of the label source.
+const (
+	sourceFiles    = "files"
+	sourceAttached = "attached"
+)
+
+func newPowerless() *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "imagegate_vex_statements_without_effect_total",
+		Help: "OpenVEX statements read that can have no effect, by where they were: files, or attached to images.",
+	}, []string{"source"})
+	c.WithLabelValues(sourceFiles)
+	c.WithLabelValues(sourceAttached)
+	return c
+}
+
 func exceptionsDesc() *prometheus.Desc {
 	return prometheus.NewDesc("imagegate_exceptions",
 		"Exceptions by state: active, expiring (within 14 days; still in force) and expired.", []string{"state"}, nil)
@@ -47,6 +63,7 @@ func (j *Judge) Describe(ch chan<- *prometheus.Desc) {
 	ch <- statementsDesc()
 	ch <- failingDesc()
 	j.failures.Describe(ch)
+	j.powerless.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -59,7 +76,7 @@ func (j *Judge) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range states {
 		ch <- prometheus.MustNewConstMetric(exceptionsDesc(), prometheus.GaugeValue, float64(n), state)
 	}
-	ch <- prometheus.MustNewConstMetric(statementsDesc(), prometheus.GaugeValue, float64(len(r.vex.all)))
+	ch <- prometheus.MustNewConstMetric(statementsDesc(), prometheus.GaugeValue, float64(countStatements(r.vex)))
 	failing := func(part string, is bool) {
 		var v float64
 		if is {
@@ -70,6 +87,7 @@ func (j *Judge) Collect(ch chan<- prometheus.Metric) {
 	failing(partExceptions, j.exceptions != nil && j.exceptions.Failing())
 	failing(partVEX, j.vex != nil && j.vex.Failing())
 	j.failures.Collect(ch)
+	j.powerless.Collect(ch)
 }
 
 // remind logs once a day each exception that has ended or soon will.

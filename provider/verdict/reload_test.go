@@ -36,6 +36,12 @@ func (l *logBuffer) count(s string) int {
 	return strings.Count(l.b.String(), s)
 }
 
+func (l *logBuffer) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Len()
+}
+
 func start(t *testing.T, j *verdict.Judge) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -119,6 +125,10 @@ imagegate_verdict_reload_failures_total{part="vex"} 1
 # HELP imagegate_vex_statements OpenVEX statements loaded.
 # TYPE imagegate_vex_statements gauge
 imagegate_vex_statements 1
+# HELP imagegate_vex_statements_without_effect_total OpenVEX statements read that can have no effect, by where they were: files, or attached to images.
+# TYPE imagegate_vex_statements_without_effect_total counter
+imagegate_vex_statements_without_effect_total{source="attached"} 0
+imagegate_vex_statements_without_effect_total{source="files"} 0
 `
 	if err := testutil.GatherAndCompare(metrics, strings.NewReader(want)); err != nil {
 		t.Error(err)

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -70,10 +71,7 @@ func (p product) namesDigest() bool {
 // suppression returns why a finding does not count, or nothing. The latest
 // statement holds, by timestamp as the OpenVEX specification has it; of two of
 // the same time, the one that lets the finding stand.
-func (x *statements) suppression(i image, v *report.Vulnerability) string {
-	if len(x.all) == 0 {
-		return ""
-	}
+func suppression(all []*statements, i image, v *report.Vulnerability) string {
 	var latest *statement
 	consider := func(s *statement) {
 		if latest == nil || s.at.After(latest.at) || s.at.Equal(latest.at) && !s.suppresses() {
@@ -81,7 +79,7 @@ func (x *statements) suppression(i image, v *report.Vulnerability) string {
 		}
 	}
 	for n := range ownNames(v) {
-		for _, s := range x.byName[identifier(n)] {
+		for s := range named(all, n) {
 			if s.suppresses() && s.about(i, v) == yes {
 				consider(s)
 			}
@@ -91,7 +89,7 @@ func (x *statements) suppression(i image, v *report.Vulnerability) string {
 		return ""
 	}
 	for n := range names(v) {
-		for _, s := range x.byName[identifier(n)] {
+		for s := range named(all, n) {
 			if !s.suppresses() && s.about(i, v) >= maybe {
 				consider(s)
 			}
@@ -101,6 +99,26 @@ func (x *statements) suppression(i image, v *report.Vulnerability) string {
 		return ""
 	}
 	return latest.by
+}
+
+// named yields the statements about a vulnerability by one of its names.
+func named(all []*statements, name string) iter.Seq[*statement] {
+	return func(yield func(*statement) bool) {
+		for _, x := range all {
+			for _, s := range x.byName[identifier(name)] {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func countStatements(all []*statements) (n int) {
+	for _, x := range all {
+		n += len(x.all)
+	}
+	return n
 }
 
 // about compares a statement with a finding that goes by one of its names. A
