@@ -1,0 +1,103 @@
+package pullthrough
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+func TestUnpackingIsBounded(t *testing.T) {
+	zeros := gzipped(t, make([]byte, 1<<20))
+	if _, err := unpack(bytes.NewReader(zeros), packed, 1<<20); err != nil {
+		t.Error(err)
+	}
+	if _, err := unpack(bytes.NewReader(zeros), packed, 1<<20-1); !errors.Is(err, errBomb) {
+		t.Errorf("error is %v", err)
+	}
+	w, err := zstd.NewWriter(nil, zstd.WithWindowSize(2*maxWindow), zstd.WithSingleSegment(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	var stream bytes.Buffer
+	w.Reset(&stream)
+	for range 3 {
+		if _, err := w.Write(make([]byte, maxWindow)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unpack(&stream, packed, maxUnpacked); err == nil {
+		t.Error("a zstd stream may ask for any memory")
+	}
+}
+
+// drops sends a byte every pause.
+type drops struct {
+	ctx   context.Context //nolint:containedctx // a body ends with its request
+	pause time.Duration
+	size  int
+}
+
+func (d drops) Read(b []byte) (int, error) {
+	select {
+	case <-time.After(d.pause):
+		return min(len(b), d.size), nil
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	}
+}
+
+func TestARegistryThatSendsDropByDropIsGivenUp(t *testing.T) {
+	for _, tc := range []struct {
+		pause time.Duration
+		size  int
+		slow  bool
+	}{
+		{20 * time.Second, 1, true},
+		{time.Hour, 1, true},
+		{time.Second, paceLeast/30 - 1, true},
+		{time.Second, paceLeast / 28, false},
+		{20 * time.Second, paceLeast, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			p := newPaced(ctx, drops{ctx, tc.pause, tc.size}, cancel)
+			began := time.Now()
+			var err error
+			for err == nil && time.Since(began) < 2*time.Minute {
+				_, err = p.Read(make([]byte, 1<<20))
+			}
+			if errors.Is(err, errSlow) != tc.slow || err == io.EOF { //nolint:errorlint // io.Reader's contract
+				t.Errorf("%d bytes every %s: %v", tc.size, tc.pause, err)
+			}
+			if tc.slow && time.Since(began) > paceWindow {
+				t.Errorf("it took %s", time.Since(began))
+			}
+		})
+	}
+}
+
+// TestAScannerMayTakeItsTime: what it takes to read on is not the registry's.
+func TestAScannerMayTakeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		p := newPaced(ctx, drops{ctx, time.Millisecond, 1}, cancel)
+		for range 100 {
+			if _, err := p.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
