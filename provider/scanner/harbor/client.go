@@ -31,11 +31,28 @@ type Options struct {
 	PollInterval time.Duration
 	// RequestTimeout bounds one HTTP request with its answer; default 30s.
 	RequestTimeout time.Duration
-	// MaxReportBytes bounds a report; default 64 MiB.
+	// MaxReportBytes bounds a report, and as much again the list of packages that
+	// is asked for where a report lists nothing; default 64 MiB.
 	MaxReportBytes int64
+	// EmptyReport says what a report counts for that lists nothing, from an
+	// adapter that cannot say what it looked at; default Reject.
+	EmptyReport EmptyReport
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 	// UserAgent is sent with every request; default "imagegate".
 	UserAgent string
 }
+
+// EmptyReport is what silence counts for.
+type EmptyReport string
+
+// The settings of EmptyReport.
+const (
+	// Reject makes it a failure of the scan.
+	Reject EmptyReport = "reject"
+	// Accept takes it for an image without findings.
+	Accept EmptyReport = "accept"
+)
 
 const (
 	defaultPollInterval   = 500 * time.Millisecond
@@ -74,6 +91,16 @@ func New(o Options) (*Client, error) {
 	}
 	if o.MaxReportBytes == 0 {
 		o.MaxReportBytes = defaultMaxReportBytes
+	}
+	switch o.EmptyReport {
+	case "":
+		o.EmptyReport = Reject
+	case Accept, Reject:
+	default:
+		return nil, fmt.Errorf("emptyReport: %q is neither accept nor reject", o.EmptyReport)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "imagegate"

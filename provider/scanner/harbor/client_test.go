@@ -32,7 +32,8 @@ func wantFailure(t *testing.T, err error, reason report.Reason, words string) {
 }
 
 func TestRequest(t *testing.T) {
-	a := newAdapter(t, scannertest.Script{})
+	a := newAdapter(t, scannertest.Script{Findings: scannertest.Findings()})
+	a.meta = older()
 	if _, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0)); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func TestReport(t *testing.T) {
 			{"id": "GHSA-3", "package": "c", "version": "1", "fix_version": "2", "severity": "critical",
 			 "description": "bad", "links": ["https://example.org/3"],
 			 "vendor_attributes": {"aliases": ["CVE-3"], "published": "2026-01-02", "purl": "pkg:npm/c@1"}},
-			{"id": "CVE-4", "package": "d", "version": "1", "severity": ""}
+			{"id": "CVE-4", "package": "d", "version": "1", "severity": "", "vendor_attributes": {"CVSS": {"nvd": {"V2Score": 2.1, "V3Score": 3.1}}}}
 		],
 		"suppressed": [
 			{"id": "CVE-5", "package": "linux-libc-dev", "version": "6.1", "severity": "High", "reason": "Grype: only headers",
@@ -93,8 +94,8 @@ func TestReport(t *testing.T) {
 		{ID: "CVE-2", Package: "b", Installed: "1", Severity: report.SeverityHigh},
 		{ID: "CVE-5", Package: "linux-libc-dev", PURL: "pkg:deb/debian/linux-libc-dev@6.1", Installed: "6.1", Severity: report.SeverityHigh,
 			Suppressed: "Grype: only headers"},
+		{ID: "CVE-4", Package: "d", Installed: "1", Severity: report.SeverityLow},
 		{ID: "CVE-1", Package: "a", Installed: "1", Severity: report.SeverityUnknown},
-		{ID: "CVE-4", Package: "d", Installed: "1", Severity: report.SeverityUnknown},
 	}
 	if !reflect.DeepEqual(got.Vulnerabilities, want) {
 		t.Errorf("findings are %+v, want %+v", got.Vulnerabilities, want)
@@ -128,19 +129,44 @@ func TestDatabaseTimeFromMetadata(t *testing.T) {
 }
 
 func TestReportsThatDoNotCount(t *testing.T) {
-	for name, body := range map[string]string{
-		"of another image": `{"scanner":{"name":"x"},"artifact":{"digest":"sha256:other"}}`,
-		"contradiction":    `{"scanner":{"name":"x"},"severity":"High"}`,
-		"no scanner":       `{"generated_at":"2026-11-23T12:00:00Z","vulnerabilities":[]}`,
-		"wrong time":       `{"scanner":{"name":"x"},"generated_at":"yesterday"}`,
-		"wrong list":       `{"scanner":{"name":"x"},"vulnerabilities":{}}`,
-		"unknown severity": `{"scanner":{"name":"x"},"vulnerabilities":[{"id":"CVE-1","severity":"Catastrophic"}]}`,
-		"unknown word":     `{"scanner":{"name":"x"},"severity":"Catastrophic","vulnerabilities":[]}`,
+	const made = `"generated_at":"2026-11-26T11:00:00Z","scanner":{"name":"x"},"artifact":{"digest":"DIGEST"}`
+	for name, tc := range map[string]struct {
+		body  string
+		words string
+	}{
+		"of another image":                     {`{"scanner":{"name":"x"},"generated_at":"2026-11-26T11:00:00Z","artifact":{"digest":"sha256:other"}}`, "about sha256:other instead of"},
+		"nothing but a scanner":                {`{"scanner":{"name":"x"}}`, "does not say when it was made"},
+		"a scanner and a time":                 {`{"scanner":{"name":"x"},"generated_at":"2026-11-26T11:00:00Z"}`, "does not say which image"},
+		"a severity and no list":               {`{` + made + `,"severity":"High"}`, "calls the image High and lists no vulnerability"},
+		"a severity and null for the list":     {`{` + made + `,"severity":"Low","vulnerabilities":null}`, "calls the image Low and lists no vulnerability"},
+		"a severity worse than the list":       {`{` + made + `,"severity":"Critical","vulnerabilities":[{"id":"CVE-1","package":"p","severity":"Low"}]}`, "lists nothing worse than Low"},
+		"the list by another name":             {`{` + made + `,"items":[{"id":"CVE-1","package":"p","severity":"Low"}]}`, `a list or an object called "items"`},
+		"the list one level down":              {`{` + made + `,"application/vnd.security.vulnerability.report; version=1.1":{"vulnerabilities":[]}}`, "a list or an object called"},
+		"the list by another name beside null": {`{` + made + `,"vulnerabilities":null,"items":[1]}`, `called "items"`},
+		"an item without id":                   {`{` + made + `,"vulnerabilities":[{"package":"p","severity":"Low"}]}`, `a finding in "p" has no identifier`},
+		"an item without package":              {`{` + made + `,"vulnerabilities":[{"id":"CVE-1","severity":"Low"}]}`, `"CVE-1" names no package`},
+		"an item with nothing for a severity":  {`{` + made + `,"vulnerabilities":[{"id":"CVE-1","package":"p"}]}`, "neither a severity nor a CVSS score"},
+		"no scanner":                           {`{"generated_at":"2026-11-23T12:00:00Z","artifact":{"digest":"DIGEST"},"vulnerabilities":[]}`, "names no scanner"},
+		"wrong time":                           {`{"scanner":{"name":"x"},"generated_at":"yesterday"}`, "not a vulnerability report"},
+		"wrong list":                           {`{"scanner":{"name":"x"},"vulnerabilities":{}}`, "not a vulnerability report"},
+		"unknown severity":                     {`{` + made + `,"vulnerabilities":[{"id":"CVE-1","package":"p","severity":"Catastrophic"}]}`, `"Catastrophic" is not known`},
+		"unknown word":                         {`{` + made + `,"severity":"Catastrophic","vulnerabilities":[]}`, `"Catastrophic" is not known`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAdapter(t, scannertest.Script{Body: []byte(body)})
-			scan, err := client(t, a.URL).Scan(t.Context(), scannertest.Image(0))
-			wantFailure(t, err, report.ReasonInternal, "not a vulnerability report")
+			a := newAdapter(t, scannertest.Script{})
+			body := strings.ReplaceAll(tc.body, "DIGEST", scannertest.Image(0).Digest)
+			a.override = at("/report", func(w http.ResponseWriter, req *http.Request) {
+				if req.Header.Get("Accept") != mimeReport {
+					t.Error("the adapter was asked what it looked at")
+				}
+				w.Header().Set("Content-Type", mimeReport)
+				_, _ = fmt.Fprint(w, body)
+			})
+			scan, err := client(t, a.URL, func(o *harbor.Options) { o.EmptyReport = harbor.Accept }).Scan(t.Context(), scannertest.Image(0))
+			wantFailure(t, err, report.FailureOf(err).Reason, tc.words)
+			if reason := report.FailureOf(err).Reason; reason != report.ReasonIncomplete && reason != report.ReasonInternal {
+				t.Errorf("reason is %s", reason)
+			}
 			if scan != nil {
 				t.Error("there is a report")
 			}

@@ -4,23 +4,28 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 type vulnerabilityReport struct {
-	GeneratedAt     time.Time `json:"generated_at"`
-	Artifact        artifact  `json:"artifact"`
-	Scanner         agent     `json:"scanner"`
-	Severity        string    `json:"severity"`
-	Vulnerabilities []item    `json:"vulnerabilities"`
-	// DatabaseBuiltAt and Suppressed are the bundled worker's additions.
+	GeneratedAt     time.Time       `json:"generated_at"`
+	Artifact        artifact        `json:"artifact"`
+	Scanner         agent           `json:"scanner"`
+	Severity        string          `json:"severity"`
+	Vulnerabilities json.RawMessage `json:"vulnerabilities"`
+	// The rest are the bundled worker's additions.
 	DatabaseBuiltAt json.RawMessage `json:"database_built_at"`
 	Suppressed      json.RawMessage `json:"suppressed"`
+	Distro          json.RawMessage `json:"distro"`
+	Packages        json.RawMessage `json:"packages"`
+	Unmatched       json.RawMessage `json:"unmatched_packages"`
 }
 
 // suppressedItem is a finding that the scanner set aside.
@@ -37,6 +42,7 @@ type item struct {
 	Severity    string          `json:"severity"`
 	Description string          `json:"description"`
 	Links       []string        `json:"links"`
+	CVSS        json.RawMessage `json:"preferred_cvss"`
 	Vendor      json.RawMessage `json:"vendor_attributes"`
 }
 
@@ -48,17 +54,22 @@ type vendorAttributes struct {
 	PURL      string   `json:"purl"`
 }
 
-// decode reads a report. Whatever does not prove to be a whole report on the
-// image is a failure: an empty object must never read as "nothing found".
-func decode(r *reply, m *metadata, image scanner.Image) (*report.Scan, error) {
-	if err := checkType(r.header.Get("Content-Type")); err != nil {
+// decode reads a report. Whatever cannot be read as one is a failure; whether
+// what was read counts is for report.Complete to say.
+func decode(r *reply, m *metadata) (*report.Scan, error) {
+	if err := checkType(r.header.Get("Content-Type"), reportType, legacyType); err != nil {
 		return nil, notAReport(err)
 	}
 	var in vulnerabilityReport
 	if err := json.Unmarshal(r.body, &in); err != nil {
 		return nil, notAReport(err)
 	}
-	if err := in.check(image); err != nil {
+	items, err := in.items(r.body)
+	if err != nil {
+		return nil, notAReport(err)
+	}
+	overall, err := severity(in.Severity)
+	if err != nil {
 		return nil, notAReport(err)
 	}
 	var inner bytes.Buffer
@@ -66,27 +77,97 @@ func decode(r *reply, m *metadata, image scanner.Image) (*report.Scan, error) {
 		return nil, notAReport(err)
 	}
 	out := &report.Scan{
-		Scanner:         in.Scanner.String(),
+		Scanner:         in.Scanner.named(m),
+		Subject:         in.Artifact.Digest,
 		ScannedAt:       in.GeneratedAt,
 		DatabaseBuiltAt: in.databaseBuiltAt(m),
+		Overall:         overall,
+		Coverage:        in.coverage(),
 		Inner:           inner.Bytes(),
 	}
-	if in.Scanner.Version == "" && in.Scanner.Name == m.Scanner.Name {
-		out.Scanner = m.Scanner.String()
-	}
-	if out.ScannedAt.IsZero() {
-		out.ScannedAt = time.Now().UTC().Truncate(time.Second)
-	}
-	for _, i := range in.Vulnerabilities {
+	for _, i := range items {
 		v, err := i.vulnerability()
 		if err != nil {
-			return nil, notAReport(err)
+			return nil, report.Incomplete(fmt.Sprintf("finding %q: %s", report.Clean(i.ID, maxName), err))
 		}
 		out.Vulnerabilities = append(out.Vulnerabilities, v)
 	}
 	out.Vulnerabilities = append(out.Vulnerabilities, in.suppressed()...)
 	report.SortVulnerabilities(out.Vulnerabilities)
 	return out, nil
+}
+
+// maxName bounds an identifier that is quoted.
+const maxName = 64
+
+// named is the scanner of a report. One that leaves out its version has the one
+// that the adapter told.
+func (a agent) named(m *metadata) string {
+	switch {
+	case strings.TrimSpace(a.Name) == "":
+		return ""
+	case a.Version == "" && a.Name == m.Scanner.Name:
+		return m.Scanner.String()
+	}
+	return a.String()
+}
+
+// items reads the list. An adapter may leave it out, or write null, when it has
+// nothing to list; one that lists something by another name says something that
+// is not understood, and must not read as one that lists nothing.
+func (v *vulnerabilityReport) items(body []byte) ([]item, error) {
+	if len(v.Vulnerabilities) > 0 && !bytes.Equal(v.Vulnerabilities, []byte("null")) {
+		var items []item
+		if err := json.Unmarshal(v.Vulnerabilities, &items); err != nil {
+			return nil, err
+		}
+		return items, nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !ownField(name) && holdsSomething(fields[name]) {
+			return nil, fmt.Errorf("it has no vulnerabilities but a list or an object called %q", report.Clean(name, maxName))
+		}
+	}
+	return nil, nil
+}
+
+// ownField reports whether a report may have a field of this name, as
+// encoding/json compares names.
+func ownField(name string) bool {
+	t := reflect.TypeFor[vulnerabilityReport]()
+	for i := range t.NumField() {
+		if strings.EqualFold(t.Field(i).Tag.Get("json"), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsSomething reports whether a value is an object or a list with something
+// in it.
+func holdsSomething(raw json.RawMessage) bool {
+	var list []json.RawMessage
+	var object map[string]json.RawMessage
+	return json.Unmarshal(raw, &list) == nil && len(list) > 0 || json.Unmarshal(raw, &object) == nil && len(object) > 0
+}
+
+// coverage is what the bundled worker says it looked at; nil from others.
+func (v *vulnerabilityReport) coverage() *report.Coverage {
+	var c report.Coverage
+	if json.Unmarshal(v.Packages, &c.Packages) != nil || bytes.Equal(v.Packages, []byte("null")) {
+		return nil
+	}
+	if len(v.Unmatched) > 0 && json.Unmarshal(v.Unmatched, &c.Unmatched) != nil {
+		return nil
+	}
+	if len(v.Distro) > 0 && json.Unmarshal(v.Distro, &c.Distribution) != nil {
+		return nil
+	}
+	return &c
 }
 
 func notAReport(err error) *report.Failure {
@@ -97,14 +178,14 @@ func notAReport(err error) *report.Failure {
 	}
 }
 
-// checkType lets pass the report types in any version, and plain JSON, which
-// some adapters send; the version in the header is not reliable in the wild.
-func checkType(header string) error {
+// checkType lets pass the types in any version, and plain JSON, which some
+// adapters send; the version in the header is not reliable in the wild.
+func checkType(header string, types ...string) error {
 	got, _, err := mime.ParseMediaType(header)
 	if err != nil {
 		return fmt.Errorf("its media type is %q", header)
 	}
-	for _, known := range []string{reportType, legacyType} {
+	for _, known := range types {
 		if base, _, _ := strings.Cut(known, ";"); got == base {
 			return nil
 		}
@@ -113,20 +194,6 @@ func checkType(header string) error {
 		return fmt.Errorf("its media type is %q", got)
 	}
 	return nil
-}
-
-func (v *vulnerabilityReport) check(image scanner.Image) error {
-	if v.Scanner.Name == "" {
-		return fmt.Errorf("it names no scanner")
-	}
-	if d := v.Artifact.Digest; d != "" && d != image.Digest {
-		return fmt.Errorf("it is about %s instead of %s", d, image.Digest)
-	}
-	s, err := severity(v.Severity)
-	if len(v.Vulnerabilities) == 0 && s > report.SeverityNegligible {
-		return fmt.Errorf("it is of severity %s and lists no vulnerability", s)
-	}
-	return err
 }
 
 func (v *vulnerabilityReport) databaseBuiltAt(m *metadata) time.Time {
@@ -163,7 +230,7 @@ func (v *vulnerabilityReport) suppressed() []report.Vulnerability {
 }
 
 func (i item) vulnerability() (report.Vulnerability, error) {
-	rank, err := severity(i.Severity)
+	rank, err := report.Rate(i.Severity, i.scores()...)
 	if err != nil {
 		return report.Vulnerability{}, err
 	}
@@ -194,16 +261,35 @@ func date(s string) time.Time {
 	return time.Time{}
 }
 
-// severity reads the API's words and those of the distributions that scanners
-// pass on. None at all is Unknown, as "None" is; any other word is an error,
-// for a policy would let pass what is worse than Unknown.
+// scores are the CVSS base scores of a finding: the preferred ones as the API has
+// them, and the worst of those that Trivy's adapter gives for each vendor.
+// Whatever is written there in another form is passed over.
+func (i item) scores() []float64 {
+	var preferred struct {
+		V4 float64 `json:"score_v4"`
+		V3 float64 `json:"score_v3"`
+		V2 float64 `json:"score_v2"`
+	}
+	_ = json.Unmarshal(i.CVSS, &preferred)
+	var vendors struct {
+		CVSS map[string]struct {
+			V40 float64 `json:"V40Score"`
+			V3  float64 `json:"V3Score"`
+			V2  float64 `json:"V2Score"`
+		} `json:"CVSS"`
+	}
+	_ = json.Unmarshal(i.Vendor, &vendors)
+	var v4, v3, v2 float64
+	for _, v := range vendors.CVSS {
+		v4, v3, v2 = max(v4, v.V40), max(v3, v.V3), max(v2, v.V2)
+	}
+	return []float64{preferred.V3, preferred.V4, preferred.V2, v3, v4, v2}
+}
+
+// severity reads the word for the image as a whole, which may be missing.
 func severity(s string) (report.Severity, error) {
 	if s == "" {
 		return report.SeverityUnknown, nil
 	}
-	v, ok := report.SeverityOf(s)
-	if !ok {
-		return v, fmt.Errorf("it has a severity of %q, which is not known", s)
-	}
-	return v, nil
+	return report.Rate(s)
 }

@@ -99,9 +99,5 @@ func redact(s string, secrets ...string) string {
 			s = strings.ReplaceAll(s, token, "[redacted]")
 		}
 	}
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " ")
-	if len(s) > maxMessage {
-		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
-	}
-	return s
+	return report.Clean(strings.Join(strings.Fields(s), " "), maxMessage)
 }

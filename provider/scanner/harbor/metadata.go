@@ -47,6 +47,12 @@ type capability struct {
 	Type     string   `json:"type"`
 	Consumes []string `json:"consumes_mime_types"`
 	Produces []string `json:"produces_mime_types"`
+	// Attributes are of capabilities of type sbom.
+	Attributes attributes `json:"additional_attributes"`
+}
+
+type attributes struct {
+	SBOMTypes []string `json:"sbom_media_types,omitempty"`
 }
 
 // Generation returns what the adapter says about itself, at most half a minute

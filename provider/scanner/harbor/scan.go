@@ -36,8 +36,16 @@ type artifact struct {
 }
 
 type enabled struct {
-	Type     string   `json:"type"`
-	Produces []string `json:"produces_mime_types"`
+	Type       string      `json:"type"`
+	Produces   []string    `json:"produces_mime_types"`
+	Parameters *attributes `json:"parameters,omitempty"`
+}
+
+// product is a kind of report that an adapter makes of an image.
+type product struct {
+	enabled
+	// query is added to the path of its report.
+	query string
 }
 
 const (
@@ -71,19 +79,43 @@ func (c *Client) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 	if err != nil {
 		return nil, err
 	}
+	r, err := c.made(ctx, m, image, product{enabled: enabled{Type: vulnerability, Produces: []string{accept}}})
+	if err != nil {
+		return nil, err
+	}
+	scan, err := decode(r, m)
+	if err != nil {
+		return nil, err
+	}
+	silent := scan.Silent()
+	// For now: a report that counts for nothing anyhow needs no explanation.
+	scan.SilenceCounts = silent
+	if err := report.Complete(scan, image.Digest, c.options.Now()); err != nil {
+		return nil, err
+	}
+	if !silent {
+		return scan, nil
+	}
+	if err := c.explain(ctx, m, image, scan); err != nil {
+		return nil, err
+	}
+	if err := report.Complete(scan, image.Digest, c.options.Now()); err != nil {
+		return nil, err
+	}
+	return scan, nil
+}
+
+// made has the adapter make a report of the image and fetches it.
+func (c *Client) made(ctx context.Context, m *metadata, image scanner.Image, p product) (*reply, error) {
 	for range maxRestarts {
-		id, err := c.submit(ctx, m, image, accept)
+		id, err := c.submit(ctx, m, image, p)
 		if err != nil {
 			return nil, err
 		}
-		r, err := c.poll(ctx, id, accept, image.Authorization)
-		if errors.Is(err, errUnknownID) {
-			continue
+		r, err := c.poll(ctx, id, p, image.Authorization)
+		if !errors.Is(err, errUnknownID) {
+			return r, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		return decode(r, m, image)
 	}
 	return nil, &report.Failure{
 		Reason:  report.ReasonUnavailable,
@@ -111,13 +143,13 @@ func (m *metadata) forImage(image scanner.Image) (string, error) {
 	}
 }
 
-func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, accept string) (string, error) {
+func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, p product) (string, error) {
 	ask := scanRequest{
 		Registry: registryPart{URL: image.Registry, Authorization: image.Authorization},
 		Artifact: artifact{Repository: image.Repository, Digest: image.Digest, Tag: image.Tag, MediaType: image.MediaType},
 	}
 	if m.typed() {
-		ask.Capabilities = []enabled{{Type: vulnerability, Produces: []string{accept}}}
+		ask.Capabilities = []enabled{p.enabled}
 	}
 	body, err := json.Marshal(ask)
 	if err != nil {
@@ -146,8 +178,8 @@ func (m *metadata) typed() bool {
 }
 
 // poll asks for the report until there is one.
-func (c *Client) poll(ctx context.Context, id, accept, secret string) (*reply, error) {
-	path := "/scan/" + url.PathEscape(id) + "/report"
+func (c *Client) poll(ctx context.Context, id string, p product, secret string) (*reply, error) {
+	path, accept := "/scan/"+url.PathEscape(id)+"/report"+p.query, p.Produces[0]
 	began := time.Now()
 	broken := 0
 	for n := 0; ; n++ {

@@ -20,7 +20,11 @@ const (
 	mimeReport   = "application/vnd.security.vulnerability.report; version=1.1"
 	mimeRequest  = "application/vnd.scanner.adapter.scan.request+json; version=1.1"
 	mimeManifest = "application/vnd.oci.image.manifest.v1+json"
+	mimeSBOM     = "application/vnd.security.sbom.report+json; version=1.0"
 )
+
+// today is when all tests take place.
+func today() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 
 // adapter serves the wire format of the Harbor Pluggable Scanner API as
 // scripted. It is no scanner: the end-to-end tests run the real worker.
@@ -31,7 +35,10 @@ type adapter struct {
 	// override answers instead when it is set and returns true.
 	override func(w http.ResponseWriter, req *http.Request) bool
 	meta     map[string]any
-	stop     chan struct{}
+	// worker has it tell what it looked at as the bundled worker does, and not by
+	// a list of packages.
+	worker bool
+	stop   chan struct{}
 
 	mu     sync.Mutex
 	scans  map[string]string
@@ -42,12 +49,32 @@ type adapter struct {
 func metadata() map[string]any {
 	return map[string]any{
 		"scanner": map[string]string{"name": "Example", "vendor": "imagegate", "version": "1.2.3"},
-		"capabilities": []map[string]any{{
-			"consumes_mime_types": []string{mimeManifest, "application/vnd.docker.distribution.manifest.v2+json"},
-			"produces_mime_types": []string{"application/vnd.security.vulnerability.report;version=1.1"},
-		}},
+		"capabilities": []map[string]any{
+			{
+				"type":                "vulnerability",
+				"consumes_mime_types": []string{mimeManifest, "application/vnd.docker.distribution.manifest.v2+json"},
+				"produces_mime_types": []string{"application/vnd.security.vulnerability.report;version=1.1"},
+			},
+			{
+				"type":                  "sbom",
+				"consumes_mime_types":   []string{mimeManifest, "application/vnd.docker.distribution.manifest.v2+json"},
+				"produces_mime_types":   []string{mimeSBOM},
+				"additional_attributes": map[string]any{"sbom_media_types": []string{"application/spdx+json"}},
+			},
+		},
 		"properties": map[string]string{"harbor.scanner-adapter/vulnerability-database-updated-at": "2026-11-01T00:00:00Z"},
 	}
+}
+
+// older is what an adapter of version 1.1 says about itself: it makes no list of
+// packages.
+func older() map[string]any {
+	m := metadata()
+	m["capabilities"] = []map[string]any{{
+		"consumes_mime_types": []string{mimeManifest, "application/vnd.docker.distribution.manifest.v2+json"},
+		"produces_mime_types": []string{"application/vnd.security.vulnerability.report;version=1.1"},
+	}}
+	return m
 }
 
 func newAdapter(t *testing.T, s scannertest.Script) *adapter {
@@ -125,16 +152,17 @@ func (a *adapter) report(w http.ResponseWriter, req *http.Request) {
 		// As Trivy's adapter does it.
 		w.Header().Set("Location", req.URL.Path)
 		w.WriteHeader(http.StatusFound)
+	case req.Header.Get("Accept") == mimeSBOM && req.URL.Query().Get("sbom_media_type") == "application/spdx+json":
+		a.answer(w, mimeSBOM, a.sbom(digest))
 	case req.Header.Get("Accept") != mimeReport:
 		w.WriteHeader(http.StatusUnsupportedMediaType)
 	default:
-		a.answer(w, digest)
+		a.answer(w, mimeReport, a.body(digest))
 	}
 }
 
-func (a *adapter) answer(w http.ResponseWriter, digest string) {
-	w.Header().Set("Content-Type", mimeReport)
-	b := a.body(digest)
+func (a *adapter) answer(w http.ResponseWriter, mediaType string, b []byte) {
+	w.Header().Set("Content-Type", mediaType)
 	if a.script.Body != nil {
 		b = a.script.Body
 	}
@@ -148,7 +176,7 @@ func (a *adapter) answer(w http.ResponseWriter, digest string) {
 // body leaves out what is empty, as Trivy's adapter does for a clean image.
 func (a *adapter) body(digest string) []byte {
 	r := map[string]any{
-		"generated_at": time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+		"generated_at": today().Add(-time.Hour),
 		"artifact":     map[string]string{"digest": digest},
 		"scanner":      map[string]string{"name": "Example", "version": "1.2.3"},
 	}
@@ -161,7 +189,85 @@ func (a *adapter) body(digest string) []byte {
 	if items != nil {
 		r["vulnerabilities"], r["severity"] = items, "High"
 	}
+	if c := a.script.Looked(); a.worker && a.script.Lack != scannertest.Silence {
+		r["packages"], r["unmatched_packages"], r["distro"] = c.Packages, c.Unmatched, c.Distribution
+	}
+	a.spoil(r, items)
 	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return b
+}
+
+// spoil has the report lack what the script says.
+func (a *adapter) spoil(r map[string]any, items []map[string]any) {
+	next := today().AddDate(1, 0, 0)
+	switch a.script.Lack {
+	case scannertest.NoScanner:
+		r["scanner"] = map[string]string{"vendor": "Example"}
+	case scannertest.NoTime:
+		delete(r, "generated_at")
+	case scannertest.FutureTime:
+		r["generated_at"] = next
+	case scannertest.FutureDatabase:
+		r["database_built_at"] = next
+	case scannertest.NoSubject:
+		r["artifact"] = map[string]string{"repository": "team/app"}
+	case scannertest.OtherSubject:
+		r["artifact"] = map[string]string{"digest": scannertest.Image(99).Digest}
+	case scannertest.NoList:
+		delete(r, "vulnerabilities")
+	case scannertest.NullList:
+		r["vulnerabilities"] = nil
+	case scannertest.RenamedList:
+		delete(r, "vulnerabilities")
+		delete(r, "severity")
+		r["vulnerability_list"] = items
+	case scannertest.NoID:
+		delete(items[0], "id")
+	case scannertest.NoPackage:
+		delete(items[0], "package")
+	case scannertest.NoSeverity:
+		delete(items[0], "severity")
+	case scannertest.UnknownSeverity:
+		items[0]["severity"] = "Catastrophic"
+	case scannertest.WorseOverall:
+		r["severity"] = "Critical"
+	case scannertest.OnlyScore:
+		delete(items[0], "severity")
+		items[0]["preferred_cvss"] = map[string]any{"score_v3": 9.8}
+	}
+}
+
+// sbom is a list of packages as Trivy's adapter writes it.
+func (a *adapter) sbom(digest string) []byte {
+	c := a.script.Looked()
+	packages := []map[string]any{{
+		"name": "registry.example/team/app", "primaryPackagePurpose": "CONTAINER",
+		"externalRefs": []map[string]string{{"referenceType": "purl", "referenceLocator": "pkg:oci/app@" + digest}},
+	}}
+	name, version, _ := strings.Cut(c.Distribution, " ")
+	if name != "" {
+		packages = append(packages, map[string]any{"name": name, "versionInfo": version, "primaryPackagePurpose": "OPERATING-SYSTEM"})
+	}
+	for i := range c.Packages {
+		purl := fmt.Sprintf("pkg:golang/example.org/m%d@v1", i)
+		if i < c.Unmatched {
+			purl = fmt.Sprintf("pkg:deb/debian/p%d@1", i)
+		}
+		packages = append(packages, map[string]any{
+			"name": fmt.Sprintf("p%d", i), "versionInfo": "1", "primaryPackagePurpose": "LIBRARY",
+			"externalRefs": []map[string]string{{"referenceType": "purl", "referenceLocator": purl}},
+		})
+	}
+	b, err := json.Marshal(map[string]any{
+		"generated_at": today().Add(-time.Hour),
+		"artifact":     map[string]string{"digest": digest},
+		"scanner":      map[string]string{"name": "Example", "version": "1.2.3"},
+		"media_type":   "application/spdx+json",
+		"sbom":         map[string]any{"spdxVersion": "SPDX-2.3", "packages": packages},
+	})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -170,7 +276,7 @@ func (a *adapter) body(digest string) []byte {
 
 func client(t *testing.T, url string, change ...func(*harbor.Options)) *harbor.Client {
 	t.Helper()
-	o := harbor.Options{URL: url, PollInterval: 10 * time.Millisecond}
+	o := harbor.Options{URL: url, PollInterval: 10 * time.Millisecond, Now: today}
 	for _, f := range change {
 		f(&o)
 	}
@@ -183,16 +289,28 @@ func client(t *testing.T, url string, change ...func(*harbor.Options)) *harbor.C
 }
 
 func TestConformance(t *testing.T) {
-	scannertest.Run(t, scannertest.Harness{
-		Package: "github.com/imagegate/imagegate/provider/scanner/harbor",
-		Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
-			a := newAdapter(t, s)
-			if s.Down {
-				a.Close()
+	for name, worker := range map[string]bool{"adapter": false, "bundled worker": true} {
+		t.Run(name, func(t *testing.T) {
+			h := scannertest.Harness{
+				Package: "github.com/imagegate/imagegate/provider/scanner/harbor",
+				Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
+					a := newAdapter(t, s)
+					a.worker = worker
+					if worker || s.Lack == scannertest.Silence {
+						a.meta = older()
+					}
+					if s.Down {
+						a.Close()
+					}
+					return client(t, a.URL)
+				},
 			}
-			return client(t, a.URL)
-		},
-	})
+			if !worker {
+				h.NoUnmatched = "a list of packages tells its distribution, and not whether the scanner has records of it"
+			}
+			scannertest.Run(t, h)
+		})
+	}
 }
 
 func at(path string, h http.HandlerFunc) func(http.ResponseWriter, *http.Request) bool {

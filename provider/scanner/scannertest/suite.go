@@ -45,6 +45,11 @@ type Script struct {
 	Truncate bool
 	// Down means that nobody listens.
 	Down bool
+	// Lack is what is wrong with every report; empty for nothing.
+	Lack Lack
+	// Coverage is what every report says was looked at; nil for the default of
+	// Looked. A format that does not tell leaves it out.
+	Coverage *report.Coverage
 }
 
 // Harness makes a backend whose scanner behaves as scripted.
@@ -52,6 +57,16 @@ type Harness struct {
 	Start func(t *testing.T, s Script) Backend
 	// Package is the import path of the backend, to find its goroutines.
 	Package string
+	// Cannot are the lacks that a report of the backend's format cannot have, or
+	// cannot be told by, with the reason.
+	Cannot map[Lack]string
+	// PassesOver says that the backend does not fail for an incomplete report but
+	// looks elsewhere, where it finds nothing.
+	PassesOver bool
+	// NoCoverage is why the backend's format does not tell what was looked at,
+	// NoUnmatched why it does not tell how much of it nobody could look up.
+	NoCoverage  string
+	NoUnmatched string
 }
 
 // secret must never show in what a backend says.
@@ -83,6 +98,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("reports", func(t *testing.T) { reports(t, h) })
 	t.Run("statuses", func(t *testing.T) { statuses(t, h) })
 	t.Run("bodies", func(t *testing.T) { bodies(t, h) })
+	t.Run("incomplete reports", func(t *testing.T) { Incomplete(t, h) })
 	t.Run("unreachable", func(t *testing.T) { unreachable(t, h) })
 	t.Run("deadline", func(t *testing.T) { deadline(t, h) })
 	t.Run("cancellation", func(t *testing.T) { cancellation(t, h) })
