@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
@@ -14,7 +15,9 @@ import (
 type about struct {
 	version string
 	feedsAt time.Time
-	until   time.Time
+	// empty says that the service has feeds and has taken in none of them yet.
+	empty bool
+	until time.Time
 }
 
 const (
@@ -43,10 +46,16 @@ func (c *Client) Generation(ctx context.Context) (scanner.Generation, error) {
 func (c *Client) Sharing(scanner.Image) scanner.Sharing { return scanner.ByName }
 
 // basis is the Generation of a verdict. Not knowing it is no reason to lose the
-// verdict: then it is what was known last.
-func (c *Client) basis(ctx context.Context, d dialect) scanner.Generation {
+// verdict: then it is what was known last. To know that there is no vulnerability
+// data is one: without it a service finds nothing in any image.
+func (c *Client) basis(ctx context.Context, d dialect) (scanner.Generation, error) {
 	a, _ := c.asked(ctx, d)
-	return d.generation(a)
+	if a.empty {
+		return scanner.Generation{}, &report.Failure{
+			Reason: report.ReasonUnavailable, Message: "the scanner has not taken in any vulnerability data yet; ask again later",
+		}
+	}
+	return d.generation(a), nil
 }
 
 func (d dialect) generation(a about) scanner.Generation {
@@ -79,10 +88,14 @@ func (c *Client) asked(ctx context.Context, d dialect) (about, error) {
 	if r, err = c.call(ctx, d.api, remote.Request{Method: http.MethodGet, Path: "/system/feeds", Limit: maxSmallBody}); err != nil {
 		return a, err
 	}
-	if at := feedsAt(r); !at.IsZero() {
+	at, empty := feedsAt(r)
+	if !at.IsZero() {
 		a.feedsAt = at
 	}
-	a.until = time.Now().Add(aboutTTL)
+	a.empty = empty
+	if !empty { // it may take them in any moment
+		a.until = time.Now().Add(aboutTTL)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.about = a
@@ -101,19 +114,28 @@ func version(r *remote.Reply) string {
 	return body.Service.Version
 }
 
-// feedsAt returns the time of the newest data of all feeds, or zero.
-func feedsAt(r *remote.Reply) time.Time {
+// feedsAt returns how old the data of the feeds is: that of the one taken in
+// longest ago, since a feed that has stopped must not hide behind another that
+// goes on. Feeds that were never taken in are passed over (a service has several
+// kinds and uses some); empty says that all were never. An answer that cannot be
+// read tells nothing.
+func feedsAt(r *remote.Reply) (oldest time.Time, empty bool) {
 	var feeds []struct {
+		Enabled      *bool     `json:"enabled"`
 		LastFullSync time.Time `json:"last_full_sync"`
 	}
 	if r.Status != http.StatusOK || json.Unmarshal(r.Body, &feeds) != nil {
-		return time.Time{}
+		return time.Time{}, false
 	}
-	var newest time.Time
+	used := 0
 	for _, f := range feeds {
-		if f.LastFullSync.After(newest) {
-			newest = f.LastFullSync.UTC()
+		if f.Enabled != nil && !*f.Enabled {
+			continue
+		}
+		used++
+		if at := f.LastFullSync.UTC(); !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest = at
 		}
 	}
-	return newest
+	return oldest, used > 0 && oldest.IsZero()
 }

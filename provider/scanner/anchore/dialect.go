@@ -40,27 +40,65 @@ const (
 // verdict is the policy's, as a report needs it.
 type verdict struct {
 	judgement report.Judgement
-	at        time.Time
-	inner     json.RawMessage
+	// subject is the digest that it is about.
+	subject string
+	at      time.Time
+	inner   json.RawMessage
+	// found says that the policy came across a vulnerability, blind that it had no
+	// vulnerability data of the image's distribution.
+	found, blind bool
 }
 
 // errNotEvaluated means that the service has the image and no verdict on it.
 var errNotEvaluated = errors.New("the scanner has no policy evaluation of the image")
 
-// judge reads status, and reads it against the action that it is drawn from:
-// an answer that contradicts itself must not admit anything.
-func judge(status, action string) (report.Judgement, error) {
+// judge reads status, and reads it against the actions that it is drawn from: an
+// answer that contradicts itself, or passes for no reason that it tells, must not
+// admit anything.
+func judge(status string, actions ...string) (report.Judgement, error) {
 	switch {
 	case strings.EqualFold(status, "fail"):
 		return report.JudgementFail, nil
 	case !strings.EqualFold(status, "pass"):
 		return "", fmt.Errorf("its status is %q, neither pass nor fail", status)
 	}
-	switch strings.ToLower(action) {
-	case "", "go", "warn":
-		return report.JudgementPass, nil
+	if len(actions) == 0 {
+		return "", errors.New("it passes the image without saying what was judged")
 	}
-	return "", fmt.Errorf("its status is %q although its final action is %q", status, action)
+	for _, action := range actions {
+		if !strings.EqualFold(action, "go") && !strings.EqualFold(action, "warn") {
+			return "", fmt.Errorf("its status is %q although its final action is %q", status, action)
+		}
+	}
+	return report.JudgementPass, nil
+}
+
+// problem is what kept a policy from being evaluated, or went wrong meanwhile.
+type problem struct {
+	Severity string `json:"severity"`
+	Details  string `json:"details"`
+}
+
+// evaluated returns an error when a policy was not: a problem of this severity
+// means that.
+func evaluated(problems []problem) error {
+	for _, p := range problems {
+		if strings.EqualFold(p.Severity, "error") {
+			return fmt.Errorf("it passes although the policy could not be evaluated: %s", p.Details)
+		}
+	}
+	return nil
+}
+
+// noteGate takes down what a finding of the policy says of vulnerabilities,
+// whatever action it leads to
+// (anchore_engine/services/policy_engine/engine/policy/gates/vulnerabilities.py).
+func (v *verdict) noteGate(gate, trigger string) {
+	if !strings.EqualFold(gate, "vulnerabilities") {
+		return
+	}
+	v.found = v.found || strings.EqualFold(trigger, "package")
+	v.blind = v.blind || strings.EqualFold(trigger, "vulnerability_data_unavailable")
 }
 
 // evaluatedAt reads a time as Python's isoformat writes it.

@@ -108,6 +108,8 @@ type Options struct {
 	Burst             int
 	// UserAgent is sent with every request; default "imagegate".
 	UserAgent string
+	// Now is the clock that times in answers are compared with; default time.Now.
+	Now func() time.Time
 	// Logger gets the warnings of FindingsOptional; default slog.Default.
 	Logger *slog.Logger
 }
@@ -153,6 +155,9 @@ func (o *Options) complete() error {
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "imagegate"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -59,20 +59,25 @@ func (c *Client) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 	if err != nil {
 		return nil, err
 	}
-	found, err := run.vulnerabilities(ctx)
+	if v.blind && v.judgement == report.JudgementPass {
+		return nil, report.Incomplete("the scanner has no vulnerability data of the image's distribution, which its policy lets pass")
+	}
+	based, err := c.basis(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	based := c.basis(ctx, d)
-	return &report.Scan{
+	out := &report.Scan{
 		Scanner:         based.Scanner,
+		Subject:         v.subject,
 		DatabaseBuiltAt: based.DatabaseBuiltAt,
 		ScannedAt:       v.at,
 		Judgement:       v.judgement,
-		Unlisted:        found == nil,
-		Vulnerabilities: found,
 		Inner:           v.inner,
-	}, nil
+	}
+	if err := run.list(ctx, v, out); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // judged submits the image and waits for the verdict on it.

@@ -241,14 +241,14 @@ func TestAnAdvisoryOfSeveralCVEsIsNoneOfThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An exception for one of its CVEs must not cover the whole advisory.
-	want := []report.Vulnerability{{ID: "RHSA-2020:1", Package: "a-1"}}
+	want := []report.Vulnerability{{ID: "RHSA-2020:1", Package: "a-1", Severity: report.SeverityMedium}}
 	if !reflect.DeepEqual(got.Vulnerabilities, want) {
 		t.Errorf("findings are %+v, want %+v", got.Vulnerabilities, want)
 	}
 }
 
 func TestAVerdictOutlivesItsFindings(t *testing.T) {
-	for _, file := range []string{"vulnerabilities-404", "vulnerabilities-500", "vulnerabilities-200-no-list", "vulnerabilities-200-other-image"} {
+	for _, file := range []string{"vulnerabilities-404", "vulnerabilities-500", "vulnerabilities-200-no-list", "vulnerabilities-200-other-image", "vulnerabilities-200-odd-severity", "vulnerabilities-200-no-package"} {
 		var log bytes.Buffer
 		srv := shaped(t, anchoretest.V1, readShape(t, "testdata/v1/"+file+".json"), scannertest.Image(0).Digest)
 		c := client(t, srv.URL+"/v1", func(o *anchore.Options) { o.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })

@@ -23,7 +23,7 @@ import (
 // documented. {digest} stands for the digest of the image.
 type shape struct {
 	Source string            `json:"source"`
-	At     string            `json:"at"` // submit, state, check or vulnerabilities
+	At     string            `json:"at"` // submit, state, check, vulnerabilities or feeds
 	Status int               `json:"status"`
 	Header map[string]string `json:"header"`
 	Body   json.RawMessage   `json:"body"`
@@ -49,6 +49,7 @@ func fail() want                           { return want{judgement: report.Judge
 func fails(r report.Reason, w string) want { return want{reason: r, words: w} }
 func internal(w string) want               { return fails(report.ReasonInternal, w) }
 func unavailable(w string) want            { return fails(report.ReasonUnavailable, w) }
+func incomplete(w string) want             { return fails(report.ReasonIncomplete, w) }
 func busy(w string, d time.Duration) want {
 	return want{reason: report.ReasonUnavailable, words: w, after: d}
 }
@@ -136,6 +137,46 @@ func wants() map[string]want {
 		"v2/check-500":                             unavailable("status 500"),
 		"v2/vulnerabilities-200":                   pass(),
 		"v2/vulnerabilities-404":                   internal("status 404: image not found"),
+		"v1/check-200-allowed-without-mapping":     pass(),
+		"v1/check-200-future":                      incomplete("in the future"),
+		"v1/check-200-inner-stop":                  internal(`although its final action is "stop"`),
+		"v1/check-200-no-data":                     incomplete("no vulnerability data of the image's distribution"),
+		"v1/check-200-no-mapping":                  internal("no rule of the policy is for the image"),
+		"v1/check-200-pass-no-action":              internal("without saying what was judged"),
+		"v1/check-200-pass-no-detail":              internal(`passes the image without saying what was judged`),
+		"v1/check-200-pass-not-evaluated":          internal("the policy could not be evaluated: unknown gate"),
+		"v1/check-200-vulnerable":                  incomplete("its policy came across a vulnerability, and its list has none"),
+		"v1/feeds-200-future":                      incomplete("vulnerability data is dated 2099-01-01T00:00:00Z, which is in the future"),
+		"v1/feeds-200-never-taken-in":              unavailable("not taken in any vulnerability data yet"),
+		"v1/feeds-200-none":                        pass(),
+		"v1/feeds-200-one-unused":                  pass(),
+		"v1/vulnerabilities-200-long-name":         internal("an identifier of 2004 bytes"),
+		"v1/vulnerabilities-200-no-package":        incomplete("names no package"),
+		"v1/vulnerabilities-200-no-severity":       internal("names neither a severity nor a CVSS score"),
+		"v1/vulnerabilities-200-null-list":         internal(notList),
+		"v1/vulnerabilities-200-odd-severity":      internal(`severity "Catastrophic" is not known`),
+		"v1/vulnerabilities-200-renamed-list":      internal(notList),
+		"v2/check-200-allowed-without-mapping":     pass(),
+		"v2/check-200-fewer-findings":              internal("counts 2 findings of the policy and lists 1"),
+		"v2/check-200-future":                      incomplete("in the future"),
+		"v2/check-200-no-data":                     incomplete("no vulnerability data of the image's distribution"),
+		"v2/check-200-no-mapping":                  internal("no rule of the policy is for the image"),
+		"v2/check-200-pass-no-action":              internal("without saying what was judged"),
+		"v2/check-200-pass-no-detail":              internal(`passes the image without the list of what the policy found`),
+		"v2/check-200-pass-null-findings":          internal("without the list of what the policy found"),
+		"v2/check-200-vulnerable":                  incomplete("its policy came across a vulnerability, and its list has none"),
+		"v2/feeds-200-future":                      incomplete("vulnerability data is dated 2099-01-01T00:00:00Z, which is in the future"),
+		"v2/feeds-200-never-taken-in":              unavailable("not taken in any vulnerability data yet"),
+		"v2/feeds-200-none":                        pass(),
+		"v2/feeds-200-one-unused":                  pass(),
+		"v2/vulnerabilities-200-long-name":         internal("an identifier of 2004 bytes"),
+		"v2/vulnerabilities-200-no-name":           internal(notList),
+		"v2/vulnerabilities-200-no-package":        incomplete("names no package"),
+		"v2/vulnerabilities-200-no-severity":       internal("names neither a severity nor a CVSS score"),
+		"v2/vulnerabilities-200-null-list":         internal(notList),
+		"v2/vulnerabilities-200-odd-severity":      internal(`severity "Catastrophic" is not known`),
+		"v2/vulnerabilities-200-other-image":       internal(notList),
+		"v2/vulnerabilities-200-renamed-list":      internal(notList),
 		"sysdig/submit-400":                        internal("status 400: cannot fetch image digest/manifest"),
 		"sysdig/submit-401":                        unavailable("own credentials (scanner.anchore), status 401; this has to be mended by whoever runs imagegate, not in the Pod: Unauthorized"),
 		"sysdig/submit-403":                        unavailable("Access is denied"),
@@ -247,6 +288,8 @@ func place(method, path string) string {
 	switch {
 	case method == http.MethodPost && path == "/images":
 		return "submit"
+	case path == "/system/feeds":
+		return "feeds"
 	case strings.HasSuffix(path, "/check"):
 		return "check"
 	case strings.HasSuffix(path, "/vuln/all"):

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
 )
 
 // v1 is the API of Anchore Engine and of Sysdig's legacy scanner.
@@ -74,10 +77,17 @@ func verdictV1(body []byte, digest string) (*verdict, error) {
 	if e.PolicyID == "" || !isObject(e.Detail) {
 		return nil, errors.New("it has no policyId or no detail")
 	}
-	v := &verdict{}
-	if v.judgement, err = judge(e.Status, actionV1(e.Detail)); err != nil {
+	d := readDetailV1(e.Detail)
+	v := &verdict{subject: digest}
+	if v.judgement, err = judge(e.Status, d.actions()...); err != nil {
 		return nil, err
 	}
+	if v.judgement == report.JudgementPass {
+		if err := d.check(); err != nil {
+			return nil, err
+		}
+	}
+	d.note(v)
 	if v.at, err = evaluatedAt(e.LastEvaluation); err != nil {
 		return nil, err
 	}
@@ -113,16 +123,89 @@ func soleV1(body []byte, digest string) (json.RawMessage, error) {
 	return nil, errors.New("it is empty")
 }
 
-// actionV1 finds the final action in the detail, whose shape is the policy
-// engine's own and has changed over time.
-func actionV1(detail json.RawMessage) string {
-	var d struct {
-		Result struct {
-			FinalAction string `json:"final_action"`
-		} `json:"result"`
+// detailV1 is what is read of the detail, whose shape is the policy engine's own
+// and has changed over time.
+type detailV1 struct {
+	Result struct {
+		FinalAction string    `json:"final_action"`
+		Problems    []problem `json:"evaluation_problems"`
+		// Mapping and Allowed are false where no rule of the policy is for the
+		// image, and none lets it in by name.
+		Mapping json.RawMessage            `json:"matched_mapping_rule"`
+		Allowed json.RawMessage            `json:"matched_whitelisted_images_rule"`
+		Result  map[string]json.RawMessage `json:"result"`
+	} `json:"result"`
+}
+
+// tableV1 is the findings of the policy: rows of what the header names.
+type tableV1 struct {
+	Result struct {
+		FinalAction string              `json:"final_action"`
+		Header      []string            `json:"header"`
+		Rows        [][]json.RawMessage `json:"rows"`
+	} `json:"result"`
+}
+
+// readDetailV1 returns what can be read.
+func readDetailV1(raw json.RawMessage) *detailV1 {
+	var d detailV1
+	if json.Unmarshal(raw, &d) != nil {
+		return &detailV1{}
 	}
-	if json.Unmarshal(detail, &d) != nil {
-		return ""
+	return &d
+}
+
+// tables are the findings for each image ID; beside them are other things.
+func (d *detailV1) tables() []tableV1 {
+	var out []tableV1
+	for _, raw := range d.Result.Result {
+		var t tableV1
+		if json.Unmarshal(raw, &t) == nil && t.Result.FinalAction != "" {
+			out = append(out, t)
+		}
 	}
-	return d.Result.FinalAction
+	return out
+}
+
+// actions are all final actions that there are.
+func (d *detailV1) actions() []string {
+	var out []string
+	if a := d.Result.FinalAction; a != "" {
+		out = append(out, a)
+	}
+	for _, t := range d.tables() {
+		out = append(out, t.Result.FinalAction)
+	}
+	return out
+}
+
+// check returns why a pass is none.
+func (d *detailV1) check() error {
+	if isFalse(d.Result.Mapping) && (d.Result.Allowed == nil || isFalse(d.Result.Allowed)) {
+		return errors.New("it passes although no rule of the policy is for the image")
+	}
+	return evaluated(d.Result.Problems)
+}
+
+func isFalse(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "false" }
+
+// note takes down what the rows say of vulnerabilities.
+func (d *detailV1) note(v *verdict) {
+	for _, t := range d.tables() {
+		gate, trigger := slices.Index(t.Result.Header, "Gate"), slices.Index(t.Result.Header, "Trigger")
+		if gate < 0 || trigger < 0 {
+			continue
+		}
+		for _, row := range t.Result.Rows {
+			v.noteGate(textAt(row, gate), textAt(row, trigger))
+		}
+	}
+}
+
+func textAt(row []json.RawMessage, i int) string {
+	var s string
+	if i < len(row) {
+		_ = json.Unmarshal(row[i], &s)
+	}
+	return s
 }

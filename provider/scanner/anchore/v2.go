@@ -62,13 +62,34 @@ type answerV2 struct {
 }
 
 type evaluationV2 struct {
-	Status   string `json:"status"`
-	Action   string `json:"final_action"`
-	At       string `json:"evaluation_time"`
-	Problems []struct {
-		Severity string `json:"severity"`
-		Details  string `json:"details"`
-	} `json:"evaluation_problems"`
+	Status   string    `json:"status"`
+	Action   string    `json:"final_action"`
+	At       string    `json:"evaluation_time"`
+	Problems []problem `json:"evaluation_problems"`
+	Details  struct {
+		Findings []struct {
+			Gate    string `json:"gate"`
+			Trigger string `json:"trigger"`
+		} `json:"findings"`
+	} `json:"details"`
+	// Number is how many findings there are, Mapped whether a rule of the policy
+	// is for the image, Allowed whether the policy lets it in by name.
+	Number  *int  `json:"number_of_findings"`
+	Mapped  *bool `json:"image_mapped_to_rule"`
+	Allowed bool  `json:"image_allowlisted"`
+}
+
+// check returns why a pass is none.
+func (e *evaluationV2) check() error {
+	switch {
+	case e.Details.Findings == nil:
+		return errors.New("it passes the image without the list of what the policy found")
+	case e.Number != nil && *e.Number != len(e.Details.Findings):
+		return fmt.Errorf("it counts %d findings of the policy and lists %d", *e.Number, len(e.Details.Findings))
+	case e.Mapped != nil && !*e.Mapped && !e.Allowed:
+		return errors.New("it passes although no rule of the policy is for the image")
+	}
+	return evaluated(e.Problems)
 }
 
 func verdictV2(body []byte, digest string) (*verdict, error) {
@@ -88,16 +109,22 @@ func verdictV2(body []byte, digest string) (*verdict, error) {
 	if err := json.Unmarshal(a.Evaluations[0], &e); err != nil {
 		return nil, err
 	}
-	v := &verdict{}
+	v := &verdict{subject: a.Digest}
+	var actions []string
+	if e.Action != "" {
+		actions = append(actions, e.Action)
+	}
 	var err error
-	if v.judgement, err = judge(e.Status, e.Action); err != nil {
+	if v.judgement, err = judge(e.Status, actions...); err != nil {
 		return nil, err
 	}
-	for _, p := range e.Problems {
-		// A problem of this severity means that the policy was not evaluated.
-		if v.judgement == report.JudgementPass && strings.EqualFold(p.Severity, "error") {
-			return nil, fmt.Errorf("it passes although the policy could not be evaluated: %s", p.Details)
+	if v.judgement == report.JudgementPass {
+		if err := e.check(); err != nil {
+			return nil, err
 		}
+	}
+	for _, f := range e.Details.Findings {
+		v.noteGate(f.Gate, f.Trigger)
 	}
 	if v.at, err = evaluatedAt(e.At); err != nil {
 		return nil, err

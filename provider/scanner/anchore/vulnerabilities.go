@@ -4,30 +4,45 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
-// vulnerabilities asks for the findings, which are no part of the verdict.
-func (s *scan) vulnerabilities(ctx context.Context) ([]report.Vulnerability, error) {
+// list adds the findings to a scan, which are no part of the verdict, and makes
+// sure that it is a whole one. Where the list is not required, a verdict outlives
+// one that cannot be had or that does not fit it; it has none then.
+func (s *scan) list(ctx context.Context, v *verdict, out *report.Scan) error {
+	out.Unlisted = true
 	if s.c.o.Findings == FindingsOff {
-		return nil, nil
+		return s.complete(out)
 	}
-	list, err := s.listed(ctx)
+	found, err := s.listed(ctx)
+	if err == nil && v.found && len(found) == 0 {
+		err = report.Incomplete("its policy came across a vulnerability, and its list has none")
+	}
 	if err == nil {
-		return list, nil
+		with := *out
+		with.Unlisted, with.Vulnerabilities = false, found
+		if err = s.complete(&with); err == nil {
+			*out = with
+			return nil
+		}
 	}
 	if s.c.o.Findings == FindingsRequired {
-		return nil, err
+		return err
 	}
 	f := report.FailureOf(err)
 	s.c.o.Logger.WarnContext(ctx, "a verdict has no list of vulnerabilities",
 		"scanner", s.d.product, "digest", s.s.digest, "reason", f.Reason, "message", f.Message)
-	return nil, nil
+	return s.complete(out)
 }
+
+func (s *scan) complete(out *report.Scan) error { return report.Complete(out, s.s.digest, s.c.o.Now()) }
 
 func (s *scan) listed(ctx context.Context) ([]report.Vulnerability, error) {
 	r, err := s.call(ctx, remote.Request{Method: http.MethodGet, Path: "/images/" + s.s.digest + "/vuln/all", Limit: s.c.o.MaxReportBytes})
@@ -46,16 +61,35 @@ func (s *scan) listed(ctx context.Context) ([]report.Vulnerability, error) {
 
 // vulnerability is the same in both versions of the API.
 type vulnerability struct {
-	ID        string `json:"vuln"`
-	Severity  string `json:"severity"`
-	Fix       string `json:"fix"`
-	URL       string `json:"url"`
-	Package   string `json:"package"`
-	Name      string `json:"package_name"`
-	Installed string `json:"package_version"`
-	NVD       []struct {
-		ID string `json:"id"`
-	} `json:"nvd_data"`
+	ID        string   `json:"vuln"`
+	Severity  string   `json:"severity"`
+	Fix       string   `json:"fix"`
+	URL       string   `json:"url"`
+	Package   string   `json:"package"`
+	Name      string   `json:"package_name"`
+	Installed string   `json:"package_version"`
+	NVD       []record `json:"nvd_data"`
+	Vendor    []record `json:"vendor_data"`
+}
+
+// record is what a database says of a vulnerability; -1 is no score.
+type record struct {
+	ID     string `json:"id"`
+	CVSSv3 score  `json:"cvss_v3"`
+	CVSSv2 score  `json:"cvss_v2"`
+}
+
+type score struct {
+	Base float64 `json:"base_score"`
+}
+
+// scores are the worst of all records by version 3 and by version 2 of CVSS.
+func (v vulnerability) scores() []float64 {
+	var v3, v2 float64
+	for _, r := range slices.Concat(v.NVD, v.Vendor) {
+		v3, v2 = max(v3, r.CVSSv3.Base), max(v2, r.CVSSv2.Base)
+	}
+	return []float64{v3, v2}
 }
 
 func findings(body []byte, digest string) ([]report.Vulnerability, error) {
@@ -78,19 +112,27 @@ func findings(body []byte, digest string) ([]report.Vulnerability, error) {
 		if known(v.ID) == "" {
 			return nil, errors.New("it holds a vulnerability without a name")
 		}
-		out = append(out, v.vulnerability())
+		found, err := v.vulnerability()
+		if err != nil {
+			return nil, fmt.Errorf("finding %q: %w", report.Clean(v.ID, maxName), err)
+		}
+		out = append(out, found)
 	}
 	report.SortVulnerabilities(out)
 	return out, nil
 }
 
-func (v vulnerability) vulnerability() report.Vulnerability {
+// maxName bounds an identifier that is quoted.
+const maxName = 64
+
+func (v vulnerability) vulnerability() (report.Vulnerability, error) {
 	out := report.Vulnerability{ID: v.ID, Package: known(v.Name), Installed: known(v.Installed), Fixed: known(v.Fix)}
 	if out.Package == "" {
 		out.Package = known(v.Package)
 	}
-	if s, err := report.ParseSeverity(v.Severity); err == nil {
-		out.Severity = s
+	var err error
+	if out.Severity, err = report.Rate(v.Severity, v.scores()...); err != nil {
+		return out, err
 	}
 	// An advisory of a distribution may cover several CVEs: those are parts of
 	// it and no other names for it.
@@ -100,7 +142,7 @@ func (v vulnerability) vulnerability() report.Vulnerability {
 	if u := known(v.URL); u != "" {
 		out.Links = []string{u}
 	}
-	return out
+	return out, out.Bound()
 }
 
 // known reads a field in which the service writes out that it has nothing.

@@ -103,7 +103,7 @@ func ReadReport(s *Statement) (*Report, error) {
 		return nil, err
 	}
 	for i := range d.findings {
-		if err := bound(&d.findings[i]); err != nil {
+		if err := d.findings[i].Bound(); err != nil {
 			return nil, err
 		}
 	}
