@@ -17,6 +17,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
+	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
@@ -37,10 +38,14 @@ type parts struct {
 	images  *registry.Resolver
 	// scanners are the backends, behind one port.
 	scanners *route.Router
-	closers  []func()
-	worker   *bundled.Worker
-	metrics  *prometheus.Registry
-	log      *slog.Logger
+	// pulls is where adapters read images from; nil when none does.
+	pulls *pullthrough.Server
+	// background is what a server runs beside its requests.
+	background []func(context.Context) error
+	closers    []func()
+	worker     *bundled.Worker
+	metrics    *prometheus.Registry
+	log        *slog.Logger
 }
 
 // logger returns the logger that the configuration asks for, on w.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,11 +10,14 @@ import (
 	"strings"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
 	"github.com/imagegate/imagegate/provider/scanner/attached"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 	"github.com/imagegate/imagegate/provider/scanner/route"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 // startScanners connects to the configured backends, or starts the bundled
@@ -21,6 +25,9 @@ import (
 func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 	wrap, err := p.attached(c)
 	if err != nil {
+		return err
+	}
+	if err := p.startPulls(ctx, c); err != nil {
 		return err
 	}
 	main, err := p.mainBackend(ctx, c)
@@ -56,7 +63,9 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 	if err != nil {
 		return nil, err
 	}
-	p.worker, main.Harbor.URL = worker, worker.URL()
+	p.worker = worker
+	// The worker verifies what it reads by itself.
+	main.Harbor.URL, main.Harbor.Verify = worker.URL(), config.VerifyOff
 	client, err := p.backend(main)
 	if err != nil {
 		return nil, fmt.Errorf("the bundled scanner: %w", err)
@@ -121,7 +130,49 @@ func (p *parts) backend(b config.Backend) (route.Backend, error) {
 		return nil, fmt.Errorf("harbor.%w", err)
 	}
 	p.closers = append(p.closers, client.Close)
-	return client, nil
+	if !b.Harbor.Verified() {
+		return client, nil
+	}
+	return p.pulls.Guard(client), nil
+}
+
+// startPulls serves images to the adapters that read them through the provider,
+// where there is one.
+func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
+	used := c.Scanner.Harbor.Verified()
+	for i := range c.Scanner.Routes {
+		used = used || c.Scanner.Routes[i].Harbor.Verified()
+	}
+	if !used {
+		return nil
+	}
+	ways, err := transport.NewSet(c.Registry.CAFiles, c.Registry.Timeout.Duration, c.Scan.Workers)
+	if err != nil {
+		return fmt.Errorf("registry.caFiles: %w", err)
+	}
+	p.closers = append(p.closers, ways.CloseIdle)
+	o := pullthrough.Options{
+		Listen:     c.Scanner.PullThrough.Listen,
+		URL:        c.Scanner.PullThrough.URL,
+		Ways:       ways,
+		Logger:     p.log,
+		Registerer: p.metrics,
+	}
+	if strings.HasPrefix(o.URL, "https://") {
+		files := tlsfiles.NewServer(tlsfiles.ServerFiles{
+			CertFile: c.Server.TLS.CertFile,
+			KeyFile:  c.Server.TLS.KeyFile,
+			// Scanners are other people's programs.
+			MinVersion: tls.VersionTLS12,
+		}, p.log)
+		o.TLS = files.Config()
+		p.background = append(p.background, files.Start)
+	}
+	if p.pulls, err = pullthrough.New(ctx, o); err != nil {
+		return fmt.Errorf("scanner.pullThrough.%w", err)
+	}
+	p.closers = append(p.closers, p.pulls.Close)
+	return nil
 }
 
 func (p *parts) anchore(a config.Anchore) (route.Backend, error) {

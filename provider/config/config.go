@@ -155,9 +155,34 @@ type Scanner struct {
 	// Attached takes signed reports that are attached to images in place of
 	// scans; without keys it is off.
 	Attached Attached `json:"attached,omitzero"`
+	// PullThrough is where foreign adapters read images from.
+	PullThrough PullThrough `json:"pullThrough,omitzero"`
 	// Routes send the images below a prefix to a backend of their own.
 	Routes []ScannerRoute `json:"routes,omitempty"`
 }
+
+// PullThrough is an address of the provider's own, at which Harbor adapters read
+// each image for the time of its scan: they get verified content only, and none
+// of a registry's credentials. Without settings it listens on loopback, for
+// adapters on this machine.
+type PullThrough struct {
+	// Listen is host:port.
+	Listen string `json:"listen,omitempty"`
+	// URL is how adapters reach it: http(s)://host[:port]. For https it has the
+	// server's certificate.
+	URL string `json:"url,omitempty"`
+}
+
+// Verify says whether an adapter reads images through the provider.
+type Verify string
+
+// The settings of Verify; empty is proxy.
+const (
+	VerifyProxy Verify = "proxy"
+	// VerifyOff gives the adapter the registry's address and credentials. What
+	// a registry serves to it under another image's digests is not noticed.
+	VerifyOff Verify = "off"
+)
 
 // Backend is one scanner: at most one of its fields has a URL.
 type Backend struct {
@@ -185,7 +210,11 @@ type Harbor struct {
 	CAFile       string          `json:"caFile,omitempty"`
 	Proxy        string          `json:"proxy,omitempty"`
 	PollInterval metav1.Duration `json:"pollInterval,omitzero"`
+	Verify       Verify          `json:"verify,omitempty"`
 }
+
+// Verified reports whether the adapter reads images through the provider.
+func (h *Harbor) Verified() bool { return h.URL != "" && h.Verify != VerifyOff }
 
 // Anchore is Anchore Engine, Anchore Enterprise or Sysdig Secure's legacy
 // scanner, which judge by policies of their own. Settings that are left out

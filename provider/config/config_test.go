@@ -96,6 +96,7 @@ registry:
 scan: {workers: 7}
 scanner:
   harbor: {url: "http://file:1"}
+  pullThrough: {listen: ":8446", url: "http://provider:8446"}
   bundled: {path: config_test.go, database: sample}
 verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go]}
 log: {level: debug, format: text, verbose: true}
@@ -154,6 +155,15 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"negative workers", "scan: {workers: -1}", "scan.workers"},
 		{"no worker for a registry", "scan: {perRegistry: 0}", "scan.perRegistry"},
 		{"scanner URL", "scanner: {harbor: {url: 127.0.0.1:8081}}", "scanner.harbor.url"},
+		{"no way for a scanner elsewhere to the provider", "scanner: {harbor: {url: 'http://a'}}", "scanner.pullThrough.url"},
+		{"nor for that of a route", "scanner: {harbor: {url: 'http://localhost:1'}, routes: [{prefix: a.b, harbor: {url: 'http://a'}}]}", "the scanner of scanner.routes[0].harbor.url"},
+		{"a way that nobody goes", "scanner: {harbor: {url: 'http://a', verify: 'off'}, pullThrough: {listen: ':1', url: 'http://b'}}", "scanner.pullThrough: Forbidden"},
+		{"an address with a path", "scanner: {harbor: {url: 'http://a'}, pullThrough: {listen: ':1', url: 'http://b/v2'}}", "scanner.pullThrough.url"},
+		{"an address without a listener", "scanner: {harbor: {url: 'http://a'}, pullThrough: {url: 'http://b'}}", "scanner.pullThrough.listen"},
+		{"a listener that is none", "scanner: {harbor: {url: 'http://a'}, pullThrough: {listen: b, url: 'http://b'}}", "scanner.pullThrough.listen"},
+		{"a listener without an address", "scanner: {harbor: {url: 'http://127.0.0.1:1'}, pullThrough: {listen: ':1'}}", "scanner.pullThrough.url"},
+		{"https without a certificate", "scanner: {harbor: {url: 'http://a'}, pullThrough: {listen: ':1', url: 'https://b'}}", "server.tls.certFile"},
+		{"verify", "scanner: {harbor: {url: 'http://127.0.0.1:1', verify: maybe}}", "scanner.harbor.verify"},
 		{"two scanners", "scanner: {harbor: {url: 'http://a'}, anchore: {url: 'http://b'}}", "scanner.anchore.url"},
 		{"token without URL", "scanner: {anchore: {user: me}}", "scanner.anchore.url"},
 		{"missing token file", "scanner: {harbor: {url: 'http://a', tokenFile: /does/not/exist}}", "scanner.harbor.tokenFile"},
@@ -176,6 +186,21 @@ func TestErrorsNameTheField(t *testing.T) {
 				t.Errorf("error %v does not name %q", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestAScannerOnThisMachineNeedsNoAddress(t *testing.T) {
+	for _, file := range []string{
+		"scanner: {harbor: {url: 'http://127.0.0.1:1'}}",
+		"scanner: {harbor: {url: 'http://localhost:1', verify: proxy}}",
+		"scanner: {harbor: {url: 'https://[::1]:1'}, pullThrough: {listen: '127.0.0.1:8446'}}",
+		"scanner: {harbor: {url: 'http://a', verify: 'off'}}",
+		"scanner: {anchore: {url: 'http://a'}}",
+		"scanner: {routes: [{prefix: a.b, harbor: {url: 'http://a'}}], pullThrough: {listen: ':8446', url: 'http://b:8446'}}",
+	} {
+		if _, err := load(t, file, nil); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
 

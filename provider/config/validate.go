@@ -1,12 +1,15 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 )
 
 // gatekeeperWait is the longest that a Gatekeeper webhook may wait for
@@ -27,6 +31,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.Registry.validate(field.NewPath("registry"))...)
 	errs = append(errs, c.Scan.validate(field.NewPath("scan"))...)
 	errs = append(errs, c.Scanner.validate(field.NewPath("scanner"))...)
+	errs = append(errs, c.pullThrough(field.NewPath("scanner"))...)
 	v := field.NewPath("verdict")
 	errs = append(errs, readable(v.Child("exceptionsFile"), c.Verdict.ExceptionsFile)...)
 	for i, f := range c.Verdict.VEXFiles {
@@ -143,6 +148,56 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 	return append(errs, oneOf(p.Child("bundled", "database"), s.Bundled.Database, DatabaseUpdate, DatabaseSample)...)
 }
 
+// pullThrough checks that each adapter that is to read images through the
+// provider can reach it.
+func (c *Config) pullThrough(p *field.Path) (errs field.ErrorList) {
+	o, at := c.Scanner.PullThrough, p.Child("pullThrough")
+	used := false
+	reach := func(p *field.Path, h *Harbor) {
+		used = used || h.Verified()
+		if h.Verified() && o.URL == "" && !loopbackURL(h.URL) {
+			errs = append(errs, field.Required(at.Child("url"), fmt.Sprintf(
+				"must be the address under which the scanner of %s reads verified images from the provider, unless %s is off", p.Child("url"), p.Child("verify"))))
+		}
+	}
+	reach(p.Child("harbor"), &c.Scanner.Harbor)
+	for i := range c.Scanner.Routes {
+		reach(p.Child("routes").Index(i).Child("harbor"), &c.Scanner.Routes[i].Harbor)
+	}
+	if o == (PullThrough{}) {
+		return errs
+	}
+	if !used {
+		return append(errs, field.Forbidden(at, "no scanner reads images through it"))
+	}
+	if err := pullthrough.CheckURL(o.URL); err != nil {
+		errs = append(errs, field.Invalid(at.Child("url"), o.URL, err.Error()))
+	}
+	if strings.HasPrefix(o.URL, "https://") && c.Server.TLS.CertFile == "" {
+		errs = append(errs, field.Required(field.NewPath("server", "tls", "certFile"), "must be set for "+at.Child("url").String()+" to be https"))
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	switch {
+	case o.Listen == "":
+		errs = append(errs, field.Required(at.Child("listen"), "must be the host:port to which "+at.Child("url").String()+" leads"))
+	case err != nil:
+		errs = append(errs, field.Invalid(at.Child("listen"), o.Listen, "must be host:port: "+err.Error()))
+	case o.URL == "" && !loopback(host):
+		errs = append(errs, field.Required(at.Child("url"), "must be the address under which scanners reach "+at.Child("listen").String()))
+	}
+	return errs
+}
+
+func loopbackURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && loopback(u.Hostname())
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
 // validate checks what the backend itself cannot: that there is one, and that
 // its files can be read. Its own settings are checked where it is made.
 func (b *Backend) validate(p *field.Path) (errs field.ErrorList) {
@@ -162,6 +217,7 @@ func (b *Backend) validate(p *field.Path) (errs field.ErrorList) {
 			errs = append(errs, field.Invalid(h.Child("url"), b.Harbor.URL, "must be an http or https URL"))
 		}
 	}
+	errs = append(errs, oneOf(h.Child("verify"), b.Harbor.Verify, "", VerifyProxy, VerifyOff)...)
 	errs = append(errs, readable(h.Child("tokenFile"), b.Harbor.TokenFile)...)
 	errs = append(errs, readable(h.Child("caFile"), b.Harbor.CAFile)...)
 	errs = append(errs, readable(a.Child("tokenFile"), b.Anchore.TokenFile)...)
