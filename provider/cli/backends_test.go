@@ -82,7 +82,7 @@ func TestAnAttachedReportReplacesNoPolicy(t *testing.T) {
 	}
 	image := withReport(t, signer)
 	p := &parts{metrics: prometheus.NewRegistry(), log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	wrap, err := p.attached(&config.Config{Scanner: config.Scanner{Attached: config.Attached{KeyFiles: []string{key}}}})
+	wrap, err := p.attached(&config.Config{Scanner: config.Scanner{Attached: config.Attached{KeyFiles: []string{key}, Unstated: config.UnstatedAccept}}})
 	if err != nil {
 		t.Fatal(err)
 	}
