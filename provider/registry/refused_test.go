@@ -22,7 +22,7 @@ func TestARefusalEndsTheProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg.pass = "changed"
+	reg.renew("changed")
 	if _, err := r.Resolve(t.Context(), reg.host()+"/team/app@"+digest, "", access); err != nil {
 		t.Fatalf("within the time that a proof counts: %v", err)
 	}

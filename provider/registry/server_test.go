@@ -47,10 +47,10 @@ func newRegistry(t testing.TB, tls bool) *testRegistry {
 	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
-		fault := r.fault
+		fault, wantUser, wantPass := r.fault, r.user, r.pass
 		r.seen = append(r.seen, req.Method+" "+req.URL.Path)
 		r.mu.Unlock()
-		if user, pass, _ := req.BasicAuth(); user != r.user || pass != r.pass {
+		if user, pass, _ := req.BasicAuth(); user != wantUser || pass != wantPass {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -78,6 +78,13 @@ func (r *testRegistry) host() string {
 		r.t.Fatal(err)
 	}
 	return u.Host
+}
+
+// renew changes the password.
+func (r *testRegistry) renew(pass string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pass = pass
 }
 
 func (r *testRegistry) breakWith(h http.HandlerFunc) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/registry"
 )
 
@@ -73,21 +74,17 @@ func claim(q Query) (name.Tag, bool) {
 	if q.Original == "" {
 		return name.Tag{}, false
 	}
-	pinned, err := name.NewDigest(q.Reference)
+	pinned, err := reference.ParseDigest(q.Reference)
 	if err != nil {
 		return name.Tag{}, false
 	}
 	tag, ok := tagOf(q.Original)
-	return tag, ok && tag.Context().Name() == pinned.Context().Name()
+	return tag, ok && reference.Repository(tag.Context()) == reference.Repository(pinned.Context())
 }
 
-func tagOf(reference string) (name.Tag, bool) {
-	ref, err := name.ParseReference(reference)
-	if err != nil {
-		return name.Tag{}, false
-	}
-	tag, ok := ref.(name.Tag)
-	return tag, ok
+func tagOf(written string) (name.Tag, bool) {
+	tag, err := reference.ParseTag(written)
+	return tag, err == nil
 }
 
 // vouched says whether tag was seen to mean the digest of q, or means it now.
