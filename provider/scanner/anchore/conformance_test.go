@@ -35,6 +35,9 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			scannertest.Run(t, scannertest.Harness{
 				Package: "github.com/imagegate/imagegate/provider/scanner/anchore",
+				Cannot:  cannot(api.server),
+				NoCoverage: "the service tells the distribution and not whether it had data of it, nor how many packages there are: " +
+					"where its policy says that it had none, see TestShapes",
 				Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
 					srv := scripted(t, api.server, s)
 					return client(t, srv.URL, func(o *anchore.Options) {
@@ -55,7 +58,8 @@ func scripted(t *testing.T, api anchoretest.API, s scannertest.Script) *anchoret
 		pending = -1
 	}
 	srv = server(t, anchoretest.Options{
-		API: api,
+		API:  api,
+		Edit: lacking(api, s.Lack),
 		Images: func(string) anchoretest.Image {
 			return anchoretest.Image{Pending: pending, Findings: s.Findings}
 		},

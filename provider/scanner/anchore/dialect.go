@@ -60,14 +60,14 @@ func judge(status string, actions ...string) (report.Judgement, error) {
 	case strings.EqualFold(status, "fail"):
 		return report.JudgementFail, nil
 	case !strings.EqualFold(status, "pass"):
-		return "", fmt.Errorf("its status is %q, neither pass nor fail", status)
+		return "", fmt.Errorf("its status is %q, neither pass nor fail", report.Clean(status, maxName))
 	}
 	if len(actions) == 0 {
 		return "", errors.New("it passes the image without saying what was judged")
 	}
 	for _, action := range actions {
 		if !strings.EqualFold(action, "go") && !strings.EqualFold(action, "warn") {
-			return "", fmt.Errorf("its status is %q although its final action is %q", status, action)
+			return "", fmt.Errorf("its status is %q although its final action is %q", status, report.Clean(action, maxName))
 		}
 	}
 	return report.JudgementPass, nil
@@ -79,12 +79,15 @@ type problem struct {
 	Details  string `json:"details"`
 }
 
+// maxDetails bounds what is quoted of a problem.
+const maxDetails = 200
+
 // evaluated returns an error when a policy was not: a problem of this severity
 // means that.
 func evaluated(problems []problem) error {
 	for _, p := range problems {
 		if strings.EqualFold(p.Severity, "error") {
-			return fmt.Errorf("it passes although the policy could not be evaluated: %s", p.Details)
+			return fmt.Errorf("it passes although the policy could not be evaluated: %s", report.Clean(p.Details, maxDetails))
 		}
 	}
 	return nil
@@ -103,12 +106,15 @@ func (v *verdict) noteGate(gate, trigger string) {
 
 // evaluatedAt reads a time as Python's isoformat writes it.
 func evaluatedAt(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, errors.New("it does not say when it was made")
+	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
 		if at, err := time.Parse(layout, s); err == nil {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("its time is %q", s)
+	return time.Time{}, fmt.Errorf("its time is %q", report.Clean(s, maxName))
 }
 
 // isObject reports whether raw is a JSON object.

@@ -98,7 +98,7 @@ func (s *scan) judged(ctx context.Context) (*verdict, error) {
 				Message: "the scanner could not analyse the image (analysis_failed); its own log says why",
 			}
 		default:
-			return nil, s.malformed("the state of the image", nil, fmt.Errorf("its analysis_status is %q", st.Status))
+			return nil, s.malformed("the state of the image", nil, fmt.Errorf("its analysis_status is %q", report.Clean(st.Status, maxName)))
 		}
 	}
 	return nil, err
@@ -131,10 +131,10 @@ func (s *scan) state(r *remote.Reply) (state, error) {
 			Reason: report.ReasonInternal,
 			Message: fmt.Sprintf("for the scanner %s is another image than %s: the tag has moved, or names an index of several platforms",
 				s.s.tag, s.s.digest),
-			Err: fmt.Errorf("the scanner took %q", st.Digest),
+			Err: fmt.Errorf("the scanner took %q", report.Clean(st.Digest, maxName)),
 		}
 	}
-	return state{}, s.malformed("the state of the image", r, fmt.Errorf("it is about image %q", st.Digest))
+	return state{}, s.malformed("the state of the image", r, fmt.Errorf("it is about image %q", report.Clean(st.Digest, maxName)))
 }
 
 // next waits and asks how far the service is.

@@ -110,7 +110,7 @@ func findings(body []byte, digest string) ([]report.Vulnerability, error) {
 	out := make([]report.Vulnerability, 0, len(answer.List))
 	for _, v := range answer.List {
 		if known(v.ID) == "" {
-			return nil, errors.New("it holds a vulnerability without a name")
+			return nil, fmt.Errorf("a finding in %q has no identifier", report.Clean(v.Package, maxName))
 		}
 		found, err := v.vulnerability()
 		if err != nil {

@@ -65,8 +65,14 @@ func (n *next) Scan(ctx context.Context, image scanner.Image) (*report.Scan, err
 // and report must be the backend's own.
 func TestConformance(t *testing.T) {
 	scannertest.Run(t, scannertest.Harness{
-		Package: "github.com/imagegate/imagegate/provider/scanner/attached",
+		Package:    "github.com/imagegate/imagegate/provider/scanner/attached",
+		PassesOver: true,
+		Cannot:     map[scannertest.Lack]string{scannertest.WorseOverall: "reports that are attached have no severity of an image as a whole"},
+		NoCoverage: "a report that names no distribution, or in which something could not be looked up, is passed over: see TestCoverage of package predicate",
 		Start: func(t *testing.T, s scannertest.Script) scannertest.Backend {
+			if s.Lack != "" {
+				return lacking(t, s)
+			}
 			f, err := attached.New(attached.Options{
 				Keys: [][]byte{attachedtest.NewSigner(t).PEM(t)}, Timeout: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			})

@@ -50,6 +50,9 @@ type Options struct {
 	// Override answers in the server's place when it returns true. The path
 	// begins after the API's prefix.
 	Override func(w http.ResponseWriter, req *http.Request, path string) bool
+	// Edit, when not nil, changes what is answered with status 200 at a path that
+	// ends in /check, /vuln/all or /system/feeds. It gets JSON as decoded.
+	Edit func(path string, body any) any
 	// TLS serves HTTPS with httptest's certificate.
 	TLS bool
 	// NoPolicy means that the account has no active policy.
@@ -150,7 +153,7 @@ func (s *Server) route(w http.ResponseWriter, req *http.Request, path string, bo
 			"db":      map[string]string{"schema_version": "0.0.16"},
 		})
 	case path == "/system/feeds" && s.o.API != Sysdig:
-		answer(w, http.StatusOK, []map[string]any{
+		s.edited(w, path, []map[string]any{
 			{"name": "nvdv2", "last_full_sync": nil, "groups": []any{}},
 			{"name": "grypedb", "last_full_sync": "2026-11-20T06:00:00Z", "groups": []any{}},
 		})
@@ -195,9 +198,9 @@ func (s *Server) check(w http.ResponseWriter, r *record, tag string) {
 	case !r.tags[tag]:
 		s.fail(w, http.StatusNotFound, "could not find any evaluations for input images")
 	case s.o.API == V2:
-		answer(w, http.StatusOK, checkV2(r.digest, tag, s.plan(r.digest)))
+		s.edited(w, "/check", checkV2(r.digest, tag, s.plan(r.digest)))
 	default:
-		answer(w, http.StatusOK, checkV1(r.digest, tag, s.plan(r.digest)))
+		s.edited(w, "/check", checkV1(r.digest, tag, s.plan(r.digest)))
 	}
 }
 
@@ -210,7 +213,7 @@ func (s *Server) vulnerabilities(w http.ResponseWriter, r *record) {
 	if s.o.API == V2 {
 		digest = "image_digest"
 	}
-	answer(w, http.StatusOK, map[string]any{
+	s.edited(w, "/vuln/all", map[string]any{
 		digest:               r.digest,
 		"vulnerability_type": "all",
 		"vulnerabilities":    vulnerabilities(s.plan(r.digest).Findings),
@@ -244,6 +247,23 @@ func (s *Server) state(w http.ResponseWriter, r *record) {
 		return
 	}
 	answer(w, http.StatusOK, []any{imageV1(r, s.status(r))})
+}
+
+// edited answers with what Edit makes of a body.
+func (s *Server) edited(w http.ResponseWriter, path string, body any) {
+	if s.o.Edit != nil {
+		var plain any
+		b, err := json.Marshal(body)
+		if err == nil {
+			err = json.Unmarshal(b, &plain)
+		}
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		body = s.o.Edit(path, plain)
+	}
+	answer(w, http.StatusOK, body)
 }
 
 // fail writes the API's error object.

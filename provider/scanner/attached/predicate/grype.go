@@ -1,7 +1,6 @@
 package predicate
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,8 +193,7 @@ func (m grypeMatch) vulnerability() (report.Vulnerability, error) {
 	for _, c := range m.Vulnerability.CVSS {
 		scores = append(scores, c.Metrics.BaseScore)
 	}
-	word := cmp.Or(m.Vulnerability.Severity, "Unknown") // Grype leaves out what it does not know
-	severity, err := report.Rate(word, slices.Max(append(scores, 0)))
+	severity, err := report.Rate(m.Vulnerability.Severity, slices.Max(append(scores, 0)))
 	if err != nil {
 		return report.Vulnerability{}, unsupported("%s: %w", report.Clean(m.Vulnerability.ID, maxName), err)
 	}
