@@ -1,9 +1,7 @@
 package pin
 
 import (
-	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 )
 
@@ -36,8 +34,8 @@ type Pod struct {
 	Images         []Image
 	ServiceAccount string
 	PullSecrets    []string
-	// Platform is os/arch where the Pod names both, else empty: then it is not
-	// known before scheduling. Templates ask by the same rule (templates/lib/reports.rego).
+	// Platform is what the Pod says of the platforms it may run on, as keys of
+	// the provider spell it; empty when it says nothing.
 	Platform string
 
 	location       Location
@@ -105,7 +103,7 @@ func (p *Pod) readSpec(spec map[string]any) (err error) {
 			p.PullSecrets = append(p.PullSecrets, name)
 		}
 	}
-	if p.Platform, err = platform(spec); err != nil {
+	if p.Platform, err = platforms(spec); err != nil {
 		return err
 	}
 	if p.location.ephemeralOnly {
@@ -124,30 +122,6 @@ func (p *Pod) readSpec(spec map[string]any) (err error) {
 		}
 	}
 	return p.readVolumes(spec)
-}
-
-// platform prefers the node selector, which binds the scheduler, to spec.os,
-// which only promises.
-func platform(spec map[string]any) (string, error) {
-	selector, err := nested(spec, "nodeSelector")
-	if err != nil {
-		return "", err
-	}
-	declared, err := nested(spec, "os")
-	if err != nil {
-		return "", err
-	}
-	arch, archErr := text(selector, "kubernetes.io/arch")
-	system, systemErr := text(selector, "kubernetes.io/os")
-	name, nameErr := text(declared, "name")
-	if err := errors.Join(archErr, systemErr, nameErr); err != nil {
-		return "", err
-	}
-	system = cmp.Or(system, name)
-	if system == "" || arch == "" {
-		return "", nil
-	}
-	return system + "/" + arch, nil
 }
 
 func (p *Pod) readContainers(spec map[string]any, list string, use Use) error {

@@ -5,16 +5,17 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/platforms"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/imagegate/imagegate/provider/platform"
 )
 
 // Options configures a Resolver. The zero value is usable: public registries
 // over HTTPS, anonymous access, the defaults named below.
 type Options struct {
-	// Platforms are the platforms by which an index is judged when the asker
-	// names none, os/arch[/variant]; default linux/amd64 and linux/arm64. Those
-	// the index does not have are passed over.
+	// Platforms are the platforms in use, by which an index is judged as far as
+	// the asker does not know better, os/arch[/variant] with * for any; default
+	// linux/amd64 and linux/arm64. Those the index does not have are passed over.
 	Platforms []string
 	// Insecure lists the registries (host[:port]) that are spoken to in plain
 	// HTTP. Every other one is spoken to in HTTPS, loopback included.
@@ -115,29 +116,16 @@ func number(field string, v *int, def int) error {
 	return nil
 }
 
-func (o Options) platforms() ([]wanted, error) {
-	list := make([]wanted, 0, len(o.Platforms))
+// platforms are those in use. A pattern such as windows/* has all that an index
+// offers for it judged.
+func (o Options) platforms() (platform.Set, error) {
+	var list platform.Set
 	for _, s := range o.Platforms {
-		w, err := want(s)
+		set, err := platform.Parse(s)
 		if err != nil {
 			return nil, fmt.Errorf("registry platforms: %w", err)
 		}
-		list = append(list, w)
+		list = append(list, set...)
 	}
 	return list, nil
-}
-
-// wanted is one platform somebody wants to run, with the rules by which
-// container runtimes choose among what an index offers.
-type wanted struct {
-	name    string
-	matcher platforms.MatchComparer
-}
-
-func want(s string) (wanted, error) {
-	p, err := platforms.Parse(s)
-	if err != nil {
-		return wanted{}, fmt.Errorf("platform %q: %w", s, err)
-	}
-	return wanted{name: s, matcher: platforms.Only(p)}, nil
 }

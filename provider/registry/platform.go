@@ -41,12 +41,22 @@ func (o offer) platform() string {
 	return platforms.Format(*o.descriptor.Platform)
 }
 
-// kind is the platform as far as it decides. Runtimes differ in what they make
+// kind is a platform as far as it decides. Runtimes differ in what they make
 // of the version and features of an operating system, so that offers which
 // differ in nothing else are equally good.
-func (o offer) kind() ocispec.Platform {
+type kind struct{ os, arch, variant string }
+
+func (k kind) platform() ocispec.Platform {
+	return ocispec.Platform{OS: k.os, Architecture: k.arch, Variant: k.variant}
+}
+
+// kind returns the zero one for a bare offer.
+func (o offer) kind() kind {
+	if o.bare() {
+		return kind{}
+	}
 	p := o.descriptor.Platform
-	return ocispec.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
+	return kind{p.OS, p.Architecture, p.Variant}
 }
 
 // String names the offer in messages.
@@ -95,7 +105,7 @@ func (r *Resolver) choose(t target, doc *document, read func(digest string) (*do
 func (t target) noPlatform(have []string) error {
 	asked := make([]string, len(t.wanted))
 	for i, w := range t.wanted {
-		asked[i] = w.name
+		asked[i] = w.Describe()
 	}
 	if len(have) == 0 {
 		return unsupported("it is an index without any container image", nil)

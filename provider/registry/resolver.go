@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/turns"
@@ -63,7 +64,7 @@ type Resolved struct {
 // Resolver resolves references. It is safe for concurrent use.
 type Resolver struct {
 	options   Options
-	platforms []wanted
+	platforms platform.Set
 	gate      *gate
 	keys      *keychain
 	flights   singleflight.Group
@@ -131,19 +132,19 @@ type target struct {
 	ref       name.Reference
 	tag       string
 	base      string
-	wanted    []wanted
-	explicit  bool
+	// wanted are the platforms to judge an index by, any of them that it has.
+	wanted platform.Set
 }
 
 // repository is where t is, in one spelling.
 func (t target) repository() string { return t.base + "/" + t.ref.Context().RepositoryStr() }
 
-// Resolve says what the reference written means now. platform is os/arch[/variant] or
-// empty for the configured ones. Every error is a *report.Failure. Equal
-// questions share one resolution, which goes on when an asker gives up, and a
-// failure answers them for FailureTTL.
-func (r *Resolver) Resolve(ctx context.Context, written, platform string, access Access) (*Resolved, error) {
-	t, err := r.target(written, platform)
+// Resolve says what the reference written means now. platforms is what is known of where it
+// may run, as platform.Parse reads it; empty for those in use. Every error is a *report.Failure.
+// Equal questions share one resolution, which goes on when an asker gives up, and
+// a failure answers them for FailureTTL.
+func (r *Resolver) Resolve(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
+	t, err := r.target(written, platforms)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,7 @@ func (r *Resolver) Resolve(ctx context.Context, written, platform string, access
 	}
 	// Each namespace has flights of its own: one waits for its namespace's turn,
 	// which may be long in coming, and may end for it.
-	flight := strings.Join([]string{access.Namespace, written, platform, creds.id}, "\n")
+	flight := strings.Join([]string{access.Namespace, written, platforms, creds.id}, "\n")
 	if f, ok := r.failures.Get(flight); ok {
 		return nil, f
 	}
@@ -192,7 +193,7 @@ func (r *Resolver) Resolve(ctx context.Context, written, platform string, access
 	}
 }
 
-func (r *Resolver) target(written, platform string) (target, error) {
+func (r *Resolver) target(written, platforms string) (target, error) {
 	ref, err := reference.Parse(written)
 	if err != nil {
 		return target{}, &report.Failure{
@@ -201,19 +202,17 @@ func (r *Resolver) target(written, platform string) (target, error) {
 			Err:     err,
 		}
 	}
-	t := target{reference: written, ref: ref, wanted: r.platforms}
+	t := target{reference: written, ref: ref}
 	if tag, ok := ref.(name.Tag); ok {
 		t.tag = tag.TagStr()
 	}
 	scheme := r.gate.scheme(ref.Context().RegistryStr())
 	t.base = scheme + "://" + reference.Address(scheme, ref.Context().RegistryStr())
-	if platform != "" {
-		w, err := want(platform)
-		if err != nil {
-			return target{}, &report.Failure{Reason: report.ReasonUnsupported, Message: err.Error(), Err: err}
-		}
-		t.wanted, t.explicit = []wanted{w}, true
+	known, err := platform.Parse(platforms)
+	if err != nil {
+		return target{}, &report.Failure{Reason: report.ReasonUnsupported, Message: err.Error(), Err: err}
 	}
+	t.wanted = known.Within(r.platforms)
 	return t, nil
 }
 

@@ -8,7 +8,9 @@ import (
 
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -28,13 +30,14 @@ type walk struct {
 
 // index takes what doc has for want. seen are the indexes looked through for
 // it already.
-func (w *walk) index(doc *document, want wanted, depth int, seen map[string]bool) error {
+func (w *walk) index(doc *document, want platform.Pattern, depth int, seen map[string]bool) error {
 	offers, err := w.offers(doc)
 	if err != nil {
 		return err
 	}
+	taken := takenKinds(want, offers)
 	for i, o := range offers {
-		if !o.bare() && !best(offers, o, want) {
+		if !o.bare() && !taken[o.kind()] {
 			continue
 		}
 		if types.MediaType(o.descriptor.MediaType).IsIndex() {
@@ -67,17 +70,24 @@ func (w *walk) offers(doc *document) ([]offer, error) {
 	return offers, nil
 }
 
-// best reports whether o is for want and no other offer is better.
-func best(offers []offer, o offer, want wanted) bool {
-	if !want.matcher.Match(o.kind()) {
-		return false
+// takenKinds are the kinds of offers that a node of a wanted platform may run.
+// They are found once for each, since one index may list a kind many times.
+func takenKinds(want platform.Pattern, offers []offer) map[kind]bool {
+	found := map[kind]bool{}
+	var all []ocispec.Platform
+	for _, o := range offers {
+		if k := o.kind(); !o.bare() && !found[k] {
+			found[k] = true
+			all = append(all, k.platform())
+		}
 	}
-	return !slices.ContainsFunc(offers, func(other offer) bool {
-		return !other.bare() && want.matcher.Less(other.kind(), o.kind())
-	})
+	for k := range found {
+		found[k] = want.Takes(k.platform(), all)
+	}
+	return found
 }
 
-func (w *walk) nested(o offer, want wanted, depth int, seen map[string]bool) error {
+func (w *walk) nested(o offer, want platform.Pattern, depth int, seen map[string]bool) error {
 	digest := o.descriptor.Digest.String()
 	switch {
 	case seen[digest]:

@@ -5,8 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
+	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 )
@@ -23,7 +22,8 @@ type Key struct {
 	Namespace      string
 	ServiceAccount string
 	PullSecrets    []string
-	// Platform is os/arch[/variant], or empty: the provider chooses.
+	// Platform is what is known of the platforms the image may run on, as
+	// platform.Parse reads it, or empty: the provider goes by those in use.
 	Platform string
 	// View is how much of the report is wanted.
 	View report.View
@@ -87,7 +87,7 @@ func (k *Key) set(param string, vs []string) error {
 	case paramServiceAccount:
 		k.ServiceAccount = v
 	case paramPlatform:
-		if _, err := v1.ParsePlatform(v); err != nil {
+		if _, err := platform.Parse(v); err != nil {
 			return fmt.Errorf("parameter %q: %w", param, err)
 		}
 		k.Platform = v

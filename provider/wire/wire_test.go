@@ -17,12 +17,13 @@ import (
 
 func TestParseKey(t *testing.T) {
 	for in, want := range map[string]wire.Key{
-		"nginx":                            {Reference: "nginx", View: report.ViewSummary},
-		"localhost:5000/a/b:c?":            {Reference: "localhost:5000/a/b:c", View: report.ViewSummary},
-		"nginx?namespace=dev&view=full":    {Reference: "nginx", Namespace: "dev", View: report.ViewFull},
-		"nginx?platform=linux%2Farm64/v8":  {Reference: "nginx", Platform: "linux/arm64/v8", View: report.ViewSummary},
-		"nginx?original=nginx%3A1.27":      {Reference: "nginx", Original: "nginx:1.27", View: report.ViewSummary},
-		"nginx?original=not+a%3Freference": {Reference: "nginx", Original: "not a?reference", View: report.ViewSummary},
+		"nginx":                                    {Reference: "nginx", View: report.ViewSummary},
+		"localhost:5000/a/b:c?":                    {Reference: "localhost:5000/a/b:c", View: report.ViewSummary},
+		"nginx?namespace=dev&view=full":            {Reference: "nginx", Namespace: "dev", View: report.ViewFull},
+		"nginx?platform=linux%2Farm64/v8":          {Reference: "nginx", Platform: "linux/arm64/v8", View: report.ViewSummary},
+		"nginx?original=nginx%3A1.27":              {Reference: "nginx", Original: "nginx:1.27", View: report.ViewSummary},
+		"nginx?original=not+a%3Freference":         {Reference: "nginx", Original: "not a?reference", View: report.ViewSummary},
+		"nginx?platform=windows%2F%2A,%2A%2Famd64": {Reference: "nginx", Platform: "windows/*,*/amd64", View: report.ViewSummary},
 		"a/b:c?namespace=n&serviceAccount=s&pullSecret=x&pullSecret=y": {
 			Reference: "a/b:c", Namespace: "n", ServiceAccount: "s", PullSecrets: []string{"x", "y"}, View: report.ViewSummary,
 		},
@@ -49,6 +50,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		"nginx?pullSecret=x":                 "need a namespace",
 		"nginx?serviceAccount=x&namespace":   "need a namespace",
 		"host.example/../api/v2.0/users/x:1": "invalid image reference",
+		"nginx?platform=linux":               "want os/arch",
 	} {
 		if _, err := wire.ParseKey(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseKey(%q): error %v lacks %q", in, err, want)

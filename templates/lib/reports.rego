@@ -1,6 +1,7 @@
 # Scan reports from the external data provider.
 package lib.reports
 
+import data.lib.platform
 import data.lib.pod
 import data.lib.reference
 import future.keywords
@@ -58,7 +59,7 @@ view_context(view) := {"view": view} if view != "summary"
 pod_context := {} if {
 	input.parameters.keyContext == "none"
 } else := {name: value |
-	some name, value in object.union(who_pulls, {"platform": platform})
+	some name, value in object.union(who_pulls, {"platform": platform.known})
 	count(value) > 0
 }
 
@@ -69,18 +70,6 @@ who_pulls := {} if {
 	"namespace": pod.namespace,
 	"serviceAccount": pod.text(pod.reviewed.spec, "serviceAccountName"),
 	"pullSecret": [secret.name | some secret in pod.reviewed.spec.imagePullSecrets; pod.present(secret.name)],
-}
-
-# The platform is known before scheduling only where the Pod names both halves.
-platform := concat("/", [os, arch]) if {
-	arch := pod.reviewed.spec.nodeSelector["kubernetes.io/arch"]
-	pod.present(arch)
-} else := ""
-
-os := pod.reviewed.spec.nodeSelector["kubernetes.io/os"] if {
-	pod.present(pod.reviewed.spec.nodeSelector["kubernetes.io/os"])
-} else := pod.reviewed.spec.os.name if {
-	pod.present(pod.reviewed.spec.os.name)
 }
 
 # The provider's answer. With no key there is no call.

@@ -19,30 +19,9 @@ test_key_tells_who_pulls if {
 	asked(spec, {}, "summary") == "a/b:1?namespace=shop&platform=linux%2Farm64&pullSecret=b&pullSecret=a&serviceAccount=runner"
 }
 
-test_key_of_another_system if {
-	windows := {"nodeSelector": {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "windows"}}
-	asked(windows, {}, "summary") == "a/b:1?namespace=shop&platform=windows%2Famd64"
-	no_arch := {"nodeSelector": {"kubernetes.io/os": "windows"}}
-	asked(no_arch, {}, "summary") == "a/b:1?namespace=shop"
-}
-
-test_key_of_the_system_that_the_pod_says if {
-	every os, key in {
-		"linux": "a/b:1?namespace=shop&platform=linux%2Farm64",
-		"windows": "a/b:1?namespace=shop&platform=windows%2Farm64",
-		"": "a/b:1?namespace=shop",
-	} {
-		asked({"nodeSelector": {"kubernetes.io/arch": "arm64"}, "os": {"name": os}}, {}, "summary") == key
-		asked({"nodeSelector": {"kubernetes.io/arch": "arm64", "kubernetes.io/os": ""}, "os": {"name": os}}, {}, "summary") == key
-	}
-	both := {"nodeSelector": {"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}, "os": {"name": "windows"}}
-	asked(both, {}, "summary") == "a/b:1?namespace=shop&platform=linux%2Farm64"
-}
-
-test_key_without_half_a_platform if {
-	asked({"nodeSelector": {"kubernetes.io/arch": "arm64"}}, {}, "summary") == "a/b:1?namespace=shop"
-	asked({"os": {"name": "linux"}}, {}, "summary") == "a/b:1?namespace=shop"
-	asked({"nodeSelector": {"kubernetes.io/arch": "", "kubernetes.io/os": "linux"}}, {}, "summary") == "a/b:1?namespace=shop"
+test_key_tells_the_platform if {
+	asked({"nodeSelector": {"kubernetes.io/os": "windows"}}, {}, "summary") == "a/b:1?namespace=shop&platform=windows%2F%2A"
+	asked({"nodeSelector": {"disk": "ssd"}}, {}, "summary") == "a/b:1?namespace=shop"
 }
 
 test_key_with_a_view if {
