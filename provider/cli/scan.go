@@ -43,7 +43,7 @@ Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
 	}
 	config.AddFlags(cmd.Flags())
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table or json (the full report)")
-	cmd.Flags().StringVar(&f.platform, "platform", "", "os/arch[/variant] to scan of an index")
+	cmd.Flags().StringVar(&f.platform, "platform", "", "os/arch[/variant] to scan of an index, * for any; several with commas")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.output != "table" && f.output != "json" {
 			return fmt.Errorf("--output %q is not table or json", f.output)
