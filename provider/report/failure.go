@@ -57,6 +57,25 @@ func (f *Failure) Transient() bool {
 	return f.Reason == ReasonUnavailable || f.Reason == ReasonDatabase
 }
 
+// Lasting reports whether only another image, or another scanner, makes a
+// difference: no such image, one that is broken or too large, one that the
+// scanner says nothing useful about. Any other failure may be over at any time,
+// and what remembers it must not outlive its cause.
+func (f *Failure) Lasting() bool { return f.OfImage() || f.Reason == ReasonNotFound }
+
+// OfImage reports whether the failure can only be the image's, so that it says
+// the same to whoever asks for the image. Of any other reason the credentials in
+// use may be the cause: a registry hides what they do not open, answers slowly
+// or not at all.
+func (f *Failure) OfImage() bool {
+	switch f.Reason {
+	case ReasonUnsupported, ReasonTooLarge, ReasonIncomplete:
+		return true
+	default:
+		return false
+	}
+}
+
 // FailureOf returns err as a Failure. An error that is none becomes an
 // internal one with the same text.
 func FailureOf(err error) *Failure {

@@ -21,6 +21,8 @@ type metrics struct {
 	running  prometheus.Gauge
 	queued   prometheus.Gauge
 
+	yielded   prometheus.Counter
+	abandoned prometheus.Counter
 	ages      prometheus.Histogram
 	refreshes prometheus.Counter
 	databases *prometheus.GaugeVec
@@ -63,6 +65,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "imagegate_scans_queued", Help: "Scans that wait for a worker.",
 		}),
 	}
+	m.yielded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "imagegate_scans_yielded_total",
+		Help: "Scans that went back to the queue: stopped for another namespace's turn, or behind another credential's scan of the same image.",
+	})
+	m.abandoned = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "imagegate_scans_abandoned_total", Help: "Scans given up because nobody asked for them any more.",
+	})
 	const hour = 3600
 	m.ages = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "imagegate_report_age_seconds", Help: "Age of the scan behind a report that was answered from the store.",
@@ -76,7 +85,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Help: "When the vulnerability database of each configured scanner was built; absent where the scanner does not tell.",
 	}, []string{"scanner"})
 	for _, c := range []prometheus.Collector{
-		m.reports, m.digests, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued, m.ages, m.refreshes, m.databases,
+		m.reports, m.digests, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued, m.yielded, m.abandoned, m.ages, m.refreshes, m.databases,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err

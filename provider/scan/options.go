@@ -20,13 +20,22 @@ type Options struct {
 	Judge    Judge
 
 	// Workers bounds the scans under way at once, PerRegistry those of images of
-	// one registry among them, Queue those that wait for a worker.
+	// one registry among them, Queue those that wait for a worker. Package turns
+	// shares all of them by namespace and registry.
 	Workers     int
 	PerRegistry int
 	Queue       int
 	// Deadline bounds one scan, retries and the pauses between them included,
 	// from the moment a worker takes it up.
 	Deadline time.Duration
+	// YieldAfter is how long a scan may run although its namespace holds more than
+	// an equal share of the turns while others wait for one; after it, the scan is
+	// stopped and begun again later. It is also how long a scan waits for one of
+	// the same image that another credential opened.
+	YieldAfter time.Duration
+	// AbandonAfter is how long a scan goes on that nobody asks for any more,
+	// waiting or under way.
+	AbandonAfter time.Duration
 	// Attempts bounds how often one scan is tried when it fails for a reason
 	// that may pass.
 	Attempts int
@@ -35,11 +44,13 @@ type Options struct {
 	RetryMax     time.Duration
 
 	// TransientFor is how long a failure that may pass (a scanner or registry
-	// that is down) is answered from memory before the next ask tries again.
+	// that is down, credentials, a timeout) is answered from memory before the
+	// next ask tries again; it doubles with each one in a row, up to
+	// FailureInitial. A change of the scanners' generation ends all of them.
 	TransientFor time.Duration
-	// FailureInitial is the same for a failure of the image itself; it doubles
-	// with each one in a row, up to FailureMax, so that an image that breaks
-	// its scanner is not scanned for ever. FailureMax also bounds how long a
+	// FailureInitial is the same for a failure that lasts (no such image, a
+	// broken one, one that is too large); it doubles up to FailureMax, so that
+	// such an image is not scanned for ever. FailureMax also bounds how long a
 	// registry or scanner may ask to be left alone.
 	FailureInitial time.Duration
 	FailureMax     time.Duration
@@ -84,6 +95,8 @@ func (o *Options) check() error {
 		"PerRegistry":   o.PerRegistry > 0,
 		"Queue":         o.Queue > 0,
 		"Deadline":      o.Deadline > 0,
+		"YieldAfter":    o.YieldAfter > 0,
+		"AbandonAfter":  o.AbandonAfter > 0,
 		"Attempts":      o.Attempts > 0,
 		"Retry":         o.RetryInitial > 0 && o.RetryMax >= o.RetryInitial,
 		"Failure":       o.TransientFor > 0 && o.FailureInitial > 0 && o.FailureMax >= o.FailureInitial,

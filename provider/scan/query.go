@@ -247,9 +247,9 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 		}
 		note = s.expiredNote(stored)
 	}
-	if f, until := s.failures.get(t.key()); f != nil {
+	if f, until := s.failures.get(t); f != nil {
 		s.metrics.lookups.WithLabelValues(lookupFailed).Inc()
-		return at(failedAnswer(digest, f, until, s.o.Now()))
+		return at(s.failed(ctx, t, f, until))
 	}
 	s.metrics.lookups.WithLabelValues(lookupMiss).Inc()
 	j, err := s.start(t)
@@ -264,9 +264,10 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 // precedes what is said of a scan that is not finished by then.
 func (s *Service) await(ctx context.Context, q Query, t task, j *job, asked time.Time, note string) answer {
 	digest := t.manifest.Digest
+	defer func() { j.leave(s.o.Now()) }()
 	if deadline, ok := ctx.Deadline(); ok && !q.Patient {
 		budget := deadline.Sub(asked)
-		limited, cancel := context.WithDeadline(ctx, j.asked.Add(budget))
+		limited, cancel := context.WithDeadline(ctx, j.since(q.Access.Namespace, asked).Add(budget))
 		defer cancel()
 		ctx = limited
 	}
@@ -278,14 +279,26 @@ func (s *Service) await(ctx context.Context, q Query, t task, j *job, asked time
 		select {
 		case <-j.done:
 		default:
-			return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(s.o.Now()), cache: lookupMiss}
+			return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(q.Access.Namespace, s.o.Now()), cache: lookupMiss}
 		}
 	}
+	if j.refused != nil {
+		return answer{status: report.NotAvailable, digest: digest, message: note + j.refused.Error(), cache: lookupMiss}
+	}
 	if j.failed != nil {
-		_, until := s.failures.get(t.key())
-		return failedAnswer(digest, j.failed, until, s.o.Now())
+		_, until := s.failures.get(t)
+		return s.failed(ctx, t, j.failed, until)
 	}
 	return s.judged(q, t, j.scan, lookupMiss)
+}
+
+// failed answers with a failure. One of the credential ends the asker's proof
+// that it opens the image, whoever's scan found out.
+func (s *Service) failed(ctx context.Context, t task, f *report.Failure, until time.Time) answer {
+	if f.Reason == report.ReasonUnauthorized {
+		s.o.Registry.Refused(ctx, t.resolved, t.access)
+	}
+	return failedAnswer(t.manifest.Digest, f, until, s.o.Now())
 }
 
 func (s *Service) judged(q Query, t task, scan *report.Scan, cache string) answer {

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -64,8 +65,11 @@ func (s *Service) outdated(scan *report.Scan) bool {
 	return found || !silent
 }
 
-// followGenerations asks the scanners now and then what they are based on.
+// followGenerations asks the scanners now and then what they are based on. When
+// that changes, or they answer again, the failures are forgotten: a scanner that
+// is back, or is another, may well scan what it could not.
 func (s *Service) followGenerations() {
+	var down bool
 	tick := time.NewTicker(s.o.GenerationEvery)
 	defer tick.Stop()
 	for {
@@ -75,6 +79,11 @@ func (s *Service) followGenerations() {
 		if err != nil {
 			s.o.Logger.Debug("asking the scanners for their generation", "error", err)
 		}
+		before := s.generations.Load()
+		if before != nil && known != nil && !slices.EqualFunc(*before, known, sameGeneration) || down && err == nil {
+			s.failures.clear()
+		}
+		down = err != nil
 		if known != nil { // what some did not tell does not keep the rest from counting
 			s.generations.Store(&known)
 			s.metrics.generations(known)
@@ -87,32 +96,62 @@ func (s *Service) followGenerations() {
 	}
 }
 
+func sameGeneration(a, b scanner.Generation) bool {
+	return a.Scanner == b.Scanner && a.DatabaseBuiltAt.Equal(b.DatabaseBuiltAt)
+}
+
 // refresh makes a stale scan again, within the rate and beside the scans that
 // somebody waits for. Audit asks for every running image again and again: what
-// is not refreshed this time comes up soon enough.
+// is not refreshed this time comes up soon enough. Namespaces share the rate and
+// the places by turns, since a scan that hangs holds its place to its deadline.
 func (s *Service) refresh(t task) {
-	if f, _ := s.failures.get(t.key()); f != nil {
+	if f, _ := s.failures.get(t); f != nil {
 		return
 	}
-	select {
-	case s.refreshers <- struct{}{}:
-	default:
+	key := s.jobKey(t)
+	mine := t.access.Namespace + "\n" + key
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.root.Err() != nil {
 		return
 	}
-	if !s.refreshRate.AllowN(s.o.Now(), 1) {
-		<-s.refreshers
+	if j, ok := s.jobs[key]; ok {
+		j.ask(t.access, s.o.Now())
+		j.leave(s.o.Now())
+		return
+	}
+	if s.refreshing[mine] {
+		return
+	}
+	s.refreshing[mine] = true
+	s.wg.Go(func() {
+		s.renew(t)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.refreshing, mine)
+	})
+}
+
+// renew waits for the namespace's turn to make scans again and makes this one.
+func (s *Service) renew(t task) {
+	done, err := s.renewals.Take(s.root, t.account(t.access.Namespace))
+	if err != nil {
+		return // it comes up again
+	}
+	defer done()
+	if stored, err := s.o.Store.Get(s.root, s.storeKey(t)); err != nil || stored == nil || s.freshness(stored) == fresh {
+		return
+	}
+	if err := s.refreshRate.Wait(s.root); err != nil {
 		return
 	}
 	j, err := s.start(t)
 	if err != nil {
-		<-s.refreshers
 		return
 	}
+	j.leave(s.o.Now())
 	s.metrics.refreshes.Inc()
-	s.wg.Go(func() {
-		<-j.done
-		<-s.refreshers
-	})
+	<-j.done
 }
 
 func (s *Service) age(scan *report.Scan) time.Duration { return s.o.Now().Sub(scan.ReceivedAt) }

@@ -30,13 +30,22 @@ type Service struct {
 
 	turns *turns.Turns
 
-	refreshers  chan struct{}
+	// renewals are the turns of scans made again in the background.
+	renewals    *turns.Turns
 	refreshRate *rate.Limiter
 	generations atomic.Pointer[[]scanner.Generation]
 
 	mu   sync.Mutex
-	jobs map[string]*job // by task.key
+	jobs map[string]*job // by jobKey
+	// leaders are the jobs that scan each image, by task.key.
+	leaders map[string]*job
+	// refreshing has the namespace and job of each scan that is to be renewed.
+	refreshing map[string]bool
 }
+
+// maxRenewals bounds the stale scans that wait to be made again. Those beyond
+// are asked for again before long.
+const maxRenewals = 1024
 
 // New returns a Service whose scans run until they end or Close is called.
 func New(o Options) (*Service, error) {
@@ -53,10 +62,12 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o:       o,
 		metrics: m,
-		turns:   turns.New(turns.Limits{Turns: o.Workers, PerRegistry: o.PerRegistry, Waiting: o.Workers + o.Queue}),
+		turns:   turns.New(turns.Limits{Turns: o.Workers, PerRegistry: o.PerRegistry, Waiting: o.Queue}),
 		jobs:    map[string]*job{},
+		leaders: map[string]*job{},
 
-		refreshers:  make(chan struct{}, o.Refreshers),
+		refreshing:  map[string]bool{},
+		renewals:    turns.New(turns.Limits{Turns: o.Refreshers, Waiting: maxRenewals}),
 		refreshRate: rate.NewLimiter(rate.Limit(float64(o.RefreshesPerMinute)/60), o.RefreshesPerMinute),
 	}
 	if s.failures, err = newFailures(&s.o); err != nil {
@@ -66,6 +77,7 @@ func New(o Options) (*Service, error) {
 		return nil, fmt.Errorf("making the memory of refuted tags: %w", err)
 	}
 	s.root, s.stop = context.WithCancel(context.Background())
+	s.wg.Go(s.patrol)
 	if o.Generations != nil {
 		s.wg.Go(s.followGenerations)
 	}

@@ -89,6 +89,7 @@ func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*s
 		RetryInitial: time.Second, RetryMax: 4 * time.Second,
 		TransientFor: 5 * time.Second, FailureInitial: 30 * time.Second, FailureMax: 5 * time.Minute,
 		RefreshesPerMinute: 60, Refreshers: 1,
+		YieldAfter: 30 * time.Second, AbandonAfter: 20 * time.Minute,
 		Failures: 100, FindingsBytes: 1 << 20,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Registerer: prometheus.NewRegistry(),
 	}

@@ -1,0 +1,74 @@
+package scan
+
+import (
+	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/turns"
+)
+
+// task is what a job needs to know, and all that a queue has to carry: the
+// manifest, and through whose access it was found. There are names in it and an
+// id of the credential, never a secret: whoever scans reads that again.
+type task struct {
+	resolved *registry.Resolved
+	manifest registry.Manifest
+	access   registry.Access
+}
+
+// index is the digest of the index that the manifest was chosen from, or empty.
+func (t task) index() string {
+	if t.resolved.Digest == t.manifest.Digest {
+		return ""
+	}
+	return t.resolved.Digest
+}
+
+// key is the image as a scan reads it. It names the repository
+// beside the digest: whoever may create Pods may put a manifest that others use
+// into a registry of their own, without its layers or behind a connection that
+// never ends, and must not thereby keep the others' image from being scanned. The
+// index has a part in it because statements may be attached to it.
+func (t task) key() string {
+	return t.resolved.Registry + "/" + t.resolved.Repository + "@" + t.digests()
+}
+
+// digests name the manifest and, where it has one, its index before it.
+func (t task) digests() string {
+	if index := t.index(); index != "" {
+		return index + "/" + t.manifest.Digest
+	}
+	return t.manifest.Digest
+}
+
+// opened is key with the credential that opened the image. A scan under way and
+// its failure are shared by it, for they may be that credential's doing; a
+// finished scan is shared as far as its scanner vouches for the content.
+func (t task) opened() string { return t.key() + "\n" + t.resolved.Credential }
+
+// account is whose turns a scan of the task takes when the namespace asks for it.
+func (t task) account(namespace string) turns.Share {
+	return turns.Share{Namespace: namespace, Registry: t.resolved.Registry}
+}
+
+// image is the task as a scanner is asked for it, without the authorization.
+func (t task) image() scanner.Image {
+	return scanner.Image{
+		Registry:   t.resolved.Registry,
+		Repository: t.resolved.Repository,
+		Digest:     t.manifest.Digest,
+		Index:      t.index(),
+		Tag:        t.resolved.Tag,
+		MediaType:  t.manifest.MediaType,
+		Platform:   t.manifest.Platform,
+	}
+}
+
+// storeKey is what a finished scan counts for: the digest wherever it is, or
+// only under the names for which the scanner that makes it can vouch.
+func (s *Service) storeKey(t task) string {
+	image := t.image()
+	return s.o.Scanner.Sharing(image).Key(image)
+}
+
+// jobKey is what askers share a job by.
+func (s *Service) jobKey(t task) string { return t.opened() + "\n" + s.storeKey(t) }
