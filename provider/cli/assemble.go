@@ -123,6 +123,8 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		PerRegistry:    c.Scan.PerRegistry,
 		Queue:          c.Scan.Queue,
 		Deadline:       c.Scan.Deadline.Duration,
+		YieldAfter:     c.Scan.YieldAfter.Duration,
+		AbandonAfter:   c.Scan.AbandonAfter.Duration,
 		Attempts:       c.Scan.Attempts,
 		RetryInitial:   c.Scan.Backoff.Initial.Duration,
 		RetryMax:       c.Scan.Backoff.Max.Duration,

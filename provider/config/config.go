@@ -111,15 +111,22 @@ type PullSecrets struct {
 type Scan struct {
 	Workers int `json:"workers"`
 	// PerRegistry bounds the scans under way of one registry's images, so that
-	// a registry that hangs leaves workers to the others.
+	// a registry that hangs leaves workers to the others. One namespace never has
+	// the last worker that is free, nor the last of a registry's, if it has
+	// another already.
 	PerRegistry int `json:"perRegistry"`
 
 	Queue    int             `json:"queue"`
 	Deadline metav1.Duration `json:"deadline"`
-	Attempts int             `json:"attempts"`
-	Backoff  Backoff         `json:"backoff"`
-	Negative Negative        `json:"negative"`
-	Refresh  Refresh         `json:"refresh"`
+	// YieldAfter is how long a scan may keep a worker that its namespace holds
+	// beyond an equal share while others wait for one.
+	YieldAfter metav1.Duration `json:"yieldAfter"`
+	// AbandonAfter is how long a scan goes on that nobody asks for any more.
+	AbandonAfter metav1.Duration `json:"abandonAfter"`
+	Attempts     int             `json:"attempts"`
+	Backoff      Backoff         `json:"backoff"`
+	Negative     Negative        `json:"negative"`
+	Refresh      Refresh         `json:"refresh"`
 	// MaxAge is the age from which a report no longer counts; zero: never.
 	MaxAge metav1.Duration `json:"maxAge"`
 }
@@ -140,7 +147,9 @@ type Backoff struct {
 	Max     metav1.Duration `json:"max"`
 }
 
-// Negative is how long failures are remembered.
+// Negative is how long failures are remembered: those that may pass for
+// Transient, doubling up to Initial, those that last for Initial, doubling up to
+// Max.
 type Negative struct {
 	Transient metav1.Duration `json:"transient"`
 	Initial   metav1.Duration `json:"initial"`
@@ -359,11 +368,14 @@ func Default() Config {
 			PerRegistry: 3,
 			Queue:       1000,
 			Deadline:    d(10 * time.Minute),
-			Attempts:    3,
-			Backoff:     Backoff{Initial: d(500 * time.Millisecond), Max: d(10 * time.Second)},
-			Negative:    Negative{Transient: d(5 * time.Second), Initial: d(30 * time.Second), Max: d(30 * time.Minute)},
-			Refresh:     Refresh{After: d(24 * time.Hour), PerMinute: 20, Concurrency: 1},
-			MaxAge:      d(7 * 24 * time.Hour),
+			YieldAfter:  d(30 * time.Second),
+			// Beyond the longest pause between a controller's retries, 1000 s.
+			AbandonAfter: d(20 * time.Minute),
+			Attempts:     3,
+			Backoff:      Backoff{Initial: d(500 * time.Millisecond), Max: d(10 * time.Second)},
+			Negative:     Negative{Transient: d(5 * time.Second), Initial: d(30 * time.Second), Max: d(30 * time.Minute)},
+			Refresh:      Refresh{After: d(24 * time.Hour), PerMinute: 20, Concurrency: 3},
+			MaxAge:       d(7 * 24 * time.Hour),
 		},
 		Scanner: Scanner{
 			Bundled: Bundled{Database: DatabaseUpdate},

@@ -153,6 +153,8 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"refresh after the end", "scan: {refresh: {after: 8h}, maxAge: 8h}", "scan.refresh.after"},
 		{"no refresh rate", "scan: {refresh: {perMinute: 0}}", "scan.refresh.perMinute"},
 		{"negative workers", "scan: {workers: -1}", "scan.workers"},
+		{"no time before a scan gives way", "scan: {yieldAfter: 0s}", "scan.yieldAfter"},
+		{"no time before a scan is given up", "scan: {abandonAfter: -1s}", "scan.abandonAfter"},
 		{"no worker for a registry", "scan: {perRegistry: 0}", "scan.perRegistry"},
 		{"scanner URL", "scanner: {harbor: {url: 127.0.0.1:8081}}", "scanner.harbor.url"},
 		{"no way for a scanner elsewhere to the provider", "scanner: {harbor: {url: 'http://a'}}", "scanner.pullThrough.url"},

@@ -108,6 +108,8 @@ func (s *Scan) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, positive(p.Child("queue"), s.Queue)...)
 	errs = append(errs, positive(p.Child("attempts"), s.Attempts)...)
 	errs = append(errs, longer(p.Child("deadline"), s.Deadline)...)
+	errs = append(errs, longer(p.Child("yieldAfter"), s.YieldAfter)...)
+	errs = append(errs, longer(p.Child("abandonAfter"), s.AbandonAfter)...)
 	errs = append(errs, positive(p.Child("refresh", "perMinute"), s.Refresh.PerMinute)...)
 	errs = append(errs, positive(p.Child("refresh", "concurrency"), s.Refresh.Concurrency)...)
 	errs = append(errs, s.ages(p)...)

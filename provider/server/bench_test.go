@@ -158,7 +158,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	svc, err := scan.New(scan.Options{
 		Registry: resolver, Scanner: unused, Store: memory, Tags: tags,
 		Judge:   judge,
-		Workers: 1, PerRegistry: 1, Queue: 1, Deadline: time.Minute, Attempts: 1,
+		Workers: 1, PerRegistry: 1, Queue: 1, Deadline: time.Minute, Attempts: 1, YieldAfter: time.Minute, AbandonAfter: time.Hour,
 		RetryInitial: time.Second, RetryMax: time.Second,
 		TransientFor: time.Second, FailureInitial: time.Second, FailureMax: time.Second,
 		RefreshesPerMinute: 1, Refreshers: 1,
