@@ -232,6 +232,8 @@ func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bun
 		CacheDir:       cache,
 		SampleDatabase: c.Scanner.Bundled.Database == config.DatabaseSample,
 		Insecure:       c.Registry.Insecure,
+		CAFiles:        c.Registry.CAFiles,
+		Workers:        c.Scan.Workers,
 		Logger:         log,
 	})
 	if err != nil {

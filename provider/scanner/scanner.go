@@ -30,6 +30,9 @@ type Image struct {
 	// the registry ("Basic ...", "Bearer ..."), or empty for anonymous access.
 	// It is a secret: it is never logged and never stored.
 	Authorization string
+	// Share names on whose behalf the image is scanned, as a namespace: a scanner
+	// that takes it shares itself fairly among the names. It may be empty.
+	Share string
 }
 
 // Generation says what a scan started now would be based on. When it is not

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -24,6 +27,13 @@ type Options struct {
 	SampleDatabase bool
 	// Insecure lists registries (host[:port]) read over plain HTTP.
 	Insecure []string
+	// CAFiles names, for a registry (host[:port]), a PEM file of certificate
+	// authorities that are trusted for it beside the system's. The worker follows
+	// the files.
+	CAFiles map[string]string
+	// Workers is how many scans run at once; default 1, and no more than the
+	// machine or the container has memory for.
+	Workers int
 	// Args are added to the command line.
 	Args []string
 	// ReadyTimeout bounds WaitReady; default 2m, for the first start downloads
@@ -60,6 +70,10 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Workers < 0 {
+		return o, errors.New("the bundled scanner's number of workers cannot be negative")
+	}
+	o.Workers = o.affordable()
 	if o.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
@@ -100,12 +114,15 @@ func (o Options) binary() (string, error) {
 const inherited = "fd://3"
 
 func (o Options) args() []string {
-	args := []string{"serve", "--listen", inherited, "--cache-dir", o.CacheDir}
+	args := []string{"serve", "--listen", inherited, "--cache-dir", o.CacheDir, "--workers", strconv.Itoa(o.Workers)}
 	if o.SampleDatabase {
 		args = append(args, "--db-sample")
 	}
 	for _, r := range o.Insecure {
 		args = append(args, "--insecure-registries", r)
+	}
+	for _, registry := range slices.Sorted(maps.Keys(o.CAFiles)) {
+		args = append(args, "--registry-ca", registry+"="+o.CAFiles[registry])
 	}
 	return append(args, o.Args...)
 }

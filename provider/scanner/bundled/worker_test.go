@@ -40,6 +40,8 @@ func standIn(mode string) {
 	listen := fs.String("listen", "", "")
 	fs.String("cache-dir", "", "")
 	fs.String("insecure-registries", "", "")
+	fs.String("registry-ca", "", "")
+	fs.Int("workers", 0, "")
 	fs.Bool("db-sample", false, "")
 	_ = fs.Parse(os.Args[2:])
 	stop := make(chan os.Signal, 1)
@@ -120,7 +122,10 @@ func start(t *testing.T, mode string, o Options) (*Worker, *logs) {
 }
 
 func TestWorker(t *testing.T) {
-	w, out := start(t, "works", Options{SampleDatabase: true, Insecure: []string{"127.0.0.1:5000"}})
+	w, out := start(t, "works", Options{
+		SampleDatabase: true, Insecure: []string{"127.0.0.1:5000"}, Workers: 1,
+		CAFiles: map[string]string{"r.example:5000": "/ca/r.pem", "a.example": "/ca/a.pem"},
+	})
 	if err := w.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +138,7 @@ func TestWorker(t *testing.T) {
 	for _, want := range []string{
 		`"level":"WARN","msg":"hello","database":"sample","from":"scanner"`,
 		"serve --listen fd://3 --cache-dir " + w.options.CacheDir,
-		"--db-sample --insecure-registries 127.0.0.1:5000",
+		"--workers 1 --db-sample --insecure-registries 127.0.0.1:5000 --registry-ca a.example=/ca/a.pem --registry-ca r.example:5000=/ca/r.pem",
 	} {
 		if !strings.Contains(out.text(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, out.text())
@@ -248,5 +253,27 @@ func TestLines(t *testing.T) {
 	want := []string{"one", "two", long[:maxLine], long[maxLine:], `{\"msg\":1}`, "last"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%d lines, want %d: %.200q", len(got), len(want), got)
+	}
+}
+
+// The worker runs as many scans at once as the provider asks of it, but no more
+// than there is memory for.
+func TestWorkersAreAffordable(t *testing.T) {
+	memory, err := availableMemory()
+	if err != nil {
+		t.Skip(err)
+	}
+	fit := int(max(1, memory/scanMemory))
+	for wanted, got := range map[int]int{0: 1, 1: 1, fit: fit, fit + 100: fit} {
+		o, err := Options{Workers: wanted, CacheDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}.withDefaults()
+		if err != nil || o.Workers != got {
+			t.Errorf("of %d wanted workers there are %d, want %d: %v", wanted, o.Workers, got, err)
+		}
+		if args := strings.Join(o.args(), " "); !strings.Contains(args, fmt.Sprintf("--workers %d", got)) {
+			t.Error(args)
+		}
+	}
+	if _, err := (Options{Workers: -1}).withDefaults(); err == nil {
+		t.Error("a negative number is taken")
 	}
 }

@@ -24,8 +24,9 @@ type reply struct {
 const maxSmallBody = 1 << 20
 
 // call sends one request and reads the whole answer, at most limit bytes of
-// it. Its errors are Failures.
-func (c *Client) call(ctx context.Context, method, path, accept, contentType string, body []byte, limit int64) (*reply, error) {
+// it. header are names of further headers, each before its value; empty values
+// are not sent. Its errors are Failures.
+func (c *Client) call(ctx context.Context, method, path, accept, contentType string, body []byte, limit int64, header ...string) (*reply, error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
 	defer cancel()
@@ -35,6 +36,11 @@ func (c *Client) call(ctx context.Context, method, path, accept, contentType str
 	}
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", c.options.UserAgent)
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i+1] != "" {
+			req.Header.Set(header[i], header[i+1])
+		}
+	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}

@@ -24,6 +24,12 @@ const (
 
 	databaseProperty = "harbor.scanner-adapter/vulnerability-database-updated-at"
 	vulnerability    = "vulnerability"
+	// cancelProperty is "true" for adapters whose scans can be given up, which is
+	// not in Harbor's API: DELETE /scan/{id}.
+	cancelProperty = "imagegate.dev/cancel"
+	// shareHeader says on whose behalf a scan is asked for. Adapters that do not
+	// know it ignore it.
+	shareHeader = "Imagegate-Share"
 
 	metadataTTL = 30 * time.Second
 )

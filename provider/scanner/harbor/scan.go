@@ -113,6 +113,9 @@ func (c *Client) made(ctx context.Context, m *metadata, image scanner.Image, p p
 			return nil, err
 		}
 		r, err := c.poll(ctx, id, p, image.Authorization)
+		if ctx.Err() != nil {
+			c.giveUp(ctx, m, id)
+		}
 		if !errors.Is(err, errUnknownID) {
 			return r, err
 		}
@@ -155,7 +158,7 @@ func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, p
 	if err != nil {
 		return "", &report.Failure{Reason: report.ReasonInternal, Message: "cannot write the scan request", Err: err}
 	}
-	r, err := c.call(ctx, http.MethodPost, "/scan", responseType, requestType, body, maxSmallBody)
+	r, err := c.call(ctx, http.MethodPost, "/scan", responseType, requestType, body, maxSmallBody, shareHeader, image.Share)
 	if err != nil {
 		return "", err
 	}
@@ -169,6 +172,20 @@ func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, p
 		return "", &report.Failure{Reason: report.ReasonInternal, Message: "the scanner accepted the scan and gave no id for it", Err: err}
 	}
 	return got.ID, nil
+}
+
+// giveUpTimeout bounds the goodbye, which nobody waits for but the scan's slot.
+const giveUpTimeout = 2 * time.Second
+
+// giveUp tells an adapter that can hear it that nobody waits for a scan any more.
+// ctx may be over. Whatever comes of it, the adapter will end the scan one day.
+func (c *Client) giveUp(ctx context.Context, m *metadata, id string) {
+	if m.Properties[cancelProperty] != "true" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	defer cancel()
+	_, _ = c.call(ctx, http.MethodDelete, "/scan/"+url.PathEscape(id), "*/*", "", nil, maxSmallBody)
 }
 
 // typed reports whether the adapter is of version 1.2, whose capabilities have
