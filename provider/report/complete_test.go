@@ -178,7 +178,11 @@ func TestCoverageOfSeveralPlatforms(t *testing.T) {
 		"one is not known":     {[]*report.Scan{one, unknown}, true, nil},
 		"one is not there yet": {[]*report.Scan{one}, false, nil},
 	} {
-		got := report.Merge(tc.scans[0], tc.scans, tc.complete).Coverage
+		var scans []report.OnPlatform
+		for _, scan := range tc.scans {
+			scans = append(scans, report.OnPlatform{Scan: scan})
+		}
+		got := report.Merge(tc.scans[0], scans, tc.complete).Coverage
 		if (got == nil) != (tc.want == nil) || got != nil && *got != *tc.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}

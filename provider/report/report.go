@@ -71,6 +71,9 @@ type Finding struct {
 	Installed string
 	Fixed     string `json:",omitempty"`
 	Severity  Severity
+	// Platforms are those of an index that have the finding, at most
+	// MaxPlatforms.
+	Platforms []string `json:",omitempty"`
 }
 
 // SuppressedFinding is a finding that does not count, with the reason.
@@ -80,10 +83,12 @@ type SuppressedFinding struct {
 	By      string
 }
 
-// MaxWorst bounds Summary.Worst, MaxSuppressed Summary.SuppressedBy.
+// MaxWorst bounds Summary.Worst, MaxSuppressed Summary.SuppressedBy,
+// MaxPlatforms the platforms of a Finding.
 const (
 	MaxWorst      = 5
 	MaxSuppressed = 3
+	MaxPlatforms  = 16
 )
 
 // Summarize counts vulnerabilities, which must be sorted worst first.
@@ -122,7 +127,16 @@ func FindingOf(v Vulnerability) Finding {
 		Installed: Clean(v.Installed, maxVersion),
 		Fixed:     Clean(v.Fixed, maxVersion),
 		Severity:  v.Severity,
+		Platforms: v.platforms(),
 	}
+}
+
+func (v Vulnerability) platforms() []string {
+	var out []string
+	for _, p := range v.Platforms[:min(len(v.Platforms), MaxPlatforms)] {
+		out = append(out, Clean(p, maxPlatform))
+	}
+	return out
 }
 
 // String says what a Pod's author has to change.

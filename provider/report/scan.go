@@ -28,6 +28,10 @@ type Vulnerability struct {
 	Published   time.Time `json:",omitzero"`
 	Description string    `json:",omitempty"`
 	Links       []string  `json:",omitempty"`
+	// Platforms are those of an index on which the finding counts, or on which it
+	// was suppressed when it counts on none; nil for a plain image and in a
+	// stored scan, which is of one manifest.
+	Platforms []string `json:",omitempty"`
 	// Suppressed says why the finding does not count, "exception until
 	// 2026-12-01: not reachable" or "VEX not_affected: component_not_present";
 	// empty when it counts. In a stored scan it is what the scanner itself set

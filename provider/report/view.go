@@ -41,7 +41,9 @@ const (
 	maxPackage = 128
 	maxVersion = 64
 	maxReason  = 160
-	maxMessage = 512
+	// maxPlatform is longer than any platform's name.
+	maxPlatform = 40
+	maxMessage  = 512
 	// minMessage is what is left of a message at least.
 	minMessage = 64
 )

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -147,6 +148,8 @@ type answer struct {
 	digest  string
 	message string
 	scan    *report.Scan
+	// platform of the manifest that it is about.
+	platform string
 	// cache tells for the log where the answer came from, err why there is none.
 	cache string
 	err   error
@@ -181,31 +184,53 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 	answers := make([]answer, len(pending))
 	for i, wait := range pending {
 		answers[i] = wait()
-		if len(pending) > 1 {
-			answers[i].message += " (platform " + res.Manifests[i].Platform + ")"
-		}
+		answers[i].platform = res.Manifests[i].Platform
 	}
 	return combine(answers, res.Digest)
 }
 
 // combine makes the answers about an image's manifests into one: the worst
-// status and its message, and what all of them found.
+// status with the worst of its findings, and what all of them found.
 func combine(answers []answer, digest string) answer {
 	worst := answers[0]
-	var scans []*report.Scan
-	for i, a := range answers {
-		if i > 0 && badness(a.status) > badness(worst.status) {
+	var scans []report.OnPlatform
+	for _, a := range answers {
+		if a.worse(worst) {
 			worst = a
 		}
 		if a.scan != nil {
-			scans = append(scans, a.scan)
+			scans = append(scans, report.OnPlatform{Platform: a.platform, Scan: a.scan})
 		}
 	}
 	worst.digest = digest
-	if worst.scan != nil && len(answers) > 1 {
+	if len(answers) == 1 {
+		return worst
+	}
+	if worst.platform == "" {
+		worst.message += " (a manifest for no particular platform)"
+	} else {
+		worst.message += " (platform " + worst.platform + ")"
+	}
+	if worst.scan != nil {
 		worst.scan = report.Merge(worst.scan, scans, len(scans) == len(answers))
 	}
 	return worst
+}
+
+func (a answer) worse(than answer) bool {
+	return cmp.Or(cmp.Compare(badness(a.status), badness(than.status)), cmp.Compare(a.severity(), than.severity())) > 0
+}
+
+// severity is that of the worst finding that counts, or below all when none does.
+func (a answer) severity() report.Severity {
+	if a.scan != nil {
+		for _, v := range a.scan.Vulnerabilities {
+			if v.Suppressed == "" {
+				return v.Severity
+			}
+		}
+	}
+	return -1
 }
 
 // badness orders the platforms of an index: a rejection stands whatever the
