@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/store"
@@ -154,9 +156,22 @@ func verdictOptions(c *config.Config, p *parts) verdict.Options {
 		VEXFiles:       c.Verdict.VEXFiles,
 		Tighten:        c.Verdict.Tighten,
 		Loosen:         c.Verdict.Loosen,
-		Logger:         p.log,
-		Registerer:     p.metrics,
+
+		UnmatchedPackages: c.Verdict.UnmatchedPackages,
+		NoPackages:        c.Verdict.NoPackages,
+		MaxDatabaseAge:    c.Verdict.MaxDatabaseAge.Duration,
+		AcceptSilence:     silenceCounts(c),
+
+		Logger:     p.log,
+		Registerer: p.metrics,
 	}
+}
+
+// silenceCounts reports whether any scanner is to be believed when it lists
+// nothing and does not say what it looked at; each scan says whether its own was.
+func silenceCounts(c *config.Config) bool {
+	return c.Scanner.Harbor.EmptyReport == harbor.Accept || c.Scanner.Attached.Unstated == config.UnstatedAccept ||
+		slices.ContainsFunc(c.Scanner.Routes, func(r config.ScannerRoute) bool { return r.Harbor.EmptyReport == harbor.Accept })
 }
 
 func registryOptions(c *config.Config) registry.Options {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/registry/transport"
@@ -85,8 +87,11 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 		return func(_ config.Backend, next route.Backend) route.Backend { return next }, nil
 	}
 	finder, err := attached.New(attached.Options{
-		KeyFiles:     a.KeyFiles,
-		MaxAge:       a.MaxAge.Duration,
+		KeyFiles: a.KeyFiles,
+		MaxAge:   attachedAge(c),
+
+		MaxDatabaseAge: c.Verdict.MaxDatabaseAge.Duration,
+
 		Unstated:     a.Unstated == config.UnstatedAccept,
 		NeedFixes:    true, // a Constraint may look at fixed findings only, whatever is configured here
 		MaxReferrers: a.MaxReferrers,
@@ -110,6 +115,16 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 	}, nil
 }
 
+// attachedAge is how old an attached report may be to stand in for a scan: no
+// older than any report may be, or it would fail the image in place of a scan.
+func attachedAge(c *config.Config) time.Duration {
+	age := cmp.Or(c.Scanner.Attached.MaxAge.Duration, attached.DefaultMaxAge)
+	if most := c.Scan.MaxAge.Duration; most > 0 {
+		age = min(age, most)
+	}
+	return age
+}
+
 // backend makes the client of one backend. Its errors begin with the field.
 func (p *parts) backend(b config.Backend) (route.Backend, error) {
 	if b.Anchore.URL != "" {
@@ -125,6 +140,7 @@ func (p *parts) backend(b config.Backend) (route.Backend, error) {
 		CAFile:       b.Harbor.CAFile,
 		Proxy:        b.Harbor.Proxy,
 		PollInterval: b.Harbor.PollInterval.Duration,
+		EmptyReport:  b.Harbor.EmptyReport,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("harbor.%w", err)

@@ -128,6 +128,7 @@ func printTable(w io.Writer, r report.ScanReport) error {
 	head("Scanner:", r.Scanner)
 	head("Scanned:", stamp(r.ScannedAt))
 	head("Database:", stamp(r.DatabaseBuiltAt))
+	head("Covered:", covered(r.Summary))
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -144,6 +145,24 @@ func printTable(w io.Writer, r report.ScanReport) error {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.Severity, v.Name(), v.Package, v.Installed, fixed)
 	}
 	return t.Flush()
+}
+
+// covered says what was looked at, and what was not.
+func covered(s *report.Summary) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Coverage == nil:
+		return "not known"
+	}
+	out := s.Coverage.String()
+	if s.Coverage.Unmatched > 0 {
+		out += fmt.Sprintf(", of which %d could not be looked up", s.Coverage.Unmatched)
+	}
+	if s.Coverage.Gap != "" {
+		out += "; " + s.Coverage.Gap
+	}
+	return out
 }
 
 func stamp(t time.Time) string {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // Config is the whole file. Durations are written as Go writes them: 800ms,
@@ -127,7 +129,8 @@ type Scan struct {
 	Backoff      Backoff         `json:"backoff"`
 	Negative     Negative        `json:"negative"`
 	Refresh      Refresh         `json:"refresh"`
-	// MaxAge is the age from which a report no longer counts; zero: never.
+	// MaxAge is the age, from when the scanner made it, at which a report no longer
+	// counts; zero: never.
 	MaxAge metav1.Duration `json:"maxAge"`
 }
 
@@ -220,6 +223,9 @@ type Harbor struct {
 	Proxy        string          `json:"proxy,omitempty"`
 	PollInterval metav1.Duration `json:"pollInterval,omitzero"`
 	Verify       Verify          `json:"verify,omitempty"`
+	// EmptyReport is what a report counts for that lists nothing, from an adapter
+	// that cannot say what it looked at: reject (empty is the same) or accept.
+	EmptyReport harbor.EmptyReport `json:"emptyReport,omitempty"`
 }
 
 // Verified reports whether the adapter reads images through the provider.
@@ -333,6 +339,14 @@ type Verdict struct {
 	// policy of its own accepts, and accept what it rejects.
 	Tighten bool `json:"tighten"`
 	Loosen  bool `json:"loosen"`
+	// UnmatchedPackages is what an image counts for some of whose packages nobody
+	// could look up, NoPackages what one counts for in which there was nothing to
+	// look up: reject or accept.
+	UnmatchedPackages verdict.Choice `json:"unmatchedPackages"`
+	NoPackages        verdict.Choice `json:"noPackages"`
+	// MaxDatabaseAge is how old the vulnerability data of a scan may be; zero: of
+	// any age.
+	MaxDatabaseAge metav1.Duration `json:"maxDatabaseAge"`
 }
 
 // Log is what is written to standard error.
@@ -380,8 +394,12 @@ func Default() Config {
 		Scanner: Scanner{
 			Bundled: Bundled{Database: DatabaseUpdate},
 		},
-		Store:   Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20, TagBytes: 16 << 20}},
-		Verdict: Verdict{SeverityThreshold: report.SeverityHigh},
-		Log:     Log{Level: "info", Format: "json"},
+		Store: Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20, TagBytes: 16 << 20}},
+		Verdict: Verdict{
+			SeverityThreshold: report.SeverityHigh,
+			UnmatchedPackages: verdict.Reject,
+			NoPackages:        verdict.Reject,
+		},
+		Log: Log{Level: "info", Format: "json"},
 	}
 }

@@ -17,7 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 // gatekeeperWait is the longest that a Gatekeeper webhook may wait for
@@ -32,11 +34,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.Scan.validate(field.NewPath("scan"))...)
 	errs = append(errs, c.Scanner.validate(field.NewPath("scanner"))...)
 	errs = append(errs, c.pullThrough(field.NewPath("scanner"))...)
-	v := field.NewPath("verdict")
-	errs = append(errs, readable(v.Child("exceptionsFile"), c.Verdict.ExceptionsFile)...)
-	for i, f := range c.Verdict.VEXFiles {
-		errs = append(errs, readable(v.Child("vexFiles").Index(i), f)...)
-	}
+	errs = append(errs, c.Verdict.validate(field.NewPath("verdict"))...)
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
 	memory := field.NewPath("store", "memory")
 	errs = append(errs, positive(memory.Child("reports"), c.Store.Memory.Reports)...)
@@ -222,9 +220,22 @@ func (b *Backend) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, oneOf(h.Child("verify"), b.Harbor.Verify, "", VerifyProxy, VerifyOff)...)
 	errs = append(errs, readable(h.Child("tokenFile"), b.Harbor.TokenFile)...)
 	errs = append(errs, readable(h.Child("caFile"), b.Harbor.CAFile)...)
+	if b.Harbor.EmptyReport != "" {
+		errs = append(errs, oneOf(h.Child("emptyReport"), b.Harbor.EmptyReport, harbor.Accept, harbor.Reject)...)
+	}
 	errs = append(errs, readable(a.Child("tokenFile"), b.Anchore.TokenFile)...)
 	errs = append(errs, readable(a.Child("passwordFile"), b.Anchore.PasswordFile)...)
 	return append(errs, readable(a.Child("caFile"), b.Anchore.CAFile)...)
+}
+
+func (v *Verdict) validate(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, readable(p.Child("exceptionsFile"), v.ExceptionsFile)...)
+	for i, f := range v.VEXFiles {
+		errs = append(errs, readable(p.Child("vexFiles").Index(i), f)...)
+	}
+	errs = append(errs, oneOf(p.Child("unmatchedPackages"), v.UnmatchedPackages, verdict.Accept, verdict.Reject)...)
+	errs = append(errs, oneOf(p.Child("noPackages"), v.NoPackages, verdict.Accept, verdict.Reject)...)
+	return append(errs, notNegative(p.Child("maxDatabaseAge"), v.MaxDatabaseAge)...)
 }
 
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {

@@ -60,7 +60,8 @@ type Options struct {
 	// RefreshAfter is the age from which a scan is made again in the background
 	// while it is still served; zero: only when its scanner has new data.
 	RefreshAfter time.Duration
-	// MaxAge is the age from which a scan no longer counts; zero: never.
+	// MaxAge is the age, from when it was made, at which a scan no longer counts;
+	// zero: never.
 	MaxAge time.Duration
 	// RefreshesPerMinute and Refreshers bound the scans made again: how many are
 	// begun, and how many run at once.

@@ -25,16 +25,21 @@ const (
 // generationTimeout bounds one question for the scanners' generations.
 const generationTimeout = 10 * time.Second
 
+// freshness counts what a scan is worth from when it was made, and when to make
+// it again from when it was last asked for: a scanner may hand out a report that
+// it made long ago, and would do so again.
 func (s *Service) freshness(scan *report.Scan) freshness {
-	age := s.o.Now().Sub(scan.ReceivedAt)
+	now := s.o.Now()
 	switch {
-	case !scan.ValidUntil.IsZero() && s.o.Now().After(scan.ValidUntil):
+	case !scan.ValidUntil.IsZero() && now.After(scan.ValidUntil):
 		return expired
-	case s.o.MaxAge > 0 && age > s.o.MaxAge:
+	case report.Future(scan.ScannedAt, now):
+		return expired // a clock was wrong, and nobody knows by how much
+	case s.o.MaxAge > 0 && s.age(scan) > s.o.MaxAge:
 		return expired
-	case !scan.RefreshAt.IsZero() && s.o.Now().After(scan.RefreshAt):
+	case !scan.RefreshAt.IsZero() && now.After(scan.RefreshAt):
 		return stale
-	case s.o.RefreshAfter > 0 && age > s.o.RefreshAfter, s.outdated(scan):
+	case s.o.RefreshAfter > 0 && now.Sub(scan.ReceivedAt) > s.o.RefreshAfter, s.outdated(scan):
 		return stale
 	}
 	return fresh
@@ -154,8 +159,11 @@ func (s *Service) renew(t task) {
 	<-j.done
 }
 
-func (s *Service) age(scan *report.Scan) time.Duration { return s.o.Now().Sub(scan.ReceivedAt) }
+func (s *Service) age(scan *report.Scan) time.Duration { return s.o.Now().Sub(scan.ScannedAt) }
 
 func (s *Service) expiredNote(scan *report.Scan) string {
+	if report.Future(scan.ScannedAt, s.o.Now()) {
+		return "the last scan is dated in the future and does not count; "
+	}
 	return fmt.Sprintf("the last scan is %s old and no longer counts; ", s.age(scan).Round(time.Minute))
 }

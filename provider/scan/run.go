@@ -174,8 +174,8 @@ func (s *Service) attempt(ctx context.Context, j *job) (_ *report.Scan, failure 
 	if err != nil {
 		return nil, bounded(report.FailureOf(err))
 	}
-	if scan == nil {
-		return nil, &report.Failure{Reason: report.ReasonInternal, Message: "the scanner returned neither a report nor an error"}
+	if err := s.counts(scan, image.Digest); err != nil {
+		return nil, bounded(report.FailureOf(err))
 	}
 	return scan, nil
 }

@@ -175,7 +175,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 }
 
 func manyFindings(n int) *report.Scan {
-	s := &report.Scan{Scanner: "bench"}
+	s := &report.Scan{Scanner: "bench", ScannedAt: time.Now()}
 	for i := range n {
 		s.Vulnerabilities = append(s.Vulnerabilities, report.Vulnerability{
 			ID: fmt.Sprintf("CVE-2026-%d", i), Package: "golang.org/x/text", Installed: "v0.3.5", Fixed: "0.3.8",

@@ -178,8 +178,14 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 	if t.worst != nil {
 		t.lapsed = r.exceptions.lapsed(i, t.worst, r.at)
 	}
-	t.unlisted = scan.Unlisted
+	t.unlisted, t.coverage = scan.Unlisted, scan.Coverage
 	status, message := t.verdict(scan.Judgement)
+	// A finding that keeps the image out does so whatever was not looked at.
+	if status == report.Accepted {
+		if why := j.o.gap(scan, r.at); why != "" {
+			status, message = report.ScanFailed, why
+		}
+	}
 	return Outcome{Status: status, Message: message, Scan: out}
 }
 

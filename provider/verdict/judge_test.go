@@ -53,7 +53,7 @@ func finding(id string, s report.Severity, fixed string) report.Vulnerability {
 
 func scanOf(v ...report.Vulnerability) *report.Scan {
 	report.SortVulnerabilities(v)
-	return &report.Scan{Scanner: "Test 1", Vulnerabilities: v}
+	return &report.Scan{Scanner: "Test 1", Vulnerabilities: v, Coverage: &report.Coverage{Distribution: "debian 12", Packages: 87}}
 }
 
 func judged(by report.Judgement, v ...report.Vulnerability) *report.Scan {
@@ -90,7 +90,7 @@ func TestThreshold(t *testing.T) {
 		scan    *report.Scan
 		want    expect
 	}{
-		"clean":               {atHigh, scanOf(), expect{report.Accepted, "no vulnerabilities found"}},
+		"clean":               {atHigh, scanOf(), expect{report.Accepted, "no vulnerabilities found in 87 packages of debian 12"}},
 		"below":               {atHigh, scanOf(medium), expect{report.Accepted, "no finding of severity High or worse (1 below)"}},
 		"at":                  {atHigh, scanOf(medium, high), expect{report.Rejected, "CVE-H (High) in pkg 1.0, fixed in 1.1"}},
 		"above":               {atHigh, scanOf(unfixed, high), expect{report.Rejected, "CVE-U (Critical) in pkg 1.0, no fix yet; and 1 more finding of severity High or worse"}},

@@ -32,6 +32,18 @@ type Options struct {
 	// image runs as root, say): they are overruled with it.
 	Loosen bool
 
+	// UnmatchedPackages says what an image counts for some of whose packages
+	// nobody could look up, NoPackages what one counts for in which nothing could
+	// be looked up.
+	UnmatchedPackages Choice
+	NoPackages        Choice
+	// MaxDatabaseAge is how old the vulnerability data of a scan may be when it is
+	// judged; zero is of any age. Data of unknown age is too old.
+	MaxDatabaseAge time.Duration
+	// AcceptSilence lets scans count whose scanner is to be believed when it lists
+	// nothing and does not say what it looked at.
+	AcceptSilence bool
+
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger may be nil.
@@ -50,6 +62,18 @@ func (o *Options) complete() error {
 	var errs []error
 	if !slices.Contains(report.Severities(), o.Threshold) {
 		errs = append(errs, fmt.Errorf("option Threshold: %d is no severity", int(o.Threshold)))
+	}
+	for name, choice := range map[string]*Choice{"UnmatchedPackages": &o.UnmatchedPackages, "NoPackages": &o.NoPackages} {
+		switch *choice {
+		case "":
+			*choice = Reject
+		case Accept, Reject:
+		default:
+			errs = append(errs, fmt.Errorf("option %s: %q is neither accept nor reject", name, *choice))
+		}
+	}
+	if o.MaxDatabaseAge < 0 {
+		errs = append(errs, fmt.Errorf("option MaxDatabaseAge: %s is negative", o.MaxDatabaseAge))
 	}
 	for i, f := range o.VEXFiles {
 		switch {

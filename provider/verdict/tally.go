@@ -29,6 +29,8 @@ type tally struct {
 	named      []string
 	// unlisted says that the findings are not known at all.
 	unlisted bool
+	// coverage is what was looked at; nil when that is not known.
+	coverage *report.Coverage
 	// lapsed is an exception for the worst finding that has ended.
 	lapsed *exception
 }
@@ -139,7 +141,7 @@ func (t *tally) rejection() string {
 
 func (t *tally) acceptance() string {
 	if t.below == 0 && t.suppressed == 0 {
-		return "no vulnerabilities found"
+		return foundNothing(t.coverage)
 	}
 	s := fmt.Sprintf("no finding of severity %s or worse%s (%d below", t.o.Threshold, t.qualifier(), t.below)
 	if t.suppressed > 0 {
@@ -148,7 +150,11 @@ func (t *tally) acceptance() string {
 			s += fmt.Sprintf("; and %d more", more)
 		}
 	}
-	return s + ")"
+	s += ")"
+	if c := t.coverage; c != nil && c.Unmatched > 0 {
+		s += fmt.Sprintf("; nobody could look up %d of %s", c.Unmatched, c)
+	}
+	return s
 }
 
 func (t *tally) qualifier() string {

@@ -1,0 +1,120 @@
+package verdict
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// Choice is what a gap in what is known counts for. The zero value is Reject.
+type Choice string
+
+// The choices.
+const (
+	// Reject makes the image's status scan_failed.
+	Reject Choice = "reject"
+	// Accept lets the image in when nothing else is against it.
+	Accept Choice = "accept"
+)
+
+// gap says why an image that no finding keeps out has not been looked into
+// enough to let it in, or nothing. It names the setting that decides.
+func (o *Options) gap(scan *report.Scan, now time.Time) string {
+	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.unmatched(scan.Coverage), o.nothing(scan.Coverage)} {
+		if why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// oldData judges the age of the data that the scan was made with, whoever made
+// it. Data whose age nobody tells may be of any.
+func (o *Options) oldData(scan *report.Scan, now time.Time) string {
+	const setting = " (verdict.maxDatabaseAge)"
+	switch age := now.Sub(scan.DatabaseBuiltAt); {
+	case o.MaxDatabaseAge == 0:
+		return ""
+	case scan.DatabaseBuiltAt.IsZero():
+		return fmt.Sprintf("the scanner does not say how old its vulnerability data is; it may be %s old", days(o.MaxDatabaseAge)) + setting
+	case report.Future(scan.DatabaseBuiltAt, now):
+		return fmt.Sprintf("the scanner's vulnerability data is dated %s, which is in the future", day(scan.DatabaseBuiltAt)) + setting
+	case age > o.MaxDatabaseAge:
+		return fmt.Sprintf("the scan was made with vulnerability data of %s, which is %s old; it may be %s old",
+			day(scan.DatabaseBuiltAt), days(age), days(o.MaxDatabaseAge)) + setting
+	}
+	return ""
+}
+
+func (o *Options) silence(scan *report.Scan) string {
+	if scan.Silent() && (!scan.SilenceCounts || !o.AcceptSilence) {
+		setting := " (scanner.harbor.emptyReport)"
+		if scan.Attached {
+			setting = " (scanner.attached.unstated)"
+		}
+		return report.SaidNothing + setting
+	}
+	return ""
+}
+
+func (o *Options) unmatched(c *report.Coverage) string {
+	const setting = " (verdict.unmatchedPackages)"
+	if c == nil || o.UnmatchedPackages == Accept {
+		return ""
+	}
+	if c.Unmatched > 0 {
+		of := "no distribution was recognised in the image"
+		if c.Distribution != "" {
+			of = "the scanner has no records of " + report.Clean(c.Distribution, maxSaid)
+		}
+		return fmt.Sprintf("%d of %d packages could not be looked up: %s", c.Unmatched, c.Packages, of) + setting
+	}
+	if c.Gap != "" {
+		return "not all of the image was looked up: " + report.Clean(c.Gap, maxSaid) + setting
+	}
+	return ""
+}
+
+func (o *Options) nothing(c *report.Coverage) string {
+	if c == nil || c.Matched() > 0 || o.NoPackages == Accept {
+		return ""
+	}
+	return lookedUpNothing(c) + " (verdict.noPackages)"
+}
+
+// lookedUpNothing is what is said of an image in which nothing could be looked
+// up, whether it counts or not: nothing was found there because nobody could.
+func lookedUpNothing(c *report.Coverage) string {
+	if c.Packages > 0 {
+		return fmt.Sprintf("nothing in the image could be looked up: none of its %s", c)
+	}
+	if c.Distribution != "" {
+		return "nothing in the image could be looked up: the scanner found no packages of " + report.Clean(c.Distribution, maxSaid)
+	}
+	return "nothing in the image could be looked up: the scanner found no packages and recognised no distribution"
+}
+
+// foundNothing says what it means that a scan has no findings at all.
+func foundNothing(c *report.Coverage) string {
+	switch {
+	case c == nil:
+		return report.SaidNothing
+	case c.Matched() == 0:
+		return lookedUpNothing(c)
+	case c.Unmatched > 0:
+		return fmt.Sprintf("no vulnerabilities found in %d of %s; nobody could look up the others", c.Matched(), c)
+	}
+	return fmt.Sprintf("no vulnerabilities found in %s", c)
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// days is an age in whole days, or exactly when it is shorter than two.
+func days(d time.Duration) string {
+	const hours = 24
+	if d < 2*hours*time.Hour {
+		return d.Round(time.Minute).String()
+	}
+	return fmt.Sprintf("%d days", int(d.Hours())/hours)
+}
