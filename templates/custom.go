@@ -69,7 +69,13 @@ func Custom(rules []byte, options CustomOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := own.compile(string(text), libs); err != nil {
+	err = own.compile(string(text), libs)
+	if names := openNames(err); len(names) > 0 {
+		if own, err = own.define(names); err == nil {
+			err = own.compile(string(text), libs)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	crd, err := customCRD(options)
@@ -79,12 +85,31 @@ func Custom(rules []byte, options CustomOptions) ([]byte, error) {
 	return withCode(crd, own.version, string(text), append(libs, own.text))
 }
 
+// givenNames are the names that rules may use without defining them, as those of
+// Sysdig's admission controller do.
+var givenNames = []string{"namespace", "policies"}
+
+// openNames returns which of the given names rules use that did not compile for
+// it. A file that compiles without them has meanings of its own for these names.
+func openNames(err error) []string {
+	failures, _ := errors.AsType[ast.Errors](err)
+	var names []string
+	for _, name := range givenNames {
+		if slices.ContainsFunc(failures, func(e *ast.Error) bool {
+			return e.Code == ast.UnsafeVarErr && e.Message == "var "+name+" is unsafe"
+		}) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // ownRules are a user's rules, moved to the template's package.
 type ownRules struct {
 	file    string
 	version ast.RegoVersion
-	// text as it goes into the template.
-	text string
+	// text as it goes into the template, numbered as it is parsed here.
+	text, numbered string
 	// module parsed with the user's line numbers.
 	module *ast.Module
 }
@@ -118,7 +143,7 @@ func readRules(text string, options CustomOptions) (*ownRules, error) {
 		if module == nil {
 			return nil, fmt.Errorf("%s holds no rules", options.File)
 		}
-		own := &ownRules{file: options.File, version: version, text: numbered, module: module}
+		own := &ownRules{file: options.File, version: version, text: numbered, numbered: numbered, module: module}
 		if declared == nil {
 			own.text = "package " + rulesPackage + "\n\n" + text
 		}
@@ -126,6 +151,22 @@ func readRules(text string, options CustomOptions) (*ownRules, error) {
 	}
 	// The version that the text looks like has the error that helps.
 	return nil, fmt.Errorf("%s does not parse %w", options.File, failures[len(failures)-1])
+}
+
+// define adds the given names to the rules, below them so that lines keep their
+// numbers.
+func (o *ownRules) define(names []string) (*ownRules, error) {
+	var given strings.Builder
+	given.WriteString("\n\n# The names that rules may use without defining them.\n")
+	for _, name := range names {
+		fmt.Fprintf(&given, "%s := data.lib.ownrules.%s\n", name, name)
+	}
+	numbered := o.numbered + given.String()
+	module, err := ast.ParseModuleWithOpts(o.file, numbered, ast.ParserOptions{RegoVersion: o.version})
+	if err != nil {
+		return nil, fmt.Errorf("adding %s to %s: %w", strings.Join(names, " and "), o.file, err)
+	}
+	return &ownRules{file: o.file, version: o.version, text: o.text + given.String(), numbered: numbered, module: module}, nil
 }
 
 var looksV1 = regexp.MustCompile(`(?m)\bif\s*\{|\bcontains\b.*\bif\b|^[ \t]*import[ \t]+rego\.v1\b`)

@@ -155,6 +155,52 @@ func TestCustomRulesWithTheGeneratedOnes(t *testing.T) {
 	}
 }
 
+// TestRulesMayUseTheAncestorsNames in both versions, whatever else they define.
+func TestRulesMayUseTheAncestorsNames(t *testing.T) {
+	for name, c := range map[string]struct{ rules, want string }{
+		"both":           {`deny_image[msg] { msg := sprintf("%s by %s", [namespace, policies.defaultPolicy]) }`, "shop by accept"},
+		"namespace":      {`deny_image[msg] { namespace == "shop"; msg := "in shop" }`, "in shop"},
+		"v1":             {`deny_image contains msg if msg := sprintf("%s by %s", [namespace, policies.defaultPolicy])`, "shop by accept"},
+		"with a package": {"package mine\ndeny_image[namespace] { true }", "shop"},
+		"before":         {`deny_pod[msg] { msg := sprintf("%s by %s", [namespace, policies.defaultPolicy]) }`, "shop by scan"},
+		"one's own":      {"namespace = \"mine\" { true }\npolicies = {\"a\": 1}\ndeny_image[msg] { msg := sprintf(\"%s %v\", [namespace, policies]) }", `mine {"a": 1}`},
+		"a variable":     {`deny_image[msg] { namespace = input.ContainerObject.name; msg := namespace }`, "app"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, time.Minute)
+			e.provider.reports = map[string]map[string]any{"good": {"ImageAndTag": "good", "Status": "accepted"}}
+			template, err := templates.Custom([]byte(c.rules), templates.CustomOptions{Kind: "Names", ScanRules: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.addTemplate(t, template)
+			e.addConstraint(t, "Names", "names", `{preScanPolicies: {defaultPolicy: scan}, scanPolicies: {defaultPolicy: accept}}`)
+			if diff := cmp.Diff([]string{c.want}, e.review(t, creation(t, strings.ReplaceAll(customPod, "IMAGE", "good")))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestLatestIsNotAllowedAfterPinning is the ancestor's example of a rule by tag.
+func TestLatestIsNotAllowedAfterPinning(t *testing.T) {
+	const image = "shop@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	pod := strings.Replace(strings.ReplaceAll(customPod, "IMAGE", image), "metadata:",
+		"metadata:\n  annotations: {original-image.imagegate.dev/app: 'shop:latest'}", 1)
+	template, err := templates.Custom([]byte(`deny_image["latest is not allowed"] { endswith(input.ScanReport.ImageAndTag, ":latest") }`),
+		templates.CustomOptions{Kind: "MyRules"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, time.Minute)
+	e.provider.reports = map[string]map[string]any{image: {"ImageAndTag": "shop:latest", "Image": image, "Status": "accepted"}}
+	e.addTemplate(t, template)
+	e.addConstraint(t, "MyRules", "mine", "{}")
+	if diff := cmp.Diff([]string{"latest is not allowed"}, e.review(t, creation(t, pod))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCustomRefusals(t *testing.T) {
 	cases := map[string]struct {
 		rules   string

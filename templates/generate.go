@@ -49,6 +49,9 @@ func withCode(crd []byte, version ast.RegoVersion, rego string, libs []string) (
 	if !ok {
 		return nil, fmt.Errorf("reading the template: no spec")
 	}
+	if err := keepBlanks(spec); err != nil {
+		return nil, err
+	}
 	source := map[string]any{"version": version.String(), "rego": rego}
 	if len(libs) > 0 {
 		source["libs"] = libs

@@ -16,5 +16,5 @@ before := (settings.denials(settings.mistakes) | reports.overfull) | ownrules.be
 after := {denial |
 	count(before) == 0
 	not ownrules.allowed
-	some denial in ownrules.after(reports.of(ownrules.images, reports.view("full")))
+	some denial in ownrules.after(reports.of(ownrules.subjects, reports.view("full")))
 }

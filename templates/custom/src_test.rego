@@ -80,3 +80,24 @@ test_an_update_that_brings_no_image_is_not_judged if {
 		with external_data as fixtures.never
 	other == {"hostNetwork in shop"}
 }
+
+pinned(pairs) := found if {
+	found := fixtures.msgs(custom.violation) with input as {"review": fixtures.review(fixtures.pinned(pairs)), "parameters": {}}
+		with external_data as fixtures.provider
+}
+
+test_a_rule_by_tag_sees_what_was_written if {
+	pinned([["good@sha256:abc", "good/seen:latest"]]) == {"latest is not allowed"}
+	pinned([["good@sha256:abc", "good/seen:1"]]) == set()
+	pinned([["good:latest@sha256:abc", ""]]) == {"latest is not allowed"}
+}
+
+test_a_claim_that_nobody_vouches_for_tightens if {
+	pinned([["good@sha256:abc", "good:latest"]]) == {"latest is not allowed"}
+	pinned([["bad@sha256:abc", "bad:latest"]]) == {"latest is not allowed", "container c0 is rejected"}
+}
+
+test_each_container_by_its_own_words if {
+	pinned([["good@sha256:abc", "good/seen:1"], ["good@sha256:abc", "good/seen:latest"]]) == {"latest is not allowed (container 'c1', image 'good/seen:latest')"}
+	pinned([["good@sha256:abc", "good:1"], ["good@sha256:abc", "good:latest"]]) == {"latest is not allowed (container 'c1', image 'good@sha256:abc')"}
+}

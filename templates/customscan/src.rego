@@ -6,6 +6,7 @@ import data.lib.breakglass
 import data.lib.ownrules
 import data.lib.reports
 import data.lib.scanpolicy
+import data.lib.scanrules
 import future.keywords
 
 violation contains outcome if some outcome in breakglass.outcome(denials, set())
@@ -22,8 +23,14 @@ after := {denial |
 
 found := reports.of(to_scan, reports.view("full"))
 
-# Images that the generated rules decided before the scan are not asked for, and
-# with them switched off all are.
-to_scan := ownrules.images if {
-	scanpolicy.switched_off
+# Nothing is asked where the generated rules decide every image without a report.
+# Otherwise one's own rules are asked about all images, also about those that were
+# accepted before the scan; what is rejected whatever the report says needs none.
+to_scan := ownrules.subjects - rejected if {
+	rejected := scanpolicy.going - asked
+	count(asked) > 0
+} else := set()
+
+asked := scanpolicy.going if {
+	scanrules.scan_off
 } else := scanpolicy.to_scan

@@ -3,6 +3,7 @@ package imagescanpolicy
 import data.lib.breakglass
 import data.lib.reports
 import data.lib.scanpolicy
+import data.lib.scanrules
 import data.lib.settings
 import future.keywords
 
@@ -14,6 +15,6 @@ found := reports.of(scanpolicy.to_scan, reports.view("summary"))
 
 # Without generated rules nothing is left of this policy: that is a mistake, not
 # a way to let everything pass.
-no_rules contains "scanRules.autoGenerate is false, which leaves no rules: make a template of your own rules instead" if {
-	scanpolicy.switched_off
+no_rules contains sprintf("%s.autoGenerate is false, which leaves no rules: make a template of your own rules instead", [scanrules.judging]) if {
+	scanrules.scan_off
 }

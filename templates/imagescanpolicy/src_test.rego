@@ -39,7 +39,8 @@ strict_by_default := [
 	{"scanPolicies": {"defaultPolicy": "scan-result", "reportPending": "reject", "scanFailed": "reject"}},
 	{"preScanPolicies": {}},
 	{"preScanPolicies": {"defaultPolicy": "scan"}},
-	{"scanRules": null},
+	{"scanRules": {"autoGenerate": true}},
+	{"preScanPolicies": {"autoGenerate": true}, "scanPolicies": {"autoGenerate": true}},
 ]
 
 test_statuses if {
@@ -209,6 +210,53 @@ test_no_generated_rules_is_a_mistake if {
 	off := {"scanRules": {"autoGenerate": false, "defaultPolicy": "accept"}}
 	unasked(["good"], off) == {"Configuration error: scanRules.autoGenerate is false, which leaves no rules: make a template of your own rules instead"}
 	unasked([], off) == set()
+	unasked(["good"], {"preScanPolicies": {}, "scanPolicies": {"autoGenerate": false}}) == {"Configuration error: scanPolicies.autoGenerate is false, which leaves no rules: make a template of your own rules instead"}
+}
+
+test_pre_scan_rules_switched_off_leave_all_to_the_scan if {
+	off := {"preScanPolicies": {"autoGenerate": false, "defaultPolicy": "accept", "customPolicies": [{"prefix": "good", "action": "reject"}]}}
+	denials(["good"], off) == set()
+	denials(["bad"], off) == {rejected("bad", "Global default policy - scan result is 'reject': bad for a reason.")}
+}
+
+# What the mutator pinned, with what the provider has seen and what it has not.
+pinned(pairs, parameters) := found if {
+	found := fixtures.msgs(imagescanpolicy.violation) with input as {"review": fixtures.review(fixtures.pinned(pairs)), "parameters": parameters}
+		with external_data as fixtures.provider
+}
+
+test_a_vouched_tag_is_the_name_of_the_image if {
+	pinned([["bad@sha256:abc", "bad:seen"]], {}) == {"Image 'bad:seen' REJECTED. Global default policy - scan result is 'reject': bad for a reason. It is pinned to 'bad@sha256:abc'."}
+	pinned([["bad@sha256:abc", "bad:seen"], ["bad@sha256:abc", "bad:forged"]], {}) == {
+		"Image 'bad:seen' REJECTED. Global default policy - scan result is 'reject': bad for a reason. It is pinned to 'bad@sha256:abc'.",
+		"Image 'bad@sha256:abc' REJECTED. Global default policy - scan result is 'reject': bad for a reason. The Pod was written with 'bad:forged'.",
+	}
+}
+
+test_rules_by_tag_hold_for_what_was_pinned if {
+	by_tag := {"scanRules": {"defaultPolicy": "reject", "alwaysAccept": ["bad:seen", "bad:forged"]}}
+	pinned([["bad@sha256:abc", "bad:seen"]], by_tag) == set()
+	pinned([["bad@sha256:abc", "bad:forged"]], by_tag) == {"Image 'bad@sha256:abc' REJECTED. Global default policy - policy action is 'reject': The Pod was written with 'bad:forged'."}
+	against := {"scanRules": {"defaultPolicy": "accept", "alwaysReject": ["good:seen", "good:forged"]}}
+	pinned([["good@sha256:abc", "good:seen"]], against) == {"Image 'good@sha256:abc' REJECTED. Global custom policy (prefix 'good:seen') - policy action is 'reject': The Pod was written with 'good:seen'."}
+	pinned([["good@sha256:abc", "good:forged"]], against) == {"Image 'good@sha256:abc' REJECTED. Global custom policy (prefix 'good:forged') - policy action is 'reject': The Pod was written with 'good:forged'."}
+	saved := {"scanRules": {"defaultPolicy": "reject", "alwaysScanResult": ["bad:seen"]}}
+	pinned([["bad@sha256:abc", "bad:seen"]], saved) == {"Image 'bad:seen' REJECTED. Global custom policy (prefix 'bad:seen') - scan result is 'reject': bad for a reason. It is pinned to 'bad@sha256:abc'."}
+	first := {"scanPolicies": {"defaultPolicy": "accept", "customPolicies": [{"prefix": "bad:forged", "action": "accept"}, {"prefix": "bad:", "action": "scan-result"}, {"prefix": "bad@", "action": "reject"}]}}
+	pinned([["bad@sha256:abc", "bad:seen"]], first) == {"Image 'bad:seen' REJECTED. Global custom policy (prefix 'bad:') - scan result is 'reject': bad for a reason. It is pinned to 'bad@sha256:abc'."}
+}
+
+test_a_mirror_pod_is_not_judged_for_its_node if {
+	static := object.union(fixtures.pod_with({"nodeName": "n1", "containers": [{"name": "c", "image": "bad"}]}), {"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}})
+	node := object.union(fixtures.review(static), {"userInfo": {"username": "system:node:n1", "groups": ["system:nodes"]}})
+	sent := fixtures.msgs(imagescanpolicy.violation) with input as {"review": node, "parameters": {}} with external_data as fixtures.never
+	sent == set()
+	audited := fixtures.msgs(imagescanpolicy.violation) with input as {"review": object.remove(node, ["userInfo", "operation"]), "parameters": {}}
+		with external_data as fixtures.provider
+	count(audited) == 1
+	forged := fixtures.msgs(imagescanpolicy.violation) with input as {"review": fixtures.review(static), "parameters": {}}
+		with external_data as fixtures.provider
+	forged == audited
 }
 
 test_what_helps_the_reader_comes_last if {

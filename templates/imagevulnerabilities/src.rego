@@ -69,6 +69,12 @@ mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), found
 	not settings.all_present(found)
 }
 
+mistakes contains settings.blank(sprintf("exceptions[%d].%s", [i, key])) if {
+	some i, exception in settings.list("exceptions")
+	some key, found in exception
+	found == null
+}
+
 # The parameters with what holds where they are not given.
 threshold := rank[lower(settings.parameter("severityThreshold"))] if {
 	settings.parameter("severityThreshold")
@@ -83,17 +89,21 @@ expiry_ns(exception) := time.parse_rfc3339_ns(concat("", [exception.expires, "T2
 	regex.match(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, exception.expires)
 } else := time.parse_rfc3339_ns(exception.expires)
 
-reports_of := reports.of({entry.image | count(mistakes) == 0; some entry in pod.judged}, "findings")
+reports_of := reports.of({pod.subject(entry) | count(mistakes) == 0; some entry in pod.judged}, "findings")
 
 # What is wrong with an image, one sentence each.
-rejections := {{"msg": msg, "details": {"image": image, "status": reports.status(report)}} |
-	some image, report in reports_of
-	some fault in faults(image, report)
-	msg := messages.rejection(image, fault, "", [messages.written(image), messages.help])
+rejections := {{"msg": msg, "details": {"image": subject[0], "status": reports.status(report)}} |
+	some subject, report in reports_of
+	some fault in faults(names_of(subject, report), report)
+	msg := messages.rejection(messages.name(subject, report), fault, "", [messages.otherwise(subject, report), messages.help])
 }
 
+# The references that an exception may name: the image, and what was written if
+# the provider knows that it meant the image.
+names_of(subject, report) := {subject[0], messages.name(subject, report)}
+
 # Each on its own: what one cannot say must not silence another.
-faults(image, report) := (({fault | fault := unjudged(report)} | {fault | fault := incomplete(report)}) | {fault | fault := stale(report)}) | {fault | fault := vulnerable(image, report)}
+faults(images, report) := (({fault | fault := unjudged(report)} | {fault | fault := incomplete(report)}) | {fault | fault := stale(report)}) | {fault | fault := vulnerable(images, report)}
 
 final(report) if report.Status in {"accepted", "rejected"}
 
@@ -171,14 +181,14 @@ stale(report) := sprintf("Its report is of %s and too old; reports may be %s old
 	now - time.parse_rfc3339_ns(report.ScannedAt) > settings.span_ns(limit)
 }
 
-vulnerable(image, report) := concat("", [told(image, counting(image, report)[0]), others(counting(image, report))])
+vulnerable(images, report) := concat("", [told(images, counting(images, report)[0]), others(counting(images, report))])
 
 others(findings) := "" if {
 	count(findings) == 1
 } else := sprintf(", and %d more not below %s: %s", [count(findings) - 1, threshold_name, concat(", ", [sprintf("%v", [word(v, "ID")]) | some v in array.slice(findings, 1, 6)])])
 
 # A finding in a line.
-told(image, v) := sprintf("%v (%v) in %v %v, %s%s", [word(v, "ID"), word(v, "Severity"), word(v, "Package"), word(v, "Installed"), fix(v), lapsed(image, v)])
+told(images, v) := sprintf("%v (%v) in %v %v, %s%s", [word(v, "ID"), word(v, "Severity"), word(v, "Package"), word(v, "Installed"), fix(v), lapsed(images, v)])
 
 # A field of a finding, whatever the scanner left out.
 word(v, field) := v[field] if {
@@ -189,8 +199,8 @@ fix(v) := sprintf("fixed in %s", [v.Fixed]) if {
 	fixed(v)
 } else := "no fix yet"
 
-lapsed(image, v) := sprintf(", its exception expired %s", [dates[0]]) if {
-	dates := [e.expires | some e in exceptions(image, v); expiry_ns(e) < now]
+lapsed(images, v) := sprintf(", its exception expired %s", [dates[0]]) if {
+	dates := [e.expires | some e in exceptions(images, v); expiry_ns(e) < now]
 	count(dates) > 0
 } else := ""
 
@@ -219,22 +229,22 @@ severity(v) := rank[lower(settings.parameter("unknownSeverity"))] if {
 } else := rank.critical
 
 # The findings that deny.
-counting(image, report) := [v |
+counting(images, report) := [v |
 	some v in candidates(report)
-	not excepted(image, v)
+	not excepted(images, v)
 	not in_grace(v)
 ]
 
-excepted(image, v) if {
-	some exception in exceptions(image, v)
+excepted(images, v) if {
+	some exception in exceptions(images, v)
 	expiry_ns(exception) >= now
 }
 
 # The exceptions for a finding, expired or not.
-exceptions(image, v) := [exception |
+exceptions(images, v) := [exception |
 	some exception in settings.list("exceptions")
 	lower(exception.cve) in own_names(v)
-	covers_image(exception, image)
+	covers_image(exception, images)
 	covers_namespace(exception)
 ]
 
@@ -252,8 +262,9 @@ bundles(v) if {
 
 covers_image(exception, _) if not settings.value(exception, ["images"])
 
-covers_image(exception, image) if {
+covers_image(exception, images) if {
 	some pattern in exception.images
+	some image in images
 	names(pattern, image)
 }
 
@@ -291,21 +302,22 @@ in_grace(v) if grace_ends(v) > now
 grace_ends(v) := time.parse_rfc3339_ns(v.Published) + settings.span_ns(settings.parameter("minCVEAge"))
 
 # What passes for now and will not always.
-warnings := {{"msg": msg, "details": {"image": image, "warning": kind}} |
-	some image, report in reports_of
+warnings := {{"msg": msg, "details": {"image": subject[0], "warning": kind}} |
+	some subject, report in reports_of
+	images := names_of(subject, report)
 	some v in candidates(report)
-	some [kind, words] in concerns(image, v)
-	msg := sprintf("Image '%s' WARNING. %s: %s", [image, told(image, v), words])
+	some [kind, words] in concerns(images, v)
+	msg := sprintf("Image '%s' WARNING. %s: %s", [messages.name(subject, report), told(images, v), words])
 }
 
-concerns(image, v) := {["exception", words] |
-	some exception in exceptions(image, v)
+concerns(images, v) := {["exception", words] |
+	some exception in exceptions(images, v)
 	expiry_ns(exception) >= now
 	expiry_ns(exception) - now < soon
 	words := sprintf("its exception expires %s (%s)", [exception.expires, exception.reason])
 } | {["grace", words] |
 	in_grace(v)
-	not excepted(image, v)
+	not excepted(images, v)
 	words := sprintf("published %s, it will deny after %s", [v.Published, time.format([grace_ends(v), "UTC", "RFC3339"])])
 }
 

@@ -333,6 +333,30 @@ test_wrong_values_are_named if {
 	}
 }
 
+# Left out it would hold for all images or namespaces.
+test_what_is_left_blank_in_an_exception_is_named if {
+	every key in ["images", "namespaces"] {
+		found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], except({key: null})) with external_data as fixtures.never
+		found == {sprintf("Configuration error: exceptions[0].%s is blank: leave it out or give it a value", [key])}
+	}
+}
+
+# By the digest that it was pinned to, or by the tag if it is known.
+test_an_exception_for_what_was_written if {
+	every name, expected in {"x/a:seen": set(), "x/a:forged": rejected_pinned} {
+		answer := {"system_error": "", "errors": [], "responses": [["k", object.union(report([critical]), {"Image": "x/a@sha256:abc", "ImageAndTag": vouched_or(name)})]]}
+		input_ := {"review": fixtures.review(fixtures.pinned([["x/a@sha256:abc", name]])), "parameters": except({"images": [name]})}
+		found := fixtures.msgs(imagevulnerabilities.violation) with input as input_ with external_data as answer with time.now_ns as now
+		found == expected
+	}
+}
+
+rejected_pinned := {sprintf("Image 'x/a@sha256:abc' REJECTED. %s: The Pod was written with 'x/a:forged'.", [first])}
+
+vouched_or(name) := name if {
+	contains(name, "seen")
+} else := "x/a@sha256:abc"
+
 test_an_exception_that_is_no_object if {
 	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], {"exceptions": ["CVE-1"]}) with external_data as fixtures.never
 	count(found) == 3

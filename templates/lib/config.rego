@@ -33,10 +33,10 @@ known := {
 }
 
 # Keys that only stand at the top of a section.
-at_top := {"scanRules": ["autoGenerate", "byNamespace"], "preScanPolicies": ["byNamespace"], "scanPolicies": ["byNamespace"]}
+at_top := ["autoGenerate", "byNamespace"]
 
 # The places where keys stand: a section's top and its part for the namespace.
-places contains {"name": name, "keys": keys, "known": schema, "others": at_top[name]} if {
+places contains {"name": name, "keys": keys, "known": schema, "others": at_top} if {
 	some name, schema in known
 	keys := settings.value(input.parameters, [name])
 }
@@ -63,6 +63,24 @@ mistakes contains sprintf("%s.byNamespace must be an object", [name]) if {
 	some name, _ in known
 	by_namespace := settings.value(input.parameters, [name, "byNamespace"])
 	not is_object(by_namespace)
+}
+
+# What is left blank is no value: it would let something else hold in its place.
+mistakes contains settings.blank(concat(".", [place.name, key])) if {
+	some place in places
+	some key, found in place.keys
+	found == null
+}
+
+mistakes contains settings.blank(concat(".", [name, "byNamespace", pod.namespace])) if {
+	some name, _ in known
+	object.get(input.parameters, [name, "byNamespace", pod.namespace], "") == null
+}
+
+mistakes contains settings.invalid(concat(".", [name, "autoGenerate"]), found, "true, false") if {
+	some name, _ in known
+	found := settings.value(input.parameters, [name, "autoGenerate"])
+	not is_boolean(found)
 }
 
 mistakes contains sprintf("unknown key %s.%s", [place.name, key]) if {

@@ -40,6 +40,20 @@ wrong := [
 	[{"scanPolicies": {"byNamespace": {"shop": "accept"}}}, "scanPolicies.byNamespace.shop must be an object"],
 	[{"scanRules": {}, "scanPolicies": {}}, "give scanRules or preScanPolicies and scanPolicies, not both"],
 	[{"scanRules": {}, "preScanPolicies": {}}, "give scanRules or preScanPolicies and scanPolicies, not both"],
+	[{"scanRules": {"autoGenerate": "false"}}, "invalid value for scanRules.autoGenerate - 'false', expected true, false"],
+	[{"preScanPolicies": {"autoGenerate": 0}}, "invalid value for preScanPolicies.autoGenerate - '0', expected true, false"],
+	[{"scanPolicies": {"byNamespace": {"shop": {"autoGenerate": true}}}}, "unknown key scanPolicies.byNamespace.shop.autoGenerate"],
+	[{"scanRules": null}, "scanRules is blank: leave it out or give it a value"],
+	[{"scanRules": {"autoGenerate": null}}, "scanRules.autoGenerate is blank: leave it out or give it a value"],
+	[{"scanRules": {"alwaysScanResult": null}}, "scanRules.alwaysScanResult is blank: leave it out or give it a value"],
+	[{"scanRules": {"byNamespace": null}}, "scanRules.byNamespace is blank: leave it out or give it a value"],
+	[{"preScanPolicies": {"byNamespace": {"shop": null}}}, "preScanPolicies.byNamespace.shop is blank: leave it out or give it a value"],
+	[{"preScanPolicies": {"byNamespace": {"shop": {"customPolicies": null}}}}, "preScanPolicies.byNamespace.shop.customPolicies is blank: leave it out or give it a value"],
+	[{"scanPolicies": {"byNamespace": {"shop": {"customPolicies": null}}}}, "scanPolicies.byNamespace.shop.customPolicies is blank: leave it out or give it a value"],
+	[{"scanPolicies": {"defaultPolicy": null}}, "scanPolicies.defaultPolicy is blank: leave it out or give it a value"],
+	[{"help": null}, "help is blank: leave it out or give it a value"],
+	[{"breakGlass": null}, "breakGlass is blank: leave it out or give it a value"],
+	[{"breakGlass": {"annotation": null}}, "breakGlass.annotation is blank: leave it out or give it a value"],
 	[{"view": "everything"}, "invalid value for view - 'everything', expected summary, findings, full"],
 	[{"keyContext": true}, "invalid value for keyContext - 'true', expected pod, none"],
 	[{"report": "both"}, "invalid value for report - 'both', expected violations, warnings"],
@@ -66,7 +80,6 @@ test_entries_that_are_no_objects if {
 
 right := [
 	{},
-	{"scanRules": null, "scanPolicies": null},
 	{"scanRules": {
 		"autoGenerate": true,
 		"defaultPolicy": "scan-result",
@@ -74,10 +87,11 @@ right := [
 		"scanFailed": "reject",
 		"alwaysAccept": ["a/"],
 		"alwaysReject": [],
-		"alwaysScanResult": null,
+		"alwaysScanResult": [],
 		"byNamespace": {"shop": {"defaultPolicy": "accept", "alwaysReject": []}},
 	}},
-	{"preScanPolicies": {"defaultPolicy": "scan", "customPolicies": [{"prefix": "a/", "action": "scan"}], "byNamespace": {"shop": null}}},
+	{"preScanPolicies": {"defaultPolicy": "scan", "customPolicies": [{"prefix": "a/", "action": "scan"}], "byNamespace": {"other": null}}},
+	{"preScanPolicies": {"autoGenerate": true}, "scanPolicies": {"autoGenerate": false}},
 	{"scanPolicies": {"defaultPolicy": "accept", "byNamespace": {"shop": {"customPolicies": []}}}},
 	{"report": "warnings", "breakGlass": {"users": ["alice"], "groups": ["sre"]}},
 	{"view": "full", "keyContext": "none", "provider": "p"},
@@ -91,4 +105,5 @@ test_right_values_are_let_through if {
 
 test_a_mistake_in_one_namespace_does_not_stop_another if {
 	errors({"scanRules": {"byNamespace": {"other": {"defaultPolicy": "x"}}}}) == set()
+	errors({"scanRules": {"byNamespace": {"other": {"alwaysReject": null}}}}) == set()
 }

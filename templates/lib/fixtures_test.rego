@@ -33,9 +33,27 @@ provider(request) := {
 		image := split(key, "?")[0]
 		some word, status in statuses
 		contains(image, word)
-		report := {"ImageAndTag": image, "Status": status, "Message": sprintf("%s for a reason.", [word])}
+		report := object.union({"ImageAndTag": image, "Status": status, "Message": sprintf("%s for a reason.", [word])}, names(key, image))
 	],
 }
+
+# What the provider says of an original: it has seen those with the word seen in
+# them mean their image.
+names(key, image) := {"Image": image, "ImageAndTag": original} if {
+	original := original_in(key)
+	contains(original, "seen")
+} else := {"Image": image} if {
+	original_in(key)
+} else := {}
+
+original_in(key) := urlquery.decode_object(split(key, "?")[1]).original[0]
+
+# A Pod as the mutator leaves it: a container for each [image, original].
+pinned(pairs) := object.union(pod([pair[0] | some pair in pairs]), {"metadata": {"annotations": {annotation: pair[1] |
+	some i, pair in pairs
+	annotation := sprintf("original-image.imagegate.dev/c%d", [i])
+	pair[1] != ""
+}}})
 
 statuses := {
 	"good": "accepted",

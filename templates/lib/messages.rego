@@ -2,6 +2,7 @@
 package lib.messages
 
 import data.lib.pod
+import data.lib.reports
 import future.keywords
 
 # Image '<image>' REJECTED. <scope>[ - <reason>][: <what helps the reader>]
@@ -15,16 +16,24 @@ after(_, "") := ""
 
 after(separator, text) := concat("", [separator, text]) if text != ""
 
-# What a reader may need beside the reason: the report's own message, the
-# reference before it was pinned, and where to ask for an exception.
-details(image, report) := [said(report), written(image), help]
+# The name of the image in messages: what its author wrote, if that is known.
+name(subject, report) := report.ImageAndTag if {
+	reports.vouched(subject, report)
+} else := subject[0]
+
+# What a reader may need beside the reason: the report's own message, the other
+# name of the image, and where to ask for an exception.
+details(subject, report) := [said(report), otherwise(subject, report), help]
 
 said(report) := concat("", [trim_right(report.Message, "."), "."]) if {
 	pod.present(report.Message)
 } else := ""
 
-written(image) := sprintf("The Pod was written with '%s'.", [brief(concat("', '", sort(pod.originals(image))))]) if {
-	count(pod.originals(image)) > 0
+# What the image was pinned to or, where nobody vouches for it, written with.
+otherwise(subject, report) := sprintf("It is pinned to '%s'.", [subject[0]]) if {
+	reports.vouched(subject, report)
+} else := sprintf("The Pod was written with '%s'.", [brief(subject[1])]) if {
+	subject[1] != ""
 } else := ""
 
 help := input.parameters.help if {

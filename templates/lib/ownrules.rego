@@ -3,13 +3,30 @@
 # with its image's report.
 package lib.ownrules
 
+import data.lib.messages
 import data.lib.pod
 import data.lib.reports
 import data.lib.rules
+import data.lib.settings
 import future.keywords
 
 # What the rules before the scan read.
-pod_input := {"AdmissionRequest": input.review, "PodObject": pod.reviewed}
+pod_input := {"AdmissionRequest": input.review, "PodObject": pod.reviewed, "Policies": section("preScanPolicies")}
+
+# The section of the parameters that a rule reads by the name policies.
+section(name) := found if {
+	found := settings.value(input.parameters, [name])
+} else := {}
+
+# The two names that rules may use without defining them. They are read where a
+# rule is asked, with its input.
+namespace := input.PodObject.metadata.namespace if {
+	pod.present(input.PodObject.metadata.namespace)
+} else := input.AdmissionRequest.namespace if {
+	pod.present(input.AdmissionRequest.namespace)
+} else := ""
+
+policies := input.Policies
 
 # An update that brings no image is not judged.
 before contains {"msg": text(msg), "details": {"phase": "pre-scan"}} if {
@@ -20,23 +37,36 @@ before contains {"msg": text(msg), "details": {"phase": "pre-scan"}} if {
 # The Pod is accepted without a scan.
 allowed if rules.allow_pod with input as pod_input
 
-# The images that have a report to be judged by.
-images := {entry.image | some entry in pod.judged}
+# What may have a report to be judged by.
+subjects := {pod.subject(entry) | some entry in pod.judged}
 
 # What deny_image says for each container whose image has a report, with
-# reports as {image: ScanReport}.
-after(found) := {{"msg": about(text(msg), entry), "details": details} |
+# reports as {subject: ScanReport}.
+after(found) := {{"msg": about(text(msg), entry, found), "details": details} |
 	some entry in pod.judged
-	report := found[entry.image]
-	image_input := object.union(pod_input, {"ScanReport": report, "ContainerObject": entry.container})
+	some report in readings(pod.subject(entry), found)
+	image_input := object.union(pod_input, {"ScanReport": report, "ContainerObject": entry.container, "Policies": section(judging)})
 	some msg in rules.deny_image with input as image_input
 	details := {"phase": "scan", "image": entry.image, "containers": [entry.name], "status": reports.status(report)}
 }
 
+judging := "scanRules" if {
+	settings.value(input.parameters, ["scanRules"])
+} else := "scanPolicies"
+
+# The report, and beside it the same one under the name that the Pod's author
+# claims and nobody vouches for: what a rule denies of either is denied.
+readings(subject, found) := {found[subject]} | {report |
+	subject[1] != ""
+	report := object.union(found[subject], {"ImageAndTag": subject[1]})
+}
+
 # The rule's own words, with the container added where a Pod has several images
 # and the rule does not say which one it means.
-about(msg, entry) := sprintf("%s (container '%s', image '%s')", [msg, entry.name, entry.image]) if {
-	count(images) > 1
+about(msg, entry, found) := sprintf("%s (container '%s', image '%s')", [msg, entry.name, name]) if {
+	count(subjects) > 1
+	name := messages.name(pod.subject(entry), found[pod.subject(entry)])
+	not contains(msg, name)
 	not contains(msg, entry.image)
 } else := msg
 

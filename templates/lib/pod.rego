@@ -1,6 +1,7 @@
 # The Pod under review and the images it would run.
 package lib.pod
 
+import data.lib.reference
 import future.keywords
 
 # The Pod under review: undefined for every other kind (workloads are judged
@@ -39,7 +40,19 @@ images := images_of(reviewed)
 judged := [entry |
 	some entry in images
 	not unchanged(entry)
+	not mirrored
 ]
+
+# A kubelet runs its static Pods whatever the API server says of the objects that
+# mirror them. Only a node can know that a Pod is one, and only of its own: from
+# anybody else the annotation means nothing. In audit nobody is the sender.
+mirrored if {
+	input.review.operation == "CREATE"
+	reviewed.metadata.annotations["kubernetes.io/config.mirror"]
+	present(reviewed.spec.nodeName)
+	input.review.userInfo.username == concat(":", ["system", "node", reviewed.spec.nodeName])
+	"system:nodes" in input.review.userInfo.groups
+}
 
 unchanged(entry) if {
 	input.review.operation == "UPDATE"
@@ -80,25 +93,22 @@ volume_as_container(volume) := {
 }
 
 # What the Pod's author wrote before the mutator pinned the image: the mutator
-# keeps it in an annotation. It is the author's own word: good for messages and
-# for tightening a decision, never for loosening one.
-original(entry) := reference if {
-	reference := reviewed.metadata.annotations[concat("/", [original_prefix(entry), entry.name])]
-	present(reference)
-	reference != entry.image
-}
+# keeps it in an annotation, or as the tag beside the digest. It is the author's
+# own word: good for messages and for tightening a decision, and for loosening
+# one only when the provider vouches for it. "" where nothing is claimed.
+claim(entry) := written if {
+	written := reviewed.metadata.annotations[concat("/", [original_prefix(entry), entry.name])]
+	present(written)
+	written != entry.image
+} else := reference.tagged(entry.image)
+
+# An image and what was written for it: what decisions and reports are about.
+subject(entry) := [entry.image, claim(entry)]
 
 # A container and a volume may have the same name.
 original_prefix(entry) := "volume.original-image.imagegate.dev" if {
 	entry.field == "volumes"
 } else := "original-image.imagegate.dev"
-
-# The originals of all entries that run one image.
-originals(image) := {reference |
-	some entry in judged
-	entry.image == image
-	reference := original(entry)
-}
 
 # A field as a string: "" when it is missing or no string, so that a malformed
 # container is judged instead of skipped.

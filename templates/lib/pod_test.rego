@@ -98,28 +98,65 @@ test_namespace_of_the_object_or_else_of_the_request if {
 	pod.namespace == "" with input.review as {"object": {"metadata": {}}}
 }
 
-test_originals if {
+claims(pod_object) := found if {
+	found := {e.name: pod.claim(e) | some e in pod.judged} with input.review as fixtures.review(pod_object)
+}
+
+test_claims if {
 	annotated := object.union(fixtures.pod_with(spec), {"metadata": {"annotations": {
 		"original-image.imagegate.dev/app": "b:1",
 		"original-image.imagegate.dev/init": "a",
 		"original-image.imagegate.dev/debug": "",
 	}}})
-	pod.originals("b") == {"b:1"} with input.review as fixtures.review(annotated)
-	pod.originals("a") == set() with input.review as fixtures.review(annotated)
-	pod.originals("c") == set() with input.review as fixtures.review(annotated)
+	claims(annotated) == {"app": "b:1", "init": "", "debug": "", "models": ""}
 }
 
-test_originals_of_volumes if {
+test_claims_of_volumes if {
 	namesakes := {
-		"containers": [{"name": "models", "image": "b"}],
+		"containers": [{"name": "app", "image": "b"}],
 		"volumes": [{"name": "models", "image": {"reference": "d"}}, {"name": "other", "image": {"reference": "e"}}],
 	}
-	review := fixtures.review(object.union(fixtures.pod_with(namesakes), {"metadata": {"annotations": {
+	annotated := object.union(fixtures.pod_with(namesakes), {"metadata": {"annotations": {
 		"original-image.imagegate.dev/models": "b:1",
 		"original-image.imagegate.dev/other": "e:1",
 		"volume.original-image.imagegate.dev/models": "d:1",
-	}}}))
-	pod.originals("b") == {"b:1"} with input.review as review
-	pod.originals("d") == {"d:1"} with input.review as review
-	pod.originals("e") == set() with input.review as review
+	}}})
+	claims(annotated) == {"app": "", "models": "d:1", "other": ""}
+}
+
+test_a_tag_beside_a_digest_is_a_claim if {
+	claims(fixtures.pod(["a:1@sha256:abc", "h.io:5000/b@sha256:abc", "c:1"])) == {"c0": "a:1", "c1": "", "c2": ""}
+	claims(fixtures.pinned([["a:1@sha256:abc", "a:2"]])) == {"c0": "a:2"}
+}
+
+mirror(name, node, user, groups) := {
+	"kind": {"group": "", "version": "v1", "kind": "Pod"},
+	"operation": "CREATE",
+	"userInfo": {"username": user, "groups": groups},
+	"object": object.union(
+		fixtures.pod_with(object.union({"containers": [{"name": "c", "image": "a"}]}, node)),
+		{"metadata": {"annotations": {name: "hash"}}},
+	),
+}
+
+static := "kubernetes.io/config.mirror"
+
+test_a_mirror_pod_of_its_own_node_runs_anyway if {
+	judged(mirror(static, {"nodeName": "n1"}, "system:node:n1", ["system:nodes", "system:authenticated"])) == set()
+}
+
+test_a_mirror_annotation_of_anybody_else_means_nothing if {
+	all_of_it := {["containers", "c", "a"]}
+	every review in [
+		mirror(static, {"nodeName": "n1"}, "alice", ["system:nodes"]),
+		mirror(static, {"nodeName": "n1"}, "system:node:n1", ["developers"]),
+		mirror(static, {"nodeName": "n1"}, "system:node:n2", ["system:nodes"]),
+		mirror(static, {"nodeName": ""}, "system:node:", ["system:nodes"]),
+		mirror(static, {}, "system:node:n1", ["system:nodes"]),
+		mirror("other", {"nodeName": "n1"}, "system:node:n1", ["system:nodes"]),
+		object.remove(mirror(static, {"nodeName": "n1"}, "system:node:n1", ["system:nodes"]), ["userInfo", "operation"]),
+		object.union(mirror(static, {"nodeName": "n1"}, "system:node:n1", ["system:nodes"]), {"operation": "UPDATE", "oldObject": {}}),
+	] {
+		judged(review) == all_of_it
+	}
 }

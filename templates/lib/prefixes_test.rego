@@ -1,10 +1,7 @@
 package lib.prefixes_test
 
-import data.lib.fixtures_test as fixtures
 import data.lib.prefixes
 import future.keywords
-
-nothing := {"review": {"object": {}}, "parameters": {}}
 
 policy(pairs) := under(pairs, "scan-result")
 
@@ -14,7 +11,17 @@ under(pairs, action) := prefixes.policy(
 )
 
 decide(image, pairs) := [decision.action, decision.scope] if {
-	decision := prefixes.decide(image, policy(pairs)) with input as nothing
+	decision := prefixes.decide([image, ""], policy(pairs))
+}
+
+# The same for a pinned image with what was written for it, which the provider
+# vouches for or not.
+claimed(image, written, pairs) := decision.action if {
+	decision := prefixes.decide([image, written], policy(pairs))
+}
+
+vouched(image, written, pairs) := decision.action if {
+	decision := prefixes.decide_vouched([image, written], policy(pairs))
 }
 
 test_default if decide("a/b", [["c/", "reject"]]) == ["scan-result", "Global default policy"]
@@ -51,23 +58,39 @@ test_other_spellings_only_tighten if {
 }
 
 test_a_pinned_image_is_still_held_to_rules_for_its_tag if {
-	pinned := {"review": fixtures.review(object.union(
-		fixtures.pod(["nginx@sha256:abc"]),
-		{"metadata": {"annotations": {"original-image.imagegate.dev/c0": "nginx:1.17"}}},
-	))}
-	decision := prefixes.decide("nginx@sha256:abc", policy([["docker.io/library/nginx:1.17", "reject"]])) with input as pinned
-	decision.action == "reject"
-	tagless := prefixes.decide("nginx@sha256:abc", policy([["nginx:1.17", "accept"]])) with input as pinned
-	tagless.action == "scan-result"
+	claimed("nginx@sha256:abc", "nginx:1.17", [["docker.io/library/nginx:1.17", "reject"]]) == "reject"
+	claimed("nginx@sha256:abc", "nginx:1.17", [["nginx:1.17", "accept"]]) == "scan-result"
+	claimed("nginx@sha256:abc", "nginx", [["nginx:latest", "reject"]]) == "reject"
 }
 
-test_a_pinned_volume_is_still_held_to_rules_for_its_tag if {
-	pinned := {"review": fixtures.review(object.union(
-		fixtures.pod_with({"volumes": [{"name": "models", "image": {"reference": "models/m@sha256:abc"}}]}),
-		{"metadata": {"annotations": {"volume.original-image.imagegate.dev/models": "models/m:2"}}},
-	))}
-	decision := prefixes.decide("models/m@sha256:abc", policy([["models/m:2", "reject"]])) with input as pinned
-	decision.action == "reject"
+test_what_is_vouched_for_is_judged_as_written if {
+	vouched("nginx@sha256:abc", "nginx:1.17", [["nginx:1.17", "accept"]]) == "accept"
+	vouched("nginx@sha256:abc", "nginx:1.17", [["docker.io/library/nginx:1.17", "accept"]]) == "accept"
+	vouched("nginx@sha256:abc", "nginx:1.17", [["nginx:1.17", "reject"]]) == "reject"
+	vouched("nginx@sha256:abc", "nginx:1.17", [["nginx:1.18", "accept"]]) == "scan-result"
+	vouched("nginx@sha256:abc", "nginx:1.17", [["nginx:1.17", "accept"], ["nginx", "reject"]]) == "accept"
+	vouched("nginx@sha256:abc", "nginx:1.17", [["nginx", "reject"], ["nginx:1.17", "accept"]]) == "reject"
+	vouched("nginx:1.17@sha256:abc", "nginx:1.17", [["nginx:1.17", "accept"]]) == "accept"
+	vouched("nginx@sha256:abc", "nginx", [["nginx:latest", "reject"]]) == "reject"
+	vouched("r.io/a@sha256:abc", "r.io/a:1", [["r.io/a:1", "accept"], ["r.io/", "reject"]]) == "accept"
+}
+
+test_the_readings_of_what_is_vouched_for_tighten_as_ever if {
+	vouched("docker.io/nginx@sha256:abc", "docker.io/nginx:1", [["nginx:1", "reject"]]) == "reject"
+	vouched("docker.io/nginx@sha256:abc", "docker.io/nginx:1", [["nginx:1", "accept"]]) == "scan-result"
+	vouched("Bad.io/a@sha256:abc", "Bad.io/a:1", [["bad.io/", "reject"]]) == "reject"
+	vouched("nginx@sha256:abc", "nginx:1", [["nginx", "accept"], ["docker.io/", "scan-result"]]) == "scan-result"
+}
+
+test_rules_for_the_digest_hold_for_what_is_vouched_for if {
+	vouched("r.io/a@sha256:abc", "r.io/a:1", [["r.io/a@sha256:abc", "accept"]]) == "accept"
+	vouched("r.io/a@sha256:abc", "r.io/a:1", [["r.io/a@sha256:abc", "accept"], ["r.io/", "reject"]]) == "accept"
+	vouched("r.io/a@sha256:abc", "r.io/a:1", [["r.io/", "accept"], ["r.io/a@sha256:abc", "reject"]]) == "accept"
+	vouched("r.io/a@sha256:abc", "r.io/a:1", [["r.io/a@sha256:abc", "reject"], ["r.io/", "accept"]]) == "reject"
+	vouched("r.io/a:1@sha256:abc", "r.io/a:1", [["r.io/a@sha256:abc", "reject"]]) == "reject"
+	vouched("R.io:443/a@sha256:abc", "R.io:443/a:1", [["r.io/a@sha256:abc", "reject"], ["R.io", "accept"]]) == "reject"
+	vouched("docker.io/a@sha256:abc", "docker.io/a:1", [["a@sha256:abc", "reject"], ["docker.io/", "accept"]]) == "reject"
+	vouched("r.io/a@sha256:abc", "r.io/a:1", [["r.io/a@sha256:other", "accept"]]) == "scan-result"
 }
 
 test_a_rule_against_a_registry_is_not_escaped_by_its_spelling if {
@@ -121,13 +144,13 @@ test_a_tag_beside_a_digest_is_not_accepted if {
 	decide("app:2.1@sha256:abc", [["app:2.1", "accept"], ["app", "reject"]]) == ["reject", "Global custom policy (prefix 'app')"]
 	decide("app:2.1@sha256:abc", [["app:2.1", "accept"], ["docker.io/library/app@", "accept"]])[0] == "accept"
 	decide("app:2.1@sha256:abc", [["app", "accept"]])[0] == "accept"
-	forged := prefixes.decide("app:2.1@sha256:abc", under([["app:2.1", "scan-result"]], "reject")) with input as nothing
+	forged := prefixes.decide(["app:2.1@sha256:abc", "app:2.1"], under([["app:2.1", "scan-result"]], "reject"))
 	forged.action == "reject"
 }
 
 test_a_tag_beside_a_digest_is_still_rejected if {
 	decide("app:2.1@sha256:abc", [["app:2.1", "reject"], ["app", "accept"]])[0] == "reject"
-	open := prefixes.decide("app:2.1@sha256:abc", under([["app:2.1", "reject"]], "accept")) with input as nothing
+	open := prefixes.decide(["app:2.1@sha256:abc", "app:2.1"], under([["app:2.1", "reject"]], "accept"))
 	open == {"action": "reject", "scope": "Global custom policy (prefix 'app:2.1')"}
 }
 

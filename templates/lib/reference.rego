@@ -81,6 +81,13 @@ sound(image) := {image, concat("@", [tagless, parsed.digest])} if {
 	tagless := trim_suffix(split(image, "@")[0], concat(":", ["", parsed.tag]))
 } else := {image}
 
+# The reference without its digest where it has a tag as well, else "".
+tagged(image) := split(image, "@")[0] if {
+	parsed := parse(image)
+	parsed.tag != ""
+	parsed.digest != ""
+} else := ""
+
 hub_spellings(image) := {concat("", [start, name, suffix(parsed)]) |
 	parsed := parse(image)
 	known_as_hub(parsed.host)

@@ -18,21 +18,21 @@ most_images := 256
 # What denies a Pod with more images than that, whatever the parameters accept.
 # They are not looked at one by one: the webhook's time might end over it.
 overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
-	distinct := count({entry.image | some entry in pod.judged})
+	distinct := count({pod.subject(entry) | some entry in pod.judged})
 	distinct > most_images
 	msg := sprintf("The Pod has %d distinct images, and no more than %d can be judged: split it", [distinct, most_images])
 }
 
-# {image: ScanReport} for a set of images, from one call with every distinct
-# key. Each image gets a report, unless overfull denies the Pod: no answer is
-# report_not_available, an error is scan_failed.
-of(images, view) := {} if {
+# {subject: ScanReport} for a set of subjects (pod.subject), from one call with
+# every distinct key. Each gets a report, unless overfull denies the Pod: no
+# answer is report_not_available, an error is scan_failed.
+of(subjects, view) := {} if {
 	count(overfull) > 0
-} else := {image: report |
-	keys := {image: key(image, view) | some image in images; reference.valid(image)}
+} else := {subject: report |
+	keys := {subject: key(subject, view) | some subject in subjects; reference.valid(subject[0])}
 	answer := ask({k | some k in keys})
-	some image in images
-	report := report_of(image, object.get(keys, image, ""), answer)
+	some subject in subjects
+	report := report_of(subject, object.get(keys, [subject], ""), answer)
 }
 
 # How much of the reports to ask for, where the parameters do not say it.
@@ -43,13 +43,28 @@ view(usual) := input.parameters.view if {
 # The status that a report claims, whatever it is.
 status(report) := object.get(report, "Status", "<empty>")
 
-# The key of an image: the reference as written, then what tells the provider
-# who pulls it and how much of the report to send.
-key(image, view) := image if {
-	count(context(view)) == 0
-} else := concat("?", [image, urlquery.encode_object(context(view))])
+# The key of a subject: the reference as the Pod has it, then what tells the
+# provider who pulls it, what was written and how much of the report to send.
+key(subject, view) := subject[0] if {
+	count(context(subject, view)) == 0
+} else := concat("?", [subject[0], urlquery.encode_object(context(subject, view))])
 
-context(view) := object.union(view_context(view), pod_context)
+context(subject, view) := object.union(object.union(view_context(view), pod_context), claim_context(subject))
+
+# Only what could have been pinned to this image is a claim to check, and only of
+# a length that leaves the key within its limit. It must be no reason for the
+# image to have no report.
+claim_context([image, written]) := {"original": written} if {
+	checked(image, written)
+} else := {}
+
+checked(image, written) if {
+	object.get(input.parameters, "keyContext", "pod") != "none"
+	contains(image, "@")
+	reference.valid(written)
+	not contains(written, "@")
+	count(written) <= 512
+}
 
 view_context("summary") := {}
 
@@ -81,29 +96,49 @@ ask(keys) := {"system_error": "", "errors": [], "responses": []} if {
 
 # Answers are found by what they say, not by their key: a pending or failed
 # report comes under a key that Gatekeeper will not find again.
-report_of(image, "", _) := made(image, "scan_failed", "this is not a valid image reference")
+report_of([image, _], "", _) := made(image, "scan_failed", "this is not a valid image reference")
 
-report_of(image, asked, answer) := report if {
+report_of(subject, asked, answer) := report if {
 	asked != ""
-	report := answered(image, asked, answer)
+	report := answered(subject, asked, answer)
 }
 
-answered(image, asked, answer) := made(image, "scan_failed", message) if {
+answered([image, written], asked, answer) := made(image, "scan_failed", message) if {
 	object.get(answer, "system_error", "") != ""
 	message := sprintf("the scan provider '%v' could not be asked: %v", [provider, answer.system_error])
 } else := made(image, "scan_failed", message) if {
 	messages := sort([m | some [k, m] in answer.errors; k == asked])
 	message := sprintf("%v", [messages[0]])
-} else := reports[0] if {
+} else := object.union(reports[0], {"ImageAndTag": named(image, written, reports)}) if {
 	# The least favourable first, should there be two.
 	reports := array.concat(
-		[r | some [_, r] in answer.responses; r.ImageAndTag == image; object.get(r, "Status", "") != "accepted"],
-		[r | some [_, r] in answer.responses; r.ImageAndTag == image; r.Status == "accepted"],
+		[r | some [_, r] in answer.responses; about(r) == image; object.get(r, "Status", "") != "accepted"],
+		[r | some [_, r] in answer.responses; about(r) == image; r.Status == "accepted"],
 	)
 	count(reports) > 0
 } else := made(image, "scan_failed", "the scan provider's answer is no scan report") if {
 	some [k, _] in answer.responses
 	k == asked
 } else := made(image, "report_not_available", "no report yet, the image is being scanned: try again shortly")
+
+# The image that a report is about.
+about(report) := report.Image if {
+	pod.present(report.Image)
+} else := report.ImageAndTag
+
+# What was written, when the provider says that it meant this image. What it says
+# of another container's words for the same image does not count here.
+named(image, written, reports) := written if {
+	some report in reports
+	report.Image == image
+	report.ImageAndTag == written
+} else := image
+
+# Whether the provider vouches for what was written.
+vouched([image, written], report) if {
+	written != ""
+	written != image
+	report.ImageAndTag == written
+}
 
 made(image, status, message) := {"ImageAndTag": image, "Status": status, "Message": message}

@@ -12,7 +12,7 @@ spec := {
 }
 
 asked(pod_spec, parameters, view) := key if {
-	key := reports.key("a/b:1", view) with input as {"review": fixtures.review(fixtures.pod_with(pod_spec)), "parameters": parameters}
+	key := reports.key(["a/b:1", ""], view) with input as {"review": fixtures.review(fixtures.pod_with(pod_spec)), "parameters": parameters}
 }
 
 test_key_tells_who_pulls if {
@@ -31,7 +31,7 @@ test_key_with_a_view if {
 
 test_key_without_a_namespace if {
 	unplaced := object.union(fixtures.pod_with(spec), {"metadata": {"namespace": ""}})
-	key := reports.key("a", "summary") with input as {"review": fixtures.review(unplaced), "parameters": {}}
+	key := reports.key(["a", ""], "summary") with input as {"review": fixtures.review(unplaced), "parameters": {}}
 	key == "a?platform=linux%2Farm64"
 }
 
@@ -45,17 +45,17 @@ test_key_context_cannot_be_injected if {
 bare := {"review": {"object": {}}, "parameters": {"keyContext": "none"}}
 
 status(image, answer) := report.Status if {
-	report := reports.of({image}, "summary")[image] with input as bare with external_data as answer
+	report := reports.of({[image, ""]}, "summary")[[image, ""]] with input as bare with external_data as answer
 	report.ImageAndTag == image
 }
 
 message(image, answer) := text if {
-	text := reports.of({image}, "summary")[image].Message with input as bare with external_data as answer
+	text := reports.of({[image, ""]}, "summary")[[image, ""]].Message with input as bare with external_data as answer
 }
 
 test_statuses_come_through if {
 	every word, expected in fixtures.statuses {
-		found := reports.of({word}, "summary")[word] with input as bare with external_data as fixtures.provider
+		found := reports.of({[word, ""]}, "summary")[[word, ""]] with input as bare with external_data as fixtures.provider
 		found.Status == expected
 	}
 }
@@ -81,8 +81,8 @@ test_an_error_fails_its_image if {
 }
 
 test_a_failed_call_fails if {
-	found := reports.of({"a"}, "summary") with input as bare with external_data as refusing
-	found.a.Status == "scan_failed"
+	found := reports.of({["a", ""]}, "summary") with input as bare with external_data as refusing
+	found[["a", ""]].Status == "scan_failed"
 }
 
 refusing(request) := request.no_such_field
@@ -105,12 +105,12 @@ test_the_least_favourable_of_two_reports if {
 	every answers in [[accepted, rejected], [rejected, accepted]] {
 		status("a", {"system_error": "", "errors": [], "responses": answers}) == "rejected"
 	}
-	found := reports.of({"a"}, "summary") with input as bare with external_data as {"system_error": "", "errors": [], "responses": [accepted, nameless]}
-	not found.a.Status
+	found := reports.of({["a", ""]}, "summary") with input as bare with external_data as {"system_error": "", "errors": [], "responses": [accepted, nameless]}
+	not found[["a", ""]].Status
 }
 
 test_an_invalid_reference_is_not_sent if {
-	found := reports.of({"a?view=full", ""}, "summary") with input as bare with external_data as fixtures.never
+	found := reports.of({["a?view=full", ""], ["", ""]}, "summary") with input as bare with external_data as fixtures.never
 	every _, report in found {
 		report.Status == "scan_failed"
 		report.Message == "this is not a valid image reference"
@@ -120,8 +120,8 @@ test_an_invalid_reference_is_not_sent if {
 
 test_one_call_with_the_provider_of_the_parameters if {
 	answer := {"system_error": "", "errors": [], "responses": []}
-	found := reports.of({"a"}, "summary") with input as {"review": {"object": {}}, "parameters": {"provider": "other"}} with external_data as by_name
-	found.a.Message == "the scan provider 'other' could not be asked: other"
+	found := reports.of({["a", ""]}, "summary") with input as {"review": {"object": {}}, "parameters": {"provider": "other"}} with external_data as by_name
+	found[["a", ""]].Message == "the scan provider 'other' could not be asked: other"
 	answer.system_error == ""
 }
 
@@ -129,7 +129,7 @@ by_name(request) := {"system_error": request.provider, "errors": [], "responses"
 
 test_more_images_than_can_be_asked_for_are_not_asked_for if {
 	three := fixtures.under(["bad", "bad2", "bad3", "bad"], {})
-	found := reports.of({"bad"}, "summary") with input as three
+	found := reports.of({["bad", ""]}, "summary") with input as three
 		with external_data as fixtures.never
 		with reports.most_images as 2
 	found == {}
@@ -139,7 +139,7 @@ test_more_images_than_can_be_asked_for_are_not_asked_for if {
 
 test_as_many_images_as_can_be_asked_for if {
 	two := fixtures.under(["bad", "bad2", "bad"], {})
-	found := reports.of({"bad", "bad2"}, "summary") with input as two
+	found := reports.of({["bad", ""], ["bad2", ""]}, "summary") with input as two
 		with external_data as fixtures.provider
 		with reports.most_images as 2
 	{report.Status | some report in found} == {"rejected"}
@@ -148,3 +148,50 @@ test_as_many_images_as_can_be_asked_for if {
 }
 
 test_the_provider_takes_256_keys if reports.most_images == 256
+
+test_a_claim_goes_with_the_key if {
+	key := reports.key(["a@sha256:abc", "r.io:5000/a:1"], "summary") with input as fixtures.under(["a"], {})
+	key == "a@sha256:abc?namespace=shop&original=r.io%3A5000%2Fa%3A1"
+	bare_key := reports.key(["a@sha256:abc", "a:1"], "summary") with input as bare
+	bare_key == "a@sha256:abc"
+}
+
+test_a_claim_that_cannot_be_true_is_not_sent if {
+	long := concat("", ["a/", concat("", [c | some _ in numbers.range(1, 511); c := "x"])])
+	every subject in [["a:1", "a:2"], ["a@sha256:abc", ""], ["a@sha256:abc", "a?view=full"], ["a@sha256:abc", "a@sha256:def"], ["a@sha256:abc", long]] {
+		key := reports.key(subject, "summary") with input as fixtures.under(["a"], {})
+		key == concat("?", [subject[0], "namespace=shop"])
+	}
+}
+
+pinned := "good@sha256:abc"
+
+test_what_the_provider_vouches_for_is_the_name if {
+	subjects := {[pinned, "good:seen"], [pinned, "good:forged"], [pinned, ""]}
+	found := reports.of(subjects, "summary") with input as fixtures.under([pinned], {}) with external_data as fixtures.provider
+	{subject[1]: report.ImageAndTag | some subject, report in found} == {"good:seen": "good:seen", "good:forged": pinned, "": pinned}
+	{report.Status | some report in found} == {"accepted"}
+	{subject[1] | some subject, report in found; reports.vouched(subject, report)} == {"good:seen"}
+}
+
+test_another_image_of_that_name_is_no_answer if {
+	answer := {"system_error": "", "errors": [], "responses": [["x", {"Image": "evil@sha256:def", "ImageAndTag": pinned, "Status": "accepted"}]]}
+	found := reports.of({[pinned, "good:seen"], [pinned, ""]}, "summary") with input as fixtures.under([pinned], {}) with external_data as answer
+	{report.Status | some report in found} == {"report_not_available"}
+}
+
+test_the_least_favourable_report_of_an_image_whatever_was_written if {
+	answer := {"system_error": "", "errors": [], "responses": [
+		["x", {"Image": pinned, "ImageAndTag": "good:1", "Status": "accepted"}],
+		["y", {"Image": pinned, "ImageAndTag": "good:2", "Status": "rejected"}],
+	]}
+	found := reports.of({[pinned, "good:1"]}, "summary") with input as fixtures.under([pinned], {}) with external_data as answer
+	found[[pinned, "good:1"]].Status == "rejected"
+	found[[pinned, "good:1"]].ImageAndTag == "good:1"
+}
+
+test_what_is_written_is_counted if {
+	pod := fixtures.pinned([[pinned, "good:1"], [pinned, "good:2"], [pinned, "good:3"]])
+	denied := reports.overfull with input as {"review": fixtures.review(pod), "parameters": {}} with reports.most_images as 2
+	count(denied) == 1
+}

@@ -20,3 +20,18 @@ deny_image contains msg if {
 }
 
 deny_image contains sprintf("%s is odd", [input.ScanReport.ImageAndTag]) if input.ScanReport.Status == "wrongreport"
+
+deny_image contains "latest is not allowed" if endswith(input.ScanReport.ImageAndTag, ":latest")
+
+deny_image contains sprintf("in %s by %v", [namespace, policies.defaultPolicy]) if {
+	input.PodObject.metadata.labels.names
+}
+
+deny_pod contains sprintf("before in %s by %v", [namespace, policies.defaultPolicy]) if {
+	input.PodObject.metadata.labels.names == "before"
+}
+
+# As a generated template defines the names that a file of rules leaves open.
+namespace := data.lib.ownrules.namespace
+
+policies := data.lib.ownrules.policies

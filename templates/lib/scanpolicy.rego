@@ -10,13 +10,10 @@ import data.lib.scanrules
 import data.lib.settings
 import future.keywords
 
-images := {entry.image |
+subjects := {pod.subject(entry) |
 	count(reports.overfull) == 0
 	some entry in pod.judged
 }
-
-# The article's switch for rules of one's own instead of these.
-switched_off if settings.value(input.parameters, ["scanRules", "autoGenerate"]) == false
 
 # What is denied before anything is scanned. A policy that cannot be read denies
 # every Pod that has something to judge.
@@ -25,46 +22,71 @@ before contains denial if some denial in settings.denials(config.mistakes)
 before contains denial if some denial in reports.overfull
 
 # One rejected image rejects the Pod.
-before contains {"msg": msg, "details": {"phase": "pre-scan", "image": image, "containers": containers(image)}} if {
-	some image in pre_scan_rejected
-	msg := messages.rejection(image, pre_scan_decisions[image].scope, "", [])
+before contains {"msg": msg, "details": {"phase": "pre-scan", "image": subject[0], "containers": containers(subject)}} if {
+	some subject in pre_scan_rejected
+	msg := messages.rejection(subject[0], pre_scan_decisions[subject].scope, "", [])
 }
 
-# What is denied with the reports, {image: ScanReport}, at hand: every image must pass.
-after(found) := refused | {{"msg": msg, "details": details} |
-	some image, decision in decisions
-	decision.action == "scan-result"
-	reason := fault(found[image])
-	details := object.union(subject(image), {"status": reports.status(found[image])})
-	msg := messages.rejection(image, decision.scope, reason, messages.details(image, found[image]))
+# What is denied with the reports, {subject: ScanReport}, at hand: every image
+# must pass.
+after(found) := {denial |
+	not scanrules.scan_off
+	some subject in going
+	denial := denied(subject, object.get(found, [subject], {}))
 }
 
-refused := {{"msg": msg, "details": subject(image)} |
-	some image, decision in decisions
+denied(subject, report) := {"msg": msg, "details": details} if {
+	decision := decided(subject, report)
 	decision.action == "reject"
-	msg := messages.rejection(image, decision.scope, "policy action is 'reject'", messages.details(image, {}))
+	details := about(subject)
+	msg := messages.rejection(messages.name(subject, report), decision.scope, "policy action is 'reject'", messages.details(subject, object.remove(report, ["Message"])))
 }
 
-subject(image) := {"phase": "scan", "image": image, "containers": containers(image)}
+denied(subject, report) := {"msg": msg, "details": details} if {
+	decision := decided(subject, report)
+	decision.action == "scan-result"
+	reason := fault(report)
+	details := object.union(about(subject), {"status": reports.status(report)})
+	msg := messages.rejection(messages.name(subject, report), decision.scope, reason, messages.details(subject, report))
+}
 
-pre_scan_decisions := {image: prefixes.decide(image, scanrules.pre_scan) |
+about(subject) := {"phase": "scan", "image": subject[0], "containers": containers(subject)}
+
+pre_scan_decisions := {subject: prefixes.decide(subject, scanrules.pre_scan) |
 	count(config.mistakes) == 0
-	not switched_off
-	some image in images
+	some subject in subjects
 }
 
-pre_scan_rejected := {image | some image, decision in pre_scan_decisions; decision.action == "reject"}
+pre_scan_rejected := {subject | some subject, decision in pre_scan_decisions; decision.action == "reject"}
 
-# The images that go on to the scan phase.
-decisions := {image: prefixes.decide(image, scanrules.scan) |
+# What goes on to the scan phase.
+going := {subject |
 	count(pre_scan_rejected) == 0
-	some image, decision in pre_scan_decisions
+	some subject, decision in pre_scan_decisions
 	decision.action == "scan"
 }
 
-# The images to ask for. Those that are accepted whatever the report says are
-# among them: that is what has them scanned.
-to_scan := {image | some image, decision in decisions; decision.action != "reject"}
+# The decision of the scan phase: by what was written, where that is known.
+decided(subject, report) := true_decisions[subject] if {
+	reports.vouched(subject, report)
+} else := decisions[subject]
+
+decisions := {subject: prefixes.decide(subject, scanrules.scan) | some subject in going}
+
+true_decisions := {subject: prefixes.decide_vouched(subject, scanrules.scan) |
+	some subject in going
+	reports.checked(subject[0], subject[1])
+}
+
+# What to ask for. Images that are accepted whatever the report says are among
+# them: that is what has them scanned. So are those that only their claim, if it
+# is true, saves from a rejection.
+to_scan := {subject |
+	not scanrules.scan_off
+	some subject in going
+	some decided_by in [decisions, true_decisions]
+	decided_by[subject].action != "reject"
+}
 
 fault(report) := "scan result is 'reject'" if report.Status == "rejected"
 
@@ -83,4 +105,4 @@ fault(report) := sprintf("unexpected ScanReport.Status value '%v'", [status]) if
 	not status in {"accepted", "rejected", "report_not_available", "scan_failed"}
 }
 
-containers(image) := [entry.name | some entry in pod.judged; entry.image == image]
+containers(subject) := [entry.name | some entry in pod.judged; pod.subject(entry) == subject]

@@ -24,11 +24,19 @@ judging := "scanRules" if {
 	settings.value(input.parameters, ["scanRules"])
 } else := "scanPolicies"
 
-# Before the scan. The article's scanRules has no such phase: all is scanned.
+# Before the scan. The article's scanRules has no such phase: all is scanned, as
+# it is with this phase's rules switched off.
 pre_scan := prefixes.policy(
-	custom_rules(section("preScanPolicies")),
-	default_action(section("preScanPolicies"), "scan"),
+	custom_rules(before_scan),
+	default_action(before_scan, "scan"),
 )
+
+before_scan := {} if {
+	section("preScanPolicies").autoGenerate == false
+} else := section("preScanPolicies")
+
+# Whether the rules that judge the reports are switched off.
+scan_off if section(judging).autoGenerate == false
 
 # With the reports at hand.
 scan := object.union(

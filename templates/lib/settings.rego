@@ -27,7 +27,19 @@ shown(element, key) := element[key] if {
 	element[key]
 } else := "<empty>"
 
+blank(key) := sprintf("%s is blank: leave it out or give it a value", [key])
+
 # What is wrong with the shared parameters.
+mistakes contains blank(key) if {
+	some key, found in input.parameters
+	found == null
+}
+
+mistakes contains blank(concat(".", ["breakGlass", key])) if {
+	some key, found in input.parameters.breakGlass
+	found == null
+}
+
 mistakes contains invalid(key, found, concat(", ", allowed)) if {
 	some key, allowed in {
 		"view": ["summary", "findings", "full"],
@@ -43,7 +55,10 @@ mistakes contains invalid("provider", found, "the name of a Provider") if {
 	not pod.present(found)
 }
 
-mistakes contains "breakGlass must be an object" if not is_object(object.get(input.parameters, "breakGlass", {}))
+mistakes contains "breakGlass must be an object" if {
+	found := parameter("breakGlass")
+	not is_object(found)
+}
 
 mistakes contains invalid(concat(".", ["breakGlass", key]), found, "a list of names") if {
 	some key in ["users", "groups"]
