@@ -185,8 +185,8 @@ func TestRulesMayUseTheAncestorsNames(t *testing.T) {
 // TestLatestIsNotAllowedAfterPinning is the ancestor's example of a rule by tag.
 func TestLatestIsNotAllowedAfterPinning(t *testing.T) {
 	const image = "shop@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	pod := strings.Replace(strings.ReplaceAll(customPod, "IMAGE", image), "metadata:",
-		"metadata:\n  annotations: {original-image.imagegate.dev/app: 'shop:latest'}", 1)
+	pod := strings.Replace(strings.ReplaceAll(customPod, "IMAGE", image), "labels:",
+		"annotations: {original-image.imagegate.dev/app: 'shop:latest'}, labels:", 1)
 	template, err := templates.Custom([]byte(`deny_image["latest is not allowed"] { endswith(input.ScanReport.ImageAndTag, ":latest") }`),
 		templates.CustomOptions{Kind: "MyRules"})
 	if err != nil {

@@ -28,7 +28,7 @@ func (s *Service) saw(ctx context.Context, q Query, res *registry.Resolved) {
 	if !ok {
 		return
 	}
-	if err := s.o.Tags.Saw(ctx, q.Access.Namespace, tag.Name(), res.Digest); err != nil {
+	if err := s.o.Tags.Saw(ctx, q.Access.Namespace, tagKey(tag), res.Digest); err != nil {
 		s.o.Logger.WarnContext(ctx, "a tag's meaning could not be remembered", "image", q.Reference, "error", err)
 	}
 }
@@ -87,6 +87,11 @@ func tagOf(written string) (name.Tag, bool) {
 	return tag, err == nil
 }
 
+// tagKey is the one spelling of a tag, by which it is remembered.
+func tagKey(tag name.Tag) string {
+	return reference.Repository(tag.Context()) + ":" + tag.TagStr()
+}
+
 // vouched says whether tag was seen to mean the digest of q, or means it now.
 // The asker must have proved access to that digest: others are told nothing.
 func (s *Service) vouched(ctx context.Context, q Query, tag name.Tag) bool {
@@ -94,14 +99,14 @@ func (s *Service) vouched(ctx context.Context, q Query, tag name.Tag) bool {
 	if err != nil {
 		return false
 	}
-	known, err := s.o.Tags.Means(ctx, q.Access.Namespace, tag.Name(), res.Digest)
+	known, err := s.o.Tags.Means(ctx, q.Access.Namespace, tagKey(tag), res.Digest)
 	if err != nil {
 		s.o.Logger.WarnContext(ctx, "the memory of tags could not be read", "image", q.Original, "error", err)
 	}
 	if known {
 		return true
 	}
-	pair := tag.Name() + "@" + res.Digest
+	pair := tagKey(tag) + "@" + res.Digest
 	if until, ok := s.refuted.Get(pair); ok && s.o.Now().Before(until) {
 		return false
 	}

@@ -80,7 +80,7 @@ func TestAPinnedTagIsVouchedForAfterItHasMoved(t *testing.T) {
 func TestAShortSpellingIsVouchedForAsItWasWritten(t *testing.T) {
 	_, svc := taggedService(t)
 	pinTag(t, svc, "nginx:1.27")
-	for _, original := range []string{"nginx:1.27", "docker.io/library/nginx:1.27"} {
+	for _, original := range []string{"nginx:1.27", "docker.io/library/nginx:1.27", "DOCKER.io:443/nginx:1.27"} {
 		if got := askWith(t, svc, "nginx@"+oldDigest, original); got.ImageAndTag != original {
 			t.Errorf("%s: %+v", original, got)
 		}
