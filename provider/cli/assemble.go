@@ -185,6 +185,7 @@ func registryOptions(c *config.Config) registry.Options {
 			Kubeconfig: c.Registry.PullSecrets.Kubeconfig,
 		},
 		TagTTL:    c.Registry.TagTTL.Duration,
+		PinTTL:    c.Registry.PinTTL.Duration,
 		AccessTTL: c.Registry.AccessTTL.Duration,
 		Timeout:   c.Registry.Timeout.Duration,
 	}

@@ -88,8 +88,11 @@ type Registry struct {
 	// CAFiles names for a registry, as host:port, a PEM bundle that is trusted
 	// for it beside the system's.
 	CAFiles map[string]string `json:"caFiles,omitempty"`
-	// TagTTL is how long a tag's digest is remembered.
+	// TagTTL is how long a tag's digest is remembered for reports.
 	TagTTL metav1.Duration `json:"tagTTL"`
+	// PinTTL is the same for pinning, where the digest is kept for good; zero,
+	// the default, asks the registry each time.
+	PinTTL metav1.Duration `json:"pinTTL"`
 	// AccessTTL is how long a proof of pull access counts.
 	AccessTTL metav1.Duration `json:"accessTTL"`
 	// Timeout bounds one look-up.

@@ -96,6 +96,7 @@ func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.Required(p.Child("platforms"), "must list at least one platform"))
 	}
 	errs = append(errs, longer(p.Child("tagTTL"), r.TagTTL)...)
+	errs = append(errs, notNegative(p.Child("pinTTL"), r.PinTTL)...)
 	errs = append(errs, longer(p.Child("accessTTL"), r.AccessTTL)...)
 	return append(errs, longer(p.Child("timeout"), r.Timeout)...)
 }

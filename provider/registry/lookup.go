@@ -19,6 +19,7 @@ var errNotRemembered = errors.New("not remembered")
 
 // lookup asks the registry, with each of the credentials until one is let in.
 func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Resolved, error) {
+	asked := time.Now()
 	var refused error
 	for i, cred := range creds.list {
 		digest, doc, err := r.fetch(ctx, t, creds, i)
@@ -31,7 +32,7 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 		}
 		r.proofs.Add(proofKey(t.repository(), digest, creds), i)
 		if t.tag != "" {
-			r.tags.Add(tagKey(t, creds), digest)
+			r.tags.Add(tagKey(t, creds), seen{digest: digest, at: asked})
 		}
 		manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
 			return r.child(ctx, t, cred, digest)

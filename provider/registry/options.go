@@ -28,8 +28,10 @@ type Options struct {
 	DockerConfig string
 	// PullSecrets says whether and how Secrets named by the asker are read.
 	PullSecrets PullSecrets
-	// TagTTL is how long a tag's digest is remembered; default 15s.
+	// TagTTL is how long a tag's digest is remembered; default 15s. PinTTL is the
+	// same for ResolveNow; zero means not at all.
 	TagTTL time.Duration
+	PinTTL time.Duration
 	// AccessTTL is how long proof of pull access is remembered; default 5m.
 	AccessTTL time.Duration
 	// FailureTTL is how long a failed resolution is answered from memory;
@@ -86,6 +88,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	return o, errors.Join(
 		duration("TagTTL", &o.TagTTL, defaultTagTTL),
+		duration("PinTTL", &o.PinTTL, 0),
 		duration("AccessTTL", &o.AccessTTL, defaultAccessTTL),
 		duration("FailureTTL", &o.FailureTTL, defaultFailureTTL),
 		duration("Timeout", &o.Timeout, defaultTimeout),

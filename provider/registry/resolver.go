@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/hashicorp/golang-lru/v2/expirable"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
@@ -67,11 +66,11 @@ type Resolver struct {
 	platforms platform.Set
 	gate      *gate
 	keys      *keychain
-	flights   singleflight.Group
+	flights   flights
 	turns     *turns.Turns
 
 	// tags: tag and credentials -> digest.
-	tags *expirable.LRU[string, string]
+	tags *expirable.LRU[string, seen]
 	// proofs: repository, digest and credentials -> which of the credentials
 	// the registry accepted.
 	proofs *expirable.LRU[string, int]
@@ -89,6 +88,13 @@ type Resolver struct {
 }
 
 const documentTTL = 24 * time.Hour
+
+// seen is what a tag meant.
+type seen struct {
+	digest string
+	// at is when the registry was about to be asked.
+	at time.Time
+}
 
 // New makes a Resolver. Its errors name the option at fault.
 func New(o Options) (*Resolver, error) {
@@ -113,8 +119,9 @@ func New(o Options) (*Resolver, error) {
 		platforms: list,
 		gate:      g,
 		keys:      keys,
+		flights:   flights{all: map[string]*flight{}},
 		turns:     turns.New(lookupTurns()),
-		tags:      expirable.NewLRU[string, string](o.CacheSize, nil, o.TagTTL),
+		tags:      expirable.NewLRU[string, seen](o.CacheSize, nil, max(o.TagTTL, o.PinTTL)),
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
 		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
 		documents: expirable.NewLRU[string, *document](o.CacheSize, nil, documentTTL),
@@ -139,11 +146,22 @@ type target struct {
 // repository is where t is, in one spelling.
 func (t target) repository() string { return t.base + "/" + t.ref.Context().RepositoryStr() }
 
-// Resolve says what the reference written means now. platforms is what is known of where it
-// may run, as platform.Parse reads it; empty for those in use. Every error is a *report.Failure.
-// Equal questions share one resolution, which goes on when an asker gives up, and
-// a failure answers them for FailureTTL.
+// Resolve says what the reference written means now. platforms is what is known of
+// where it may run, as platform.Parse reads it; empty for those in use. Every
+// error is a *report.Failure. Equal questions share one resolution, which goes on
+// when an asker gives up, and a failure answers them for FailureTTL. A tag may be
+// answered as it was up to TagTTL ago.
 func (r *Resolver) Resolve(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
+	return r.resolve(ctx, written, platforms, access, r.options.TagTTL)
+}
+
+// ResolveNow is Resolve for whoever keeps the answer: a tag is answered as it is
+// after the question, or up to PinTTL before.
+func (r *Resolver) ResolveNow(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
+	return r.resolve(ctx, written, platforms, access, r.options.PinTTL)
+}
+
+func (r *Resolver) resolve(ctx context.Context, written, platforms string, access Access, tagTTL time.Duration) (*Resolved, error) {
 	t, err := r.target(written, platforms)
 	if err != nil {
 		return nil, err
@@ -152,17 +170,17 @@ func (r *Resolver) Resolve(ctx context.Context, written, platforms string, acces
 	if err != nil {
 		return nil, err
 	}
-	if res, ok := r.remembered(t, creds); ok {
+	if res, ok := r.remembered(t, creds, tagTTL); ok {
 		return res, nil
 	}
 	// Each namespace has flights of its own: one waits for its namespace's turn,
 	// which may be long in coming, and may end for it.
-	flight := strings.Join([]string{access.Namespace, written, platforms, creds.id}, "\n")
-	if f, ok := r.failures.Get(flight); ok {
+	key := strings.Join([]string{access.Namespace, written, platforms, creds.id}, "\n")
+	fresh := t.tag != "" && tagTTL == 0
+	if f, ok := r.failures.Get(key); ok && !(fresh && f.Reason == report.ReasonNotFound) {
 		return nil, f
 	}
-	ch := r.flights.DoChan(flight, func() (_ any, err error) {
-		defer report.Recover(&err)
+	flight := r.flights.join(key, fresh, func(begin func() bool) (*Resolved, error) {
 		ctx, cancel := context.WithTimeout(onBehalf(context.WithoutCancel(ctx), access.Namespace), r.options.Timeout)
 		defer cancel()
 		done, err := r.turns.Take(ctx, turns.Share{Namespace: access.Namespace, Registry: t.host()})
@@ -171,23 +189,23 @@ func (r *Resolver) Resolve(ctx context.Context, written, platforms string, acces
 			return nil, t.noTurn(err)
 		}
 		defer done()
-		// Another flight may have ended between the look above and this turn.
-		if res, ok := r.remembered(t, creds); ok {
-			return res, nil
+		if fresh := begin(); !fresh {
+			// Another flight may have ended between the look above and this turn.
+			if res, ok := r.remembered(t, creds, r.options.TagTTL); ok {
+				return res, nil
+			}
 		}
 		res, err := r.lookup(ctx, t, creds)
 		if err != nil {
-			r.failures.Add(flight, report.FailureOf(err))
+			r.failures.Add(key, report.FailureOf(err))
+			return nil, err
 		}
-		return res, err
+		r.failures.Remove(key)
+		return res, nil
 	})
 	select {
-	case got := <-ch:
-		if got.Err != nil {
-			return nil, got.Err
-		}
-		res, _ := got.Val.(*Resolved)
-		return res, nil
+	case <-flight.done:
+		return flight.res, flight.err
 	case <-ctx.Done():
 		return nil, t.slow(ctx.Err())
 	}
@@ -218,13 +236,14 @@ func (r *Resolver) target(written, platforms string) (target, error) {
 
 // remembered answers from the caches alone, and only when these credentials
 // themselves have proved access lately.
-func (r *Resolver) remembered(t target, creds credentials) (*Resolved, bool) {
+func (r *Resolver) remembered(t target, creds credentials, tagTTL time.Duration) (*Resolved, bool) {
 	digest := t.ref.Identifier()
 	if t.tag != "" {
-		var ok bool
-		if digest, ok = r.tags.Get(tagKey(t, creds)); !ok {
+		tag, ok := r.tags.Get(tagKey(t, creds))
+		if !ok || time.Since(tag.at) >= tagTTL {
 			return nil, false
 		}
+		digest = tag.digest
 	}
 	accepted, ok := r.proofs.Get(proofKey(t.repository(), digest, creds))
 	if !ok || accepted >= len(creds.list) {

@@ -21,6 +21,9 @@ type Registry interface {
 	// Resolve proves that access may pull the reference and returns what it
 	// means now. Errors are *report.Failure.
 	Resolve(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error)
+	// ResolveNow is Resolve for whoever keeps the answer: what a tag means is
+	// asked after the question.
+	ResolveNow(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error)
 	// Authorization returns the Authorization header by which access opened the
 	// resolved repository, empty for anonymous access. Its errors name no Secret:
 	// they are told to whoever holds the same credential.

@@ -66,7 +66,8 @@ func (s *Service) Digest(ctx context.Context, q Query) (string, error) {
 
 func (s *Service) pinned(ctx context.Context, q Query) (_ string, err error) {
 	defer report.Recover(&err)
-	res, err := s.resolve(ctx, q)
+	// The digest is kept for good: an older answer will not do.
+	res, err := s.resolved(ctx, q, s.o.Registry.ResolveNow)
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +81,13 @@ func (s *Service) pinned(ctx context.Context, q Query) (_ string, err error) {
 // resolve asks the registry. A context that ends first is told apart from a
 // registry that fails: only the asker's time is over, and the resolver goes on.
 func (s *Service) resolve(ctx context.Context, q Query) (*registry.Resolved, error) {
-	res, err := s.o.Registry.Resolve(ctx, q.Reference, q.Platform, q.Access)
+	return s.resolved(ctx, q, s.o.Registry.Resolve)
+}
+
+type lookUp func(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error)
+
+func (s *Service) resolved(ctx context.Context, q Query, ask lookUp) (*registry.Resolved, error) {
+	res, err := ask(ctx, q.Reference, q.Platform, q.Access)
 	if err == nil {
 		s.saw(ctx, q, res)
 	}

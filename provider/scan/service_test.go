@@ -27,6 +27,10 @@ import (
 
 type registryFunc func(ctx context.Context, reference string, access registry.Access) (*registry.Resolved, error)
 
+func (f registryFunc) ResolveNow(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error) {
+	return f.Resolve(ctx, reference, platform, access)
+}
+
 func (f registryFunc) Resolve(ctx context.Context, reference, _ string, access registry.Access) (*registry.Resolved, error) {
 	return f(ctx, reference, access)
 }
