@@ -443,8 +443,11 @@ func TestWaitEndsBeforeTheRequest(t *testing.T) {
 	}
 }
 
+// TestWaitCap: of three that may wait a namespace has two, however many it
+// creates, and another finds one free.
 func TestWaitCap(t *testing.T) {
 	p, s := known(), settings()
+	s.MaxWaiting = 3
 	release := make(chan struct{})
 	entered := make(chan struct{}, 10)
 	p.reports = func(_ context.Context, wait time.Duration) {
@@ -455,18 +458,30 @@ func TestWaitCap(t *testing.T) {
 	}
 	a := admit.New(p, s)
 	results := make(chan admit.WaitResult, s.MaxWaiting)
-	for range s.MaxWaiting {
-		go func() { results <- a.Admit(context.Background(), create(t, pod("a:1"))).Wait }()
+	admitted := func(namespace string) *admit.Decision {
+		req := create(t, pod("a:1"))
+		req.Namespace = namespace
+		return a.Admit(context.Background(), req)
+	}
+	wait := func(namespace string) {
+		go func() { results <- admitted(namespace).Wait }()
 		<-entered
 	}
+	// capped returns although nobody releases the others.
+	capped := func(namespace string) {
+		if d := admitted(namespace); d.Wait != admit.WaitCapped || !d.Response.Allowed {
+			t.Errorf("beyond the cap of %s: %+v", namespace, d)
+		}
+	}
+	wait("evil")
+	wait("evil")
+	for range 4 {
+		capped("evil")
+	}
+	wait("good")
+	capped("third")
 	if a.Waiting() != s.MaxWaiting {
 		t.Errorf("%d wait", a.Waiting())
-	}
-	// These return although nobody releases the others.
-	for range 5 {
-		if d := a.Admit(t.Context(), create(t, pod("a:1"))); d.Wait != admit.WaitCapped || !d.Response.Allowed {
-			t.Errorf("beyond the cap: %+v", d)
-		}
 	}
 	close(release)
 	for range s.MaxWaiting {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/turns"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -18,8 +19,8 @@ const (
 	grace = 500 * time.Millisecond
 	// startTimeout bounds the question that only starts scans.
 	startTimeout = 5 * time.Second
-	// maxStarting bounds the detached questions. One beyond is dropped, for
-	// validation asks the same in a moment.
+	// maxStarting bounds the detached questions, shared by namespace. One beyond
+	// is dropped, for validation asks the same in a moment.
 	maxStarting = 32
 )
 
@@ -27,9 +28,9 @@ const (
 type scans struct {
 	provider Provider
 	wait     time.Duration
-	// slots has a token for each request that waits, starting one for each
+	// slots has a turn for each request that waits, starting one for each
 	// detached question.
-	slots, starting chan struct{}
+	slots, starting *turns.Turns
 	detached        sync.WaitGroup
 }
 
@@ -37,12 +38,12 @@ func newScans(provider Provider, s Settings) *scans {
 	return &scans{
 		provider: provider,
 		wait:     s.Wait,
-		slots:    make(chan struct{}, s.MaxWaiting),
-		starting: make(chan struct{}, maxStarting),
+		slots:    turns.New(turns.Limits{Turns: s.MaxWaiting}),
+		starting: turns.New(turns.Limits{Turns: maxStarting}),
 	}
 }
 
-func (s *scans) waiting() int { return len(s.slots) }
+func (s *scans) waiting() int { return s.slots.Held() }
 
 // ask waits for the reports of keys, or starts their scans and returns when
 // waiting is off, when the request has no time left or when too many wait.
@@ -55,14 +56,13 @@ func (s *scans) ask(ctx context.Context, d *Decision, keys []wire.Key) {
 		s.start(ctx, keys)
 		return
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
+	done, ok := s.slots.TryTake(turns.Share{Namespace: keys[0].Namespace})
+	if !ok {
 		d.Wait = WaitCapped
 		s.start(ctx, keys)
 		return
 	}
+	defer done()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, wait+grace)
 	defer cancel()
@@ -94,14 +94,13 @@ func result(reports []report.ScanReport, err error) (WaitResult, error) {
 
 // start asks without waiting for the answer.
 func (s *scans) start(ctx context.Context, keys []wire.Key) {
-	select {
-	case s.starting <- struct{}{}:
-	default:
+	done, ok := s.starting.TryTake(turns.Share{Namespace: keys[0].Namespace})
+	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	s.detached.Go(func() {
-		defer func() { <-s.starting }()
+		defer done()
 		defer cancel()
 		// Validation asks again and reports what is wrong.
 		_, _ = s.provider.Reports(ctx, keys, 0)

@@ -11,6 +11,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/imagegate/imagegate/mutator/admit"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // Admitter decides admission requests.
@@ -22,9 +23,10 @@ type Admitter interface {
 type handler struct {
 	admitter  Admitter
 	bodyBytes int64
-	// slots bounds the requests under way, and with it the memory that their
-	// bodies take.
-	slots   *semaphore.Weighted
+	// reading bounds the bodies that are read at once, slots the requests under
+	// way, shared by namespace, and with both the memory that they take.
+	reading *semaphore.Weighted
+	slots   *turns.Turns
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -33,19 +35,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), timeLeft(r))
 	defer cancel()
-	if err := h.slots.Acquire(ctx, 1); err != nil {
-		h.fail(w, r, refuse(http.StatusServiceUnavailable, "too many admission requests at once"))
-		return
-	}
-	defer h.slots.Release(1)
-	h.metrics.inFlight.Inc()
-	defer h.metrics.inFlight.Dec()
-
-	req, err := readReview(w, r, h.bodyBytes)
+	req, err := h.read(ctx, w, r)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
+	done, err := h.turn(ctx, req)
+	if err != nil {
+		h.fail(w, r, errBusy)
+		return
+	}
+	defer done()
+	h.metrics.inFlight.Inc()
+	defer h.metrics.inFlight.Dec()
 	decision := h.decide(ctx, req)
 	if err := writeReview(w, req, decision.Response); err != nil {
 		h.log.WarnContext(ctx, "the answer was not delivered", "uid", req.UID, "error", err)
@@ -53,6 +55,41 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	took := time.Since(began)
 	h.metrics.observe(decision, took)
 	h.record(ctx, req, decision, took)
+}
+
+// errBusy refuses a request. The API server tells it to whoever made the object,
+// and a controller tries again.
+var errBusy = refuse(http.StatusServiceUnavailable, "too many admission requests at once; try again shortly")
+
+// read reads the request as soon as few enough others are being read: whose it
+// is can only be known from its body.
+func (h *handler) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionRequest, error) {
+	if err := h.reading.Acquire(ctx, 1); err != nil {
+		return nil, errBusy
+	}
+	defer h.reading.Release(1)
+	return readReview(w, r, h.bodyBytes)
+}
+
+const (
+	// waitingPerSlot bounds the requests that wait, for each that may be under
+	// way, and maxWaitingBytes one of them: a larger one is refused instead. A
+	// Pod is a few KiB.
+	waitingPerSlot  = 8
+	maxWaitingBytes = 128 << 10
+)
+
+// turn waits for the turn of the request's namespace.
+func (h *handler) turn(ctx context.Context, req *admissionv1.AdmissionRequest) (done func(), err error) {
+	share := turns.Share{Namespace: req.Namespace}
+	if len(req.Object.Raw)+len(req.OldObject.Raw) <= maxWaitingBytes {
+		return h.slots.Take(ctx, share)
+	}
+	done, ok := h.slots.TryTake(share)
+	if !ok {
+		return nil, turns.ErrCrowded
+	}
+	return done, nil
 }
 
 // decide turns a panic, which would be a mistake in this program, into an

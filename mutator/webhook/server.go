@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // shutdownTimeout is how long requests under way may take once the server is
@@ -31,7 +33,8 @@ type Options struct {
 	Ready func() error
 	// Waiting returns how many requests wait for scans.
 	Waiting func() int
-	// Concurrency bounds the requests under way, BodyBytes one request's body.
+	// Concurrency bounds the requests under way, BodyBytes one request's body. One
+	// namespace has three quarters of them at most.
 	Concurrency int64
 	BodyBytes   int64
 	// Drain is how long new requests are still answered after the end was asked
@@ -66,7 +69,8 @@ func newMux(admitter Admitter, o Options) http.Handler {
 	var mutate http.Handler = &handler{
 		admitter:  admitter,
 		bodyBytes: o.BodyBytes,
-		slots:     semaphore.NewWeighted(o.Concurrency),
+		reading:   semaphore.NewWeighted(max(1, o.Concurrency/4)),
+		slots:     turns.New(turns.Limits{Turns: int(o.Concurrency), Waiting: waitingPerSlot * int(o.Concurrency)}),
 		metrics:   newMetrics(o.Registry, o.Waiting),
 		log:       o.Log,
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,6 +178,73 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	if code := <-first; code != http.StatusOK {
 		t.Errorf("the first request: %d", code)
 	}
+}
+
+// inNamespace is the review of a Pod in a namespace.
+func inNamespace(namespace string) string {
+	return strings.Replace(review, `"team"`, `"`+namespace+`"`, 1)
+}
+
+// TestANamespacesRequestsLeaveSlotsToOthers: 256 creates at once, none of which
+// ends, and one of another namespace.
+func TestANamespacesRequestsLeaveSlotsToOthers(t *testing.T) {
+	o := options()
+	o.Concurrency = 64
+	entered, release := make(chan struct{}, 256), make(chan struct{})
+	h := newMux(admitter(func(ctx context.Context, req *admissionv1.AdmissionRequest) *admit.Decision {
+		if req.Namespace == "evil" {
+			entered <- struct{}{}
+			<-release
+		}
+		return allow(ctx, req)
+	}), o)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	codes := map[int]int{}
+	for range 256 {
+		wg.Go(func() {
+			w := post(h, "/mutate?timeout=30s", "application/json", inNamespace("evil"))
+			mu.Lock()
+			defer mu.Unlock()
+			codes[w.Code]++
+		})
+	}
+	for range 48 { // three quarters
+		<-entered
+	}
+	if w := post(h, "/mutate?timeout=30s", "application/json", inNamespace("good")); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if n := len(entered); n != 0 {
+		t.Errorf("%d more of the hostile ones got in", n)
+	}
+	// A rollout of as many Pods is honest work: all are answered in the end.
+	close(release)
+	wg.Wait()
+	if codes[http.StatusOK] != 256 {
+		t.Errorf("the creates of one namespace ended as %v", codes)
+	}
+}
+
+// TestALargeRequestDoesNotWait: those that wait hold memory.
+func TestALargeRequestDoesNotWait(t *testing.T) {
+	o := options()
+	o.Concurrency, o.BodyBytes = 1, 1<<20
+	entered, release := make(chan struct{}), make(chan struct{})
+	h := newMux(admitter(func(ctx context.Context, req *admissionv1.AdmissionRequest) *admit.Decision {
+		entered <- struct{}{}
+		<-release
+		return allow(ctx, req)
+	}), o)
+	first := make(chan int)
+	go func() { first <- post(h, "/mutate", "application/json", review).Code }()
+	<-entered
+	large := strings.Replace(review, `"containers":[]`, `"containers":[],"x":"`+strings.Repeat("x", 200<<10)+`"`, 1)
+	if w := post(h, "/mutate?timeout=30s", "application/json", large); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	close(release)
+	<-first
 }
 
 func TestClientCertificate(t *testing.T) {
