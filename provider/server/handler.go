@@ -9,6 +9,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/turns"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -42,8 +44,9 @@ type Options struct {
 	Budget time.Duration
 	// MaxWait caps what a request may ask for with the wait parameter.
 	MaxWait time.Duration
-	// Concurrency bounds the requests under way; one more is refused at once,
-	// because Gatekeeper would rather hear no than wait out its webhook.
+	// Concurrency bounds the requests under way, of which one namespace has three
+	// quarters at most; one more is refused at once, because Gatekeeper would
+	// rather hear no than wait out its webhook.
 	Concurrency int
 	Limits      wire.Limits
 	// RequireClientCert refuses the protocol to clients without a certificate
@@ -61,7 +64,10 @@ type Options struct {
 type handler struct {
 	o       Options
 	metrics *metrics
-	slots   chan struct{}
+	// reading bounds the requests that are read at once, slots those that are
+	// answered, shared by namespace: whose one is can be told once it is read.
+	reading chan struct{}
+	slots   *turns.Turns
 }
 
 // NewHandler returns the routes: POST /scan-reports, POST /digests, and GET
@@ -71,7 +77,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering the server metrics: %w", err)
 	}
-	h := &handler{o: o, metrics: m, slots: make(chan struct{}, o.Concurrency)}
+	h := &handler{o: o, metrics: m, reading: make(chan struct{}, o.Concurrency), slots: turns.New(turns.Limits{Turns: o.Concurrency})}
 	r := chi.NewRouter()
 	r.Post(wire.PathScanReports, h.protocol("scan-reports", h.scanReports))
 	r.Post(wire.PathDigests, h.protocol("digests", h.digests))
@@ -122,26 +128,51 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, answer func(co
 			resp = wire.SystemError("internal error of the provider; its log has the details")
 		}
 	}()
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		return wire.SystemError("the provider is answering too many requests already; try again shortly")
-	}
 	budget, err := h.budget(r)
 	if err != nil {
 		return wire.SystemError(err.Error())
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), budget)
 	defer cancel()
-	raw, err := wire.ReadRequest(http.MaxBytesReader(w, r.Body, h.o.Limits.BodyBytes), h.o.Limits)
+	raw, err := h.read(w, r)
 	if err != nil {
 		return wire.SystemError(err.Error())
 	}
+	keys := h.parse(raw, r.URL.Query().Has(wire.ParamWait))
+	done, ok := h.slots.TryTake(turns.Share{Namespace: namespace(keys)})
+	if !ok {
+		return wire.SystemError(errBusy.Error())
+	}
+	defer done()
 	if h.o.Verbose {
 		h.o.Logger.InfoContext(ctx, "request", "path", r.URL.Path, "keys", raw)
 	}
-	return wire.NewResponse(answer(ctx, h.parse(raw, r.URL.Query().Has(wire.ParamWait))))
+	return wire.NewResponse(answer(ctx, keys))
+}
+
+var errBusy = errors.New("the provider is answering too many requests already; try again shortly")
+
+func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]string, error) {
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	default:
+		return nil, errBusy
+	}
+	return wire.ReadRequest(http.MaxBytesReader(w, r.Body, h.o.Limits.BodyBytes), h.o.Limits)
+}
+
+// namespace is whose request the keys are: Gatekeeper asks for one object at a
+// time. Keys of several, or of none, are nobody's in particular.
+func namespace(keys []keyed) string {
+	var whose string
+	for i, k := range keys {
+		if i > 0 && k.key.Namespace != whose {
+			return ""
+		}
+		whose = k.key.Namespace
+	}
+	return whose
 }
 
 // budget is the time this request may take. A caller that has longer than

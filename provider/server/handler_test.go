@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ import (
 type service struct {
 	// budget gets the time each call had.
 	budget func(time.Duration)
+	// slow, if not nil, hears of each call that is going to take its time.
+	slow chan<- string
 }
 
 func (s service) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
@@ -46,6 +49,9 @@ func (s service) Reports(ctx context.Context, queries []scan.Query) []report.Sca
 			panic("told to")
 		}
 		if q.Reference == "slow" {
+			if s.slow != nil {
+				s.slow <- q.Access.Namespace
+			}
 			<-ctx.Done()
 		}
 		out[i] = report.ScanReport{ImageAndTag: q.Reference, Status: report.Status(q.Reference), Message: q.Access.Namespace}
@@ -183,14 +189,16 @@ func TestBudgetAndWait(t *testing.T) {
 }
 
 func TestOneRequestTooManyIsRefusedAtOnce(t *testing.T) {
-	h := handler(t, func(o *server.Options) { o.Concurrency = 1; o.Budget = 10 * time.Second })
+	started := make(chan string)
+	h := handler(t, func(o *server.Options) {
+		o.Service, o.Concurrency, o.Budget = service{slow: started}, 1, 10*time.Second
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	started := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/scan-reports", io.TeeReader(strings.NewReader(body("slow")), onWrite(started)))
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/scan-reports", strings.NewReader(body("slow")))
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}()
 	<-started
@@ -204,17 +212,41 @@ func TestOneRequestTooManyIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// onWrite closes the channel at the first write.
-func onWrite(c chan struct{}) io.Writer { return &closer{c: c} }
-
-type closer struct{ c chan struct{} }
-
-func (c *closer) Write(p []byte) (int, error) {
-	if c.c != nil {
-		close(c.c)
-		c.c = nil
+// TestANamespacesRequestsLeaveSlotsToOthers: as many as are sent of one, and then
+// one of another.
+func TestANamespacesRequestsLeaveSlotsToOthers(t *testing.T) {
+	started := make(chan string)
+	h := handler(t, func(o *server.Options) {
+		o.Service, o.Concurrency, o.Budget = service{slow: started}, 8, time.Minute
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	ask := func(key string) {
+		wg.Go(func() {
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/scan-reports", strings.NewReader(body(key)))
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		})
 	}
-	return len(p), nil
+	for range 6 { // three quarters
+		ask("slow?namespace=evil")
+		<-started
+	}
+	for range 20 {
+		if resp := post(t, h, "/scan-reports", body("accepted?namespace=evil")); !strings.Contains(resp.SystemError, "too many requests") {
+			t.Errorf("beyond its part: %+v", resp)
+		}
+	}
+	for _, key := range []string{"accepted?namespace=good", "accepted", "accepted?namespace=third"} {
+		if resp := post(t, h, "/scan-reports", body(key)); resp.SystemError != "" {
+			t.Errorf("%s: %s", key, resp.SystemError)
+		}
+	}
+	// A request about several namespaces is none of them.
+	if resp := post(t, h, "/scan-reports", body("accepted?namespace=evil", "accepted?namespace=good")); resp.SystemError != "" {
+		t.Errorf("of two namespaces: %s", resp.SystemError)
+	}
+	cancel()
+	wg.Wait()
 }
 
 func TestOperations(t *testing.T) {
