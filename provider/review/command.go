@@ -16,7 +16,8 @@ Objects are Pods, workloads (expanded by the ExpansionTemplates among the given
 files) and other manifests, which are judged as requests to create them, or
 AdmissionReviews and AdmissionRequests, which are judged as they are.
 
-Reports come from a file, from a running provider, or from scanning now.
+Reports come from a file, from a running provider, or from scanning now: then the
+scanner starts when a rule first asks for a report.
 
 Exit codes: 0 all allowed, 1 something denied or a suite failed, 2 error.`
 

@@ -106,25 +106,34 @@ func checkPoint(point string) error {
 	return usageError(fmt.Sprintf("--enforcement-point: %q is not one of %s", point, strings.Join(points, ", ")))
 }
 
-// data is where external_data is answered from, and for how long one call may
-// take.
-func (o Options) data(ctx context.Context) (handler http.Handler, timeout time.Duration, end func(), err error) {
-	end = func() {}
+// source is where external_data is answered from.
+type source struct {
+	handler http.Handler
+	// timeout is for how long one call may take.
+	timeout time.Duration
+	// failed is why nothing could be answered at all; it is asked between reviews.
+	failed func() error
+	end    func()
+}
+
+func (o Options) data(ctx context.Context) (source, error) {
+	s := source{timeout: o.Wait + defaultTimeout, failed: func() error { return nil }, end: func() {}}
+	var err error
 	switch {
 	case o.Reports != "":
-		handler, err = fixtures(o.Reports)
-		return handler, defaultTimeout, end, err
+		s.timeout = defaultTimeout
+		s.handler, err = fixtures(o.Reports)
 	case o.Remote.URL != "":
-		handler, err = o.Remote.Handler()
+		s.handler, err = o.Remote.Handler()
+		s.handler = loopback.Patient(s.handler, o.Wait)
 	case o.Live != nil:
-		handler, end, err = o.Live(ctx)
+		d := &onDemand{ctx: ctx, live: o.Live, wait: o.Wait}
+		s.handler, s.failed, s.end = d, d.failed, d.close
+		s.timeout += liveStart
 	default:
 		err = errors.New("no reports to judge by: give --reports or --provider-url")
 	}
-	if err != nil {
-		return nil, 0, nil, err
-	}
-	return loopback.Patient(handler, o.Wait), o.Wait + defaultTimeout, end, nil
+	return s, err
 }
 
 func fixtures(file string) (http.Handler, error) {

@@ -66,16 +66,16 @@ func judge(ctx context.Context, options Options, stderr io.Writer) (results []Re
 	if err != nil {
 		return nil, err
 	}
-	handler, timeout, end, err := options.data(ctx)
+	data, err := options.data(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	defer data.end()
 	engine, err := New(ctx, Config{
 		Policies:         policies,
 		Cluster:          cluster,
-		Data:             handler,
-		Timeout:          timeout,
+		Data:             data.handler,
+		Timeout:          data.timeout,
 		EnforcementPoint: options.EnforcementPoint,
 		Explain:          options.Explain,
 	})
@@ -88,6 +88,9 @@ func judge(ctx context.Context, options Options, stderr io.Writer) (results []Re
 		r, err := engine.Review(ctx, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.source, err)
+		}
+		if err := data.failed(); err != nil {
+			return nil, err
 		}
 		remarks = append(remarks, remarksOn(o, r)...)
 		results = append(results, r)

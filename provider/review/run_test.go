@@ -291,6 +291,27 @@ func TestLiveScanning(t *testing.T) {
 	}
 }
 
+// A policy that asks no provider starts none: the bundled worker would need a
+// database for nothing.
+func TestLiveScanningStartsWithTheFirstQuestion(t *testing.T) {
+	started := false
+	o := options(files("pod-good.yaml"), func(o *Options) {
+		o.Reports = ""
+		o.Templates, o.Constraints = []string{"testdata/unasked/template.yaml"}, []string{"testdata/unasked/constraint.yaml"}
+		o.Live = func(context.Context) (http.Handler, func(), error) {
+			started = true
+			return nil, nil, errors.New("no scanner")
+		}
+	})
+	code, stdout, _, err := run(t, o)
+	if code != CodeDenied || err != nil || !strings.Contains(stdout, "has no owner") {
+		t.Errorf("exit code %d, error %v, output %s", code, err, stdout)
+	}
+	if started {
+		t.Error("the provider was started for a policy that asks nothing")
+	}
+}
+
 // slowService has no report at first.
 type slowService struct{ asked atomic.Int32 }
 
