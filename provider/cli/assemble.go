@@ -16,7 +16,9 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/scanner/attached"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
@@ -44,10 +46,12 @@ type parts struct {
 	pulls *pullthrough.Server
 	// background is what a server runs beside its requests.
 	background []func(context.Context) error
-	closers    []func()
-	worker     *bundled.Worker
-	metrics    *prometheus.Registry
-	log        *slog.Logger
+	// attachments finds what is attached to images; nil when nothing is trusted.
+	attachments *attached.Finder
+	closers     []func()
+	worker      *bundled.Worker
+	metrics     *prometheus.Registry
+	log         *slog.Logger
 }
 
 // logger returns the logger that the configuration asks for, on w.
@@ -115,7 +119,12 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if p.judge, err = verdict.New(verdictOptions(c, p)); err != nil {
 		return p, err
 	}
+	var trusts func(*report.Scan) bool
+	if p.attachments != nil {
+		trusts = p.attachments.Trusts
+	}
 	p.service, err = scan.New(scan.Options{
+		Trusts:         trusts,
 		Registry:       p.images,
 		Scanner:        p.scanners,
 		Store:          memory,

@@ -89,10 +89,10 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 	finder, err := attached.New(attached.Options{
 		KeyFiles: a.KeyFiles,
 		MaxAge:   attachedAge(c),
+		Unstated: a.Unstated == config.UnstatedAccept,
 
 		MaxDatabaseAge: c.Verdict.MaxDatabaseAge.Duration,
 
-		Unstated:     a.Unstated == config.UnstatedAccept,
 		NeedFixes:    true, // a Constraint may look at fixed findings only, whatever is configured here
 		MaxReferrers: a.MaxReferrers,
 		MaxBytes:     a.MaxBytes,
@@ -106,6 +106,7 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scanner.attached: %w", err)
 	}
+	p.attachments = finder
 	p.closers = append(p.closers, finder.Close)
 	return func(b config.Backend, next route.Backend) route.Backend {
 		if b.Anchore.URL != "" {

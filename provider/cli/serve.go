@@ -89,6 +89,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return files.Start(ctx) })
 	running.Go(func() error { return p.judge.Start(ctx) })
+	if p.attachments != nil {
+		running.Go(func() error { return p.attachments.Start(ctx) })
+	}
 	for _, run := range p.background {
 		running.Go(func() error { return run(ctx) })
 	}

@@ -111,6 +111,9 @@ type Scan struct {
 	// Attached says that the scan was not made by a configured scanner but found
 	// attached to the image.
 	Attached bool `json:",omitempty"`
+	// SignedBy are the IDs of the keys that signed what was found attached. The
+	// scan counts only as long as they are trusted.
+	SignedBy []string `json:",omitempty"`
 	// VEX are OpenVEX documents found attached to the image. Whoever puts them
 	// here has verified their signatures.
 	VEX []json.RawMessage `json:",omitempty"`

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
 
@@ -72,6 +73,11 @@ type Options struct {
 	// is an error beside it; a zero entry is a scanner that has never told.
 	Generations     func(ctx context.Context) ([]scanner.Generation, error)
 	GenerationEvery time.Duration
+
+	// Trusts says whether a scan still counts that is made of what others signed:
+	// one whose keys are no longer configured is made again before anything is
+	// answered from it; nil trusts all.
+	Trusts func(scan *report.Scan) bool
 
 	// FindingsBytes bounds a report in the findings and full views.
 	FindingsBytes int

@@ -31,6 +31,8 @@ const generationTimeout = 10 * time.Second
 func (s *Service) freshness(scan *report.Scan) freshness {
 	now := s.o.Now()
 	switch {
+	case s.o.Trusts != nil && !s.o.Trusts(scan):
+		return expired
 	case !scan.ValidUntil.IsZero() && now.After(scan.ValidUntil):
 		return expired
 	case report.Future(scan.ScannedAt, now):

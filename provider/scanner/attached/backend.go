@@ -46,6 +46,7 @@ func (b *Backend) Scan(ctx context.Context, image scanner.Image) (*report.Scan, 
 	} else {
 		scan.Attached, scan.ValidUntil = true, b.finder.options.until(scan)
 	}
+	scan.SignedBy = found.SignedBy
 	for _, d := range found.VEX {
 		scan.VEX = append(scan.VEX, d.Raw)
 	}

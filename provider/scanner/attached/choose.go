@@ -19,6 +19,8 @@ type chosen struct {
 	lackingAt time.Time
 	vex       []Document
 	vexBytes  int
+	// signers are the IDs of the keys of the VEX documents.
+	signers []string
 }
 
 // take keeps what came of one attachment. VEX documents that are too many bytes
@@ -36,6 +38,7 @@ func (l *lookup) take(r result) error {
 			return fmt.Errorf("%w: those of the image are more than %d bytes together", errUnusable, maxVEXBytes)
 		}
 		c.vex = append(c.vex, Document{Attachment: r.digest, Raw: r.vex})
+		c.signers = append(c.signers, r.key)
 		l.metrics.attachments.WithLabelValues(string(used)).Inc()
 	case r.report == nil:
 	case c.best.report == nil || r.better(c.best):
@@ -65,10 +68,13 @@ func (l *lookup) choose() *Found {
 		l.count(stale, c.best.digest, fmt.Errorf("a newer report, of %s, is incomplete", c.lackingAt.Format(time.RFC3339)))
 	default:
 		found.Scan = c.best.report
+		c.signers = append(c.signers, c.best.key)
 		l.metrics.attachments.WithLabelValues(string(used)).Inc()
 		l.options.Logger.Info("an attached report stands in for a scan", "digest", l.image.Digest,
 			"attachment", c.best.digest, "scanner", found.Scan.Scanner, "scanned_at", found.Scan.ScannedAt)
 	}
+	slices.Sort(c.signers)
+	found.SignedBy = slices.Compact(c.signers)
 	return found
 }
 

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
@@ -24,7 +26,7 @@ const maxVEXBytes = 1 << 20
 // Finder looks for reports attached to images.
 type Finder struct {
 	options Options
-	keys    signature.Keys
+	keys    *filewatch.Content[signature.Keys]
 	ways    *transport.Set
 	metrics *metrics
 	slots   chan struct{}
@@ -37,7 +39,8 @@ func New(o Options) (*Finder, error) {
 		return nil, err
 	}
 	f := &Finder{options: o, slots: make(chan struct{}, o.Concurrency)}
-	if f.keys, err = o.readKeys(); err != nil {
+	f.keys = o.followedKeys()
+	if _, err := f.keys.Reload(); err != nil {
 		return nil, err
 	}
 	if f.ways, err = transport.NewSet(o.CAFiles, o.Timeout, o.Concurrency); err != nil {
@@ -49,11 +52,39 @@ func New(o Options) (*Finder, error) {
 	return f, nil
 }
 
+// Start follows the files of keys until ctx ends. Files that cannot be read leave
+// the keys that were read before in use. Its error says that watching could not
+// begin at all.
+func (f *Finder) Start(ctx context.Context) error {
+	if len(f.options.KeyFiles) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return filewatch.Follow(ctx, f.options.Logger, f.options.KeyFiles, func() {
+		switch changed, err := f.keys.Reload(); {
+		case err != nil:
+			f.options.Logger.ErrorContext(ctx, "cannot reload the keys of attached reports; those read before stay in use", "error", err)
+		case changed:
+			f.options.Logger.InfoContext(ctx, "loaded the keys of attached reports", "files", f.options.KeyFiles)
+		}
+		f.metrics.observeKeys(f.keys)
+	})
+}
+
+// Trusts reports whether everything attached that a scan is made of was signed
+// with keys that are still configured.
+func (f *Finder) Trusts(scan *report.Scan) bool {
+	keys, err := f.keys.Get()
+	return err == nil && !slices.ContainsFunc(scan.SignedBy, func(id string) bool { return !keys.Has(id) })
+}
+
 // Close drops idle connections.
 func (f *Finder) Close() { f.ways.CloseIdle() }
 
 // Found is what is attached to an image and counts.
 type Found struct {
+	// SignedBy are the IDs of the keys that signed it.
+	SignedBy []string
 	// Scan is the newest report, nil when there is none.
 	Scan *report.Scan
 	// VEX are the OpenVEX documents, in the order of their attachments' digests.
@@ -91,7 +122,11 @@ func (f *Finder) Find(ctx context.Context, image scanner.Image) (*Found, error) 
 func (f *Finder) look(ctx context.Context, image scanner.Image, reports bool) (*Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.options.Timeout)
 	defer cancel()
-	l := &lookup{Finder: f, image: image, trusted: f.keys, reports: reports}
+	keys, err := f.keys.Get()
+	if err != nil {
+		return nil, err // New has seen them load
+	}
+	l := &lookup{Finder: f, image: image, trusted: keys, reports: reports}
 	found, err := l.find(ctx, image)
 	switch {
 	case err != nil:
@@ -152,6 +187,8 @@ func (f *Finder) each(ctx context.Context, n int, do func(context.Context, int) 
 // or nothing.
 type result struct {
 	digest string
+	// key is the ID of the key that signed it.
+	key    string
 	report *report.Scan
 	vex    json.RawMessage
 	// lackingAt is when a report was made that does not count for being
@@ -196,10 +233,17 @@ func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 
 // judge says whether an attachment counts, else why not.
 func (l *lookup) judge(ctx context.Context, mediaType string, data []byte) (result, outcome, error) {
-	payload, err := l.trusted.Open(ctx, mediaType, data)
+	payload, key, err := l.trusted.Open(ctx, mediaType, data)
 	if err != nil {
 		return result{}, ofSignature(err), err
 	}
+	r, out, err := l.judgeStatement(payload)
+	r.key = key
+	return r, out, err
+}
+
+// judgeStatement says the same of a statement that is signed.
+func (l *lookup) judgeStatement(payload []byte) (result, outcome, error) {
 	statement, err := predicate.ParseStatement(payload)
 	if err != nil {
 		return result{}, ofPredicate(err), err

@@ -619,12 +619,12 @@ func TestNewRefuses(t *testing.T) {
 		many = append(many, attachedtest.NewSigner(t).PEM(t))
 	}
 	for want, o := range map[string]attached.Options{
-		"no key is configured": {},
-		"Keys[0]":              {Keys: [][]byte{[]byte("x")}},
-		"KeyFiles[0]":          {KeyFiles: []string{"/does/not/exist"}},
-		"more than 16":         {Keys: many},
-		"cannot be negative":   {Keys: [][]byte{key}, MaxAge: -1},
-		"CAFiles":              {Keys: [][]byte{key}, CAFiles: map[string]string{"r.example": "/does/not/exist"}},
+		"no key is configured":                  {},
+		"Keys[0]":                               {Keys: [][]byte{[]byte("x")}},
+		"KeyFiles, Keys): stat /does/not/exist": {KeyFiles: []string{"/does/not/exist"}},
+		"more than 16":                          {Keys: many},
+		"cannot be negative":                    {Keys: [][]byte{key}, MaxAge: -1},
+		"CAFiles":                               {Keys: [][]byte{key}, CAFiles: map[string]string{"r.example": "/does/not/exist"}},
 	} {
 		if _, err := attached.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)

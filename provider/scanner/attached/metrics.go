@@ -1,6 +1,11 @@
 package attached
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/filewatch"
+	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
+)
 
 // outcome is what became of one attachment. The set is closed: it labels a
 // metric.
@@ -47,6 +52,15 @@ const (
 type metrics struct {
 	attachments *prometheus.CounterVec
 	lookups     *prometheus.CounterVec
+	keysFailing prometheus.Gauge
+}
+
+// observeKeys says whether the files of keys can be used.
+func (m *metrics) observeKeys(keys *filewatch.Content[signature.Keys]) {
+	m.keysFailing.Set(0)
+	if keys.Failing() {
+		m.keysFailing.Set(1)
+	}
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -60,6 +74,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Look-ups of images' attachments, by result: found (a report was used), none, failed (the image was scanned).",
 		}, []string{"result"}),
 	}
+	m.keysFailing = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "imagegate_attached_keys_reload_failing",
+		Help: "1 while the files of keys cannot be used and those read before stay in use.",
+	})
 	for _, o := range outcomes() {
 		m.attachments.WithLabelValues(string(o))
 	}
@@ -69,7 +87,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.attachments, m.lookups} {
+	for _, c := range []prometheus.Collector{m.attachments, m.lookups, m.keysFailing} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

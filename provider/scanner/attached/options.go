@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
 )
@@ -101,7 +100,13 @@ func (o Options) until(scan *report.Scan) time.Time {
 	return end
 }
 
-func (o Options) readKeys() (signature.Keys, error) {
+// followedKeys are the keys, with those of the files as the files are.
+func (o Options) followedKeys() *filewatch.Content[signature.Keys] {
+	return filewatch.New("keys (KeyFiles, Keys)", o.KeyFiles, o.parseKeys)
+}
+
+// parseKeys reads the contents of the files, and Keys.
+func (o Options) parseKeys(contents [][]byte) (signature.Keys, error) {
 	var keys signature.Keys
 	add := func(what string, pem []byte) error {
 		some, err := signature.ParseKeys(pem)
@@ -109,18 +114,14 @@ func (o Options) readKeys() (signature.Keys, error) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		for _, k := range some {
-			if !slices.ContainsFunc(keys, func(have signature.Key) bool { return have.ID() == k.ID() }) {
+			if !keys.Has(k.ID()) {
 				keys = append(keys, k)
 			}
 		}
 		return nil
 	}
-	for i, file := range o.KeyFiles {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("KeyFiles[%d]: %w", i, err)
-		}
-		if err := add(fmt.Sprintf("KeyFiles[%d]: %s", i, file), pem); err != nil {
+	for i, pem := range contents {
+		if err := add(fmt.Sprintf("KeyFiles[%d]: %s", i, o.KeyFiles[i]), pem); err != nil {
 			return nil, err
 		}
 	}

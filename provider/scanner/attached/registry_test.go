@@ -155,7 +155,7 @@ func (w *world) counts() map[string]int {
 	out := map[string]int{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if n := int(m.GetCounter().GetValue()); n > 0 {
+			if n := int(m.GetCounter().GetValue()); n > 0 && len(m.GetLabel()) > 0 {
 				out[m.GetLabel()[0].GetValue()] = n
 			}
 		}

@@ -25,7 +25,7 @@ func TestBundlesOfSigstoreGo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := signature.Keys(keys).Open(t.Context(), attachedtest.BundleType, blob); err != nil || string(got) != statement {
+		if got, _, err := signature.Keys(keys).Open(t.Context(), attachedtest.BundleType, blob); err != nil || string(got) != statement {
 			t.Errorf("%s opens to %q, %v", name, got, err)
 		}
 	}

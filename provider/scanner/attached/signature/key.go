@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -30,6 +31,11 @@ func (k Key) ID() string { return k.id }
 // ParseKeys reads the public keys of a PEM file. It must hold at least one and
 // nothing else: a private key or a certificate there is a mistake.
 func ParseKeys(data []byte) ([]Key, error) {
+	const (
+		dashes        = "-----"
+		dashesOfBlock = 4 // two in each of its boundaries
+	)
+	all := data
 	var keys []Key
 	for {
 		block, rest := pem.Decode(data)
@@ -48,6 +54,11 @@ func ParseKeys(data []byte) ([]Key, error) {
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("it holds no PEM block of type PUBLIC KEY")
+	}
+	// What cannot be decoded is passed over by the decoder: a file that is being
+	// written must not read as one of fewer keys.
+	if bytes.Count(all, []byte(dashes)) != dashesOfBlock*len(keys) {
+		return nil, errors.New("it holds a PEM block that is broken or cut off")
 	}
 	return keys, nil
 }

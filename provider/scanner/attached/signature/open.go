@@ -46,11 +46,16 @@ func IsBundle(mediaType string) bool { return slices.Contains(bundleMediaTypes()
 // Keys is the set of public keys of which any one may sign.
 type Keys []Key
 
+// Has reports whether a key of the ID is among them.
+func (k Keys) Has(id string) bool {
+	return slices.ContainsFunc(k, func(key Key) bool { return key.id == id })
+}
+
 // Open returns the in-toto statement that blob, of the given media type, holds
-// signed. Nothing of the payload is looked at before the signature holds.
-func (k Keys) Open(ctx context.Context, mediaType string, blob []byte) ([]byte, error) {
+// signed, and the ID of the key that signed it. Nothing of the payload is looked
+// at before the signature holds.
+func (k Keys) Open(ctx context.Context, mediaType string, blob []byte) (payload []byte, key string, err error) {
 	var envelope *dsse.Envelope
-	var err error
 	switch {
 	case IsBundle(mediaType):
 		envelope, err = fromBundle(blob)
@@ -61,34 +66,33 @@ func (k Keys) Open(ctx context.Context, mediaType string, blob []byte) ([]byte, 
 		err = fmt.Errorf("media type %q: %w", mediaType, ErrUnsupported)
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	return k.verify(ctx, envelope)
 }
 
-func (k Keys) verify(ctx context.Context, envelope *dsse.Envelope) ([]byte, error) {
+func (k Keys) verify(ctx context.Context, envelope *dsse.Envelope) (payload []byte, key string, err error) {
 	if len(envelope.Signatures) == 0 {
-		return nil, ErrUnsigned
+		return nil, "", ErrUnsigned
 	}
 	if n := len(envelope.Signatures); n > maxSignatures {
-		return nil, fmt.Errorf("it bears %d signatures, more than %d: %w", n, maxSignatures, ErrUnsupported)
+		return nil, "", fmt.Errorf("it bears %d signatures, more than %d: %w", n, maxSignatures, ErrUnsupported)
 	}
-	payload, err := envelope.DecodeB64Payload()
-	if err != nil {
-		return nil, fmt.Errorf("reading the payload: %w", err)
+	if payload, err = envelope.DecodeB64Payload(); err != nil {
+		return nil, "", fmt.Errorf("reading the payload: %w", err)
 	}
-	if !k.signed(ctx, envelope, payload) {
-		return nil, ErrBadSignature
+	if key = k.signer(ctx, envelope, payload); key == "" {
+		return nil, "", ErrBadSignature
 	}
 	if envelope.PayloadType != statementType {
-		return nil, fmt.Errorf("payload type %q: %w", envelope.PayloadType, ErrUnsupported)
+		return nil, "", fmt.Errorf("payload type %q: %w", envelope.PayloadType, ErrUnsupported)
 	}
-	return payload, nil
+	return payload, key, nil
 }
 
-// signed tries each signature by itself: one that cannot even be read must not
+// signer returns the ID of a key that signed, or nothing. It tries each signature by itself: one that cannot even be read must not
 // hide a good one, nor a key identifier, which nobody signs, the right key.
-func (k Keys) signed(ctx context.Context, envelope *dsse.Envelope, payload []byte) bool {
+func (k Keys) signer(ctx context.Context, envelope *dsse.Envelope, payload []byte) string {
 	m := newMessage(dsse.PAE(envelope.PayloadType, payload))
 	for _, s := range envelope.Signatures {
 		sig, err := decodeSignature(s.Sig)
@@ -97,11 +101,11 @@ func (k Keys) signed(ctx context.Context, envelope *dsse.Envelope, payload []byt
 		}
 		for _, key := range k {
 			if ctx.Err() == nil && m.signedBy(key, sig) {
-				return true
+				return key.id
 			}
 		}
 	}
-	return false
+	return ""
 }
 
 func decodeSignature(s string) ([]byte, error) {

@@ -65,12 +65,15 @@ func TestEveryKindOfKeyOpens(t *testing.T) {
 				attachedtest.BundleType:   s.SignedBundle(t, []byte(statement)),
 				attachedtest.EnvelopeType: s.SignedEnvelope(t, []byte(statement)),
 			} {
-				got, err := keys.Open(t.Context(), mediaType, blob)
+				got, _, err := keys.Open(t.Context(), mediaType, blob)
 				if err != nil || string(got) != statement {
 					t.Errorf("%s opens to %q, %v", mediaType, got, err)
 				}
 				other := keysOf(t, attachedtest.NewSigner(t))
-				if got, err := other.Open(t.Context(), mediaType, blob); !errors.Is(err, signature.ErrBadSignature) || got != nil {
+				if _, key, _ := keys.Open(t.Context(), mediaType, blob); !keys.Has(key) || other.Has(key) {
+					t.Errorf("signed with %q", key)
+				}
+				if got, _, err := other.Open(t.Context(), mediaType, blob); !errors.Is(err, signature.ErrBadSignature) || got != nil {
 					t.Errorf("%s opens with another key to %q, %v", mediaType, got, err)
 				}
 			}
@@ -112,7 +115,7 @@ func TestWhatDoesNotOpen(t *testing.T) {
 		"other media type":     {"application/json", s.SignedEnvelope(t, body), signature.ErrUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := keysOf(t, s).Open(t.Context(), c.mediaType, c.blob)
+			got, _, err := keysOf(t, s).Open(t.Context(), c.mediaType, c.blob)
 			if got != nil || err == nil {
 				t.Fatalf("opens to %q, %v", got, err)
 			}
@@ -152,7 +155,7 @@ func TestOneGoodSignatureOfSeveralIsEnough(t *testing.T) {
 		"before":     attachedtest.Envelope(t, st, []byte(statement), good, foreign),
 		"unreadable": []byte(unreadable),
 	} {
-		if _, err := keysOf(t, s).Open(t.Context(), attachedtest.EnvelopeType, blob); err != nil {
+		if _, _, err := keysOf(t, s).Open(t.Context(), attachedtest.EnvelopeType, blob); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -162,7 +165,7 @@ func TestACancelledOpenSaysNotYes(t *testing.T) {
 	s := attachedtest.NewSigner(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := keysOf(t, s).Open(ctx, attachedtest.BundleType, s.SignedBundle(t, []byte(statement))); err == nil {
+	if got, _, err := keysOf(t, s).Open(ctx, attachedtest.BundleType, s.SignedBundle(t, []byte(statement))); err == nil {
 		t.Errorf("opens to %q", got)
 	}
 }
@@ -173,6 +176,9 @@ func TestParseKeysRefuses(t *testing.T) {
 	for want, data := range map[string][]byte{
 		"holds no PEM block":       []byte("no key"),
 		`"EC PRIVATE KEY"`:         append(bytes.Clone(good), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte{1}})...),
+		"broken or cut off":        append(bytes.Clone(good), attachedtest.NewSigner(t).PEM(t)[:60]...),
+		"is broken or cut off":     append([]byte("-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----\n"), good...),
+		"a PEM block that is":      append(bytes.Clone(good), "-----BE"...),
 		"reading a public key":     pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1}}),
 		"holds a PEM block of typ": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}),
 	} {
@@ -195,7 +201,7 @@ func FuzzOpen(f *testing.F) {
 		if bundle {
 			mediaType = attachedtest.BundleType
 		}
-		if got, err := keys.Open(t.Context(), mediaType, blob); err == nil || got != nil {
+		if got, _, err := keys.Open(t.Context(), mediaType, blob); err == nil || got != nil {
 			t.Errorf("what no key signed opens to %q", got)
 		}
 	})
