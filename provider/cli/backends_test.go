@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -53,6 +55,50 @@ func TestWhatScansCountFor(t *testing.T) {
 		}
 		if got := p.scanners.Sharing(scanner.Image{Registry: "https://ghcr.io", Repository: "app"}); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+		if err := p.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestAnAdapterIsToldTheProvidersAddress, and the registry's with its
+// credentials only where somebody says so.
+func TestAnAdapterIsToldTheProvidersAddress(t *testing.T) {
+	image := withReport(t, attachedtest.NewSigner(t))
+	image.MediaType, image.Authorization = string(types.DockerManifestSchema2), "Basic c2VjcmV0OnNlY3JldA=="
+	var told struct {
+		Registry struct{ URL, Authorization string }
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/metadata", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"scanner":{"name":"x","version":"1"},"capabilities":[{
+			"consumes_mime_types":["application/vnd.docker.distribution.manifest.v2+json"],
+			"produces_mime_types":["application/vnd.security.vulnerability.report; version=1.1"]}]}`)
+	})
+	mux.HandleFunc("POST /api/v1/scan", func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&told); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusTeapot)
+	})
+	adapter := httptest.NewServer(mux)
+	defer adapter.Close()
+	for _, verify := range []config.Verify{"", config.VerifyProxy, config.VerifyOff} {
+		p := &parts{metrics: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
+		c := config.Default()
+		c.Scanner.Harbor = config.Harbor{URL: adapter.URL, Verify: verify}
+		if err := p.startScanners(t.Context(), &c); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.scanners.Scan(t.Context(), image); err == nil || !strings.Contains(err.Error(), "418") {
+			t.Errorf("verify %q: %v", verify, err)
+		}
+		if direct := told.Registry.URL == image.Registry && told.Registry.Authorization == image.Authorization; direct != (verify == config.VerifyOff) {
+			t.Errorf("verify %q: the adapter is told %+v", verify, told)
+		}
+		if verify != config.VerifyOff && (told.Registry.URL != p.pulls.URL() || strings.Contains(told.Registry.Authorization, "c2VjcmV0")) {
+			t.Errorf("verify %q: the adapter is told %+v", verify, told)
 		}
 		if err := p.close(t.Context()); err != nil {
 			t.Error(err)

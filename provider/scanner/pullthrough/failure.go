@@ -1,10 +1,12 @@
 package pullthrough
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -32,7 +34,11 @@ func (o *origin) tooLarge(format string, args ...any) *report.Failure {
 }
 
 // statusError is an answer other than the content asked for.
-type statusError struct{ code int }
+type statusError struct {
+	code int
+	// retryAfter is how long the registry asks to be left alone, or zero.
+	retryAfter time.Duration
+}
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d", e.code) }
 
@@ -41,13 +47,13 @@ func (o *origin) trouble(what string, err error) *report.Failure {
 	if f, ok := errors.AsType[*report.Failure](err); ok {
 		return f
 	}
-	code := 0
+	code, after := 0, time.Duration(0)
 	if e, ok := errors.AsType[*statusError](err); ok {
-		code = e.code
+		code, after = e.code, e.retryAfter
 	} else if e, ok := errors.AsType[*remotetransport.Error](err); ok {
 		code = e.StatusCode
 	}
-	f := &report.Failure{Reason: report.ReasonUnavailable, Err: err}
+	f := &report.Failure{Reason: report.ReasonUnavailable, RetryAfter: after, Err: err}
 	switch {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		f.Reason = report.ReasonUnauthorized
@@ -57,6 +63,8 @@ func (o *origin) trouble(what string, err error) *report.Failure {
 		f.Message = fmt.Sprintf("registry %s does not have %s", o.host, what)
 	case code != 0:
 		f.Message = fmt.Sprintf("registry %s answered with status %d when it was asked for %s", o.host, code, what)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		f.Message = fmt.Sprintf("registry %s has not sent %s in time", o.host, what)
 	case errors.Is(err, errSlow):
 		f.Message = fmt.Sprintf("registry %s sends %s too slowly", o.host, what)
 	case errors.Is(err, io.ErrUnexpectedEOF):

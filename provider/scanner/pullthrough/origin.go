@@ -18,6 +18,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
 // origin is the repository that an image is read from, with its credentials.
@@ -122,7 +123,7 @@ func (o *origin) get(ctx context.Context, path, accept string) (*body, error) {
 	}
 	if resp.StatusCode != http.StatusOK {
 		end()
-		return nil, &statusError{code: resp.StatusCode}
+		return nil, &statusError{code: resp.StatusCode, retryAfter: remote.Delay(resp.Header, "Retry-After", maxRetryAfter)}
 	}
 	p := newPaced(ctx, resp.Body, cancel)
 	return &body{Reader: p, length: resp.ContentLength, ended: func() bool { return p.ended }, close: end}, nil
@@ -172,5 +173,5 @@ type bounded struct {
 	io.Closer
 }
 
-// headerTimeout bounds the wait for a registry's answer to begin.
-const headerTimeout = 30 * time.Second
+// maxRetryAfter bounds what a registry may ask for.
+const maxRetryAfter = 24 * time.Hour

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -749,6 +750,70 @@ func TestATransferThatWorksInTheEndIsNoFailure(t *testing.T) {
 	// The scanner's own failure, in terms of the registry.
 	if f := failure(t, err); f.Reason != report.ReasonInternal || f.Message != "cannot read "+g.URL+"/v2/" {
 		t.Errorf("failure is %s %q", f.Reason, f.Message)
+	}
+}
+
+func TestHowLongARegistryAsksToBeLeftAlone(t *testing.T) {
+	g, s := newRegistry(t), newServer(t)
+	p := gzipPart(t, tarOf(t, "a", nil))
+	image := g.image(t, []part{p}, nil)
+	g.serve[digest(p.packed)] = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	}
+	_, err := s.Guard(adapter(func(ctx context.Context, there scanner.Image) error {
+		_, err := pull(ctx, there)
+		return err
+	})).Scan(t.Context(), image)
+	if f := failure(t, err); !f.Transient() || f.RetryAfter != time.Hour {
+		t.Errorf("failure is %s %q after %s", f.Reason, f.Message, f.RetryAfter)
+	}
+}
+
+// TestHTTPS: the address that scanners are told may be another one than the
+// listener's, with a certificate.
+func TestHTTPS(t *testing.T) {
+	certified := httptest.NewTLSServer(nil)
+	defer certified.Close()
+	ways, err := transport.NewSet(nil, time.Minute, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ways.CloseIdle()
+	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	_ = free.Close()
+	s, err := New(t.Context(), Options{Listen: address, URL: "https://" + address, TLS: certified.TLS, Ways: ways, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	g := newRegistry(t)
+	p := large(t)
+	image := g.image(t, []part{p}, nil)
+	_, err = s.Guard(adapter(func(ctx context.Context, there scanner.Image) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, there.Registry+"/v2/"+repository+"/blobs/"+digest(p.packed), nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", there.Authorization)
+		resp, err := certified.Client().Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		got, err := io.ReadAll(resp.Body)
+		if err == nil && !bytes.Equal(got, p.packed) {
+			err = errors.New("another layer")
+		}
+		return err
+	})).Scan(t.Context(), image)
+	if err != nil {
+		t.Error(err)
 	}
 }
 
