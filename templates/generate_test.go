@@ -11,6 +11,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 
@@ -130,6 +131,10 @@ func TestSchemas(t *testing.T) {
 		{"imagescanpolicy", `{scanRules: {alwaysReject: [""]}}`, nil, "alwaysReject"},
 		{"imagescanpolicy", `{scanRules: {byNamespace: {dev: {reportPending: x}}}}`, nil, "reportPending"},
 		{"imagescanpolicy", `{view: all}`, nil, "view"},
+		{"imagescanpolicy", `{preScanPolicies: {autoGenerate: true}, scanPolicies: {autoGenerate: false}}`, nil, ""},
+		{"imagescanpolicy", `{preScanPolicies: {autoGenerate: "yes"}}`, nil, "autoGenerate"},
+		{"imagescanpolicy", `{scanPolicies: {defaultPolicy: null}}`, nil, "defaultPolicy"},
+		{"imagescanpolicy", `{scanPolicies: {customPolicies: [{prefix: a/, action: null}]}}`, nil, "action"},
 	}
 	for _, c := range cases {
 		t.Run(c.policy+" "+c.parameters, func(t *testing.T) {
@@ -143,6 +148,55 @@ func TestSchemas(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBlanksAreKept has the API server keep what would else be dropped without a
+// word, for the policies to refuse.
+func TestBlanksAreKept(t *testing.T) {
+	for policy, parameters := range map[string][]string{
+		"imagescanpolicy": {
+			`{help: null}`, `{breakGlass: null}`, `{breakGlass: {users: null}}`,
+			`{scanRules: null}`, `{scanRules: {alwaysReject: null}}`, `{scanRules: {byNamespace: null}}`,
+			`{scanRules: {byNamespace: {dev: null}}}`, `{scanRules: {byNamespace: {dev: {alwaysAccept: null}}}}`,
+			`{scanPolicies: {byNamespace: {dev: {customPolicies: null}}}}`, `{preScanPolicies: {byNamespace: {dev: {customPolicies: null}}}}`,
+		},
+		"imagevulnerabilities": {
+			`{exceptions: null}`, `{minCVEAge: null}`,
+			`{exceptions: [{cve: CVE-1, expires: "2027-01-31", reason: r, images: null}]}`,
+			`{exceptions: [{cve: CVE-1, expires: "2027-01-31", reason: r, namespaces: null}]}`,
+		},
+		"imagedigestrequired":  {`{exemptImages: null}`},
+		"imageregistryallowed": {`{registries: [], help: null}`},
+	} {
+		for _, written := range parameters {
+			object := plainJSON(t, written)
+			defaulting.PruneNonNullableNullsWithoutDefaults(object, structuralParameters(t, policy))
+			if diff := cmp.Diff(plainJSON(t, written), object); diff != "" {
+				t.Errorf("%s: %s", policy, diff)
+			}
+			if unknown, invalid := checkParameters(t, policy, written); unknown != nil || invalid != "" {
+				t.Errorf("%s %s: unknown %v, invalid %q", policy, written, unknown, invalid)
+			}
+		}
+	}
+}
+
+func structuralParameters(t *testing.T, policy string) *schema.Structural {
+	t.Helper()
+	text, err := templates.Generated(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crd, err := newEngine(t, 0).CreateCRD(t.Context(), versionlessTemplate(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters := crd.Spec.Validation.OpenAPIV3Schema.Properties["spec"].Properties["parameters"]
+	structural, err := schema.NewStructural(&parameters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return structural
 }
 
 func checkParameters(t *testing.T, policy, parameters string) (unknown []string, invalid string) {

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/mutator/admit"
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/wire"
 )
@@ -367,6 +368,74 @@ func TestIgnored(t *testing.T) {
 		if d := admit.New(known(), settings()).Admit(t.Context(), req); d.Outcome != admit.Ignored || !d.Response.Allowed || d.Response.Patch != nil {
 			t.Errorf("%s: %+v", name, d)
 		}
+	}
+}
+
+// A static Pod runs whatever the API server answers about its mirror, and only
+// its node can say that it is one.
+func TestMirrorPodsOfTheirNodeAreLeftAlone(t *testing.T) {
+	const mirror = "kubernetes.io/config.mirror"
+	static := func() *admissionv1.AdmissionRequest {
+		p := pod("none:1")
+		p.Annotations, p.Spec.NodeName = map[string]string{mirror: "x"}, "n1"
+		req := create(t, p)
+		req.UserInfo.Username, req.UserInfo.Groups = "system:node:n1", []string{"system:nodes", "system:authenticated"}
+		return req
+	}
+	provider := known()
+	if d := admit.New(provider, settings()).Admit(t.Context(), static()); d.Outcome != admit.Ignored || !d.Response.Allowed || d.Response.Patch != nil {
+		t.Errorf("the node's own: %+v", d)
+	}
+	if len(provider.resolved) > 0 {
+		t.Errorf("resolved %v", provider.resolved)
+	}
+	for name, change := range map[string]func(*admissionv1.AdmissionRequest){
+		"another user":  func(r *admissionv1.AdmissionRequest) { r.UserInfo.Username = "alice" },
+		"another node":  func(r *admissionv1.AdmissionRequest) { r.UserInfo.Username = "system:node:n2" },
+		"another group": func(r *admissionv1.AdmissionRequest) { r.UserInfo.Groups = []string{"system:masters"} },
+		"an update":     func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update },
+		"no node": func(r *admissionv1.AdmissionRequest) {
+			p := pod("none:1")
+			p.Annotations = map[string]string{mirror: "x"}
+			r.Object, r.UserInfo.Username = raw(t, p), "system:node:"
+		},
+		"no annotation": func(r *admissionv1.AdmissionRequest) {
+			p := pod("none:1")
+			p.Spec.NodeName = "n1"
+			r.Object = raw(t, p)
+		},
+	} {
+		req := static()
+		change(req)
+		if d := admit.New(known(), settings()).Admit(t.Context(), req); d.Outcome != admit.Denied || d.Response.Allowed {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+func TestExemptImagesAreScannedButNotPinned(t *testing.T) {
+	s := settings()
+	for _, written := range []string{"r.example/agents", "docker.io/library/b"} {
+		prefix, err := reference.ParsePrefix(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Exempt = append(s.Exempt, prefix)
+	}
+	provider := known()
+	provider.digests["r.example/agents-evil:1"] = "r.example/agents-evil@" + digest
+	d := admit.New(provider, s).Admit(t.Context(), create(t, pod("a:1", "R.example:443/agents/x:1", "b:1", "r.example/agents-evil:1", "b@"+digest)))
+	if !d.Response.Allowed || len(d.Changes) != 2 || d.Changes[0].Pinned != "a@"+digest || d.Changes[1].Pinned != "r.example/agents-evil@"+digest {
+		t.Errorf("%+v", d)
+	}
+	want := []string{"R.example:443/agents/x:1", "a@" + digest, "b:1", "b@" + digest, "r.example/agents-evil@" + digest}
+	slices.Sort(want)
+	if got := provider.scans(); !slices.Equal(got, want) {
+		t.Errorf("scanned %q, want %q", got, want)
+	}
+	invalid := admit.New(known(), s).Admit(t.Context(), create(t, pod("r.example/agents/../x:1")))
+	if invalid.Response.Allowed {
+		t.Error("an exempt image that no runtime can pull was let through")
 	}
 }
 

@@ -47,6 +47,9 @@ func (a *Admitter) Admit(ctx context.Context, req *admissionv1.AdmissionRequest)
 			fmt.Sprintf("cannot pin images: the admission request's %v", err))
 		return d
 	}
+	if req.Operation == admissionv1.Create && location.Kind == "Pod" && pod.MirrorOf(req.UserInfo.Username, req.UserInfo.Groups) {
+		return ignored()
+	}
 	d := ignored()
 	d.Images = len(pod.Images)
 	work := a.sort(req, pod, old)
@@ -113,7 +116,7 @@ func (a *Admitter) sort(req *admissionv1.AdmissionRequest, pod, old *pin.Pod) *w
 		switch pinned, err := pin.Check(image.Reference); {
 		case err != nil:
 			w.failed[i] = err
-		case !pinned:
+		case !pinned && !a.settings.exempt(image.Reference):
 			w.unpinned = append(w.unpinned, i)
 		}
 	}

@@ -2,8 +2,10 @@ package admit
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/wire"
 )
@@ -26,6 +28,8 @@ type Settings struct {
 	// OnUnresolved applies where ByNamespace has no entry.
 	OnUnresolved Action
 	ByNamespace  map[string]Action
+	// Exempt images are left as they are: validation judges them all the same.
+	Exempt []reference.Prefix
 	// Workloads are the kinds other than Pod whose templates are pinned.
 	Workloads []string
 	// ResolveTimeout bounds the question for digests.
@@ -41,6 +45,18 @@ func (s *Settings) onUnresolved(namespace string) Action {
 		return a
 	}
 	return s.OnUnresolved
+}
+
+// exempt reports whether image, a valid reference, is not to be pinned.
+func (s *Settings) exempt(image string) bool {
+	if len(s.Exempt) == 0 {
+		return false
+	}
+	ref, err := reference.Parse(image)
+	return err == nil && slices.ContainsFunc(s.Exempt, func(p reference.Prefix) bool {
+		_, ok := p.Match(ref.Context().RegistryStr(), ref.Context().RepositoryStr())
+		return ok
+	})
 }
 
 // Provider is the part of wire.Client that is used here.

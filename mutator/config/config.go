@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/mutator/admit"
+	"github.com/imagegate/imagegate/provider/reference"
 )
 
 // Config is the whole file. Durations are written as Go writes them: 800ms,
@@ -66,6 +67,10 @@ type Provider struct {
 type Pin struct {
 	// KeepTag pins a:1 to a:1@sha256:... instead of a@sha256:...
 	KeepTag bool `json:"keepTag"`
+	// Exempt are registries and paths of them, host[:port][/path], whose images
+	// are not pinned: those that update themselves. Whole path components are
+	// compared.
+	Exempt []string `json:"exempt,omitempty"`
 	// Workloads are kinds beside Pod whose templates are pinned: Deployment,
 	// StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, ReplicationController,
 	// PodTemplate. Pinning templates fights with tools that apply them again.
@@ -112,9 +117,10 @@ func Default() Config {
 	}
 }
 
-// Settings returns what decisions depend on.
+// Settings returns what decisions depend on. The configuration must be valid.
 func (c *Config) Settings() admit.Settings {
 	return admit.Settings{
+		Exempt:         c.Pin.exempt(),
 		KeepTag:        c.Pin.KeepTag,
 		OnUnresolved:   c.Pin.OnUnresolved,
 		ByNamespace:    c.Pin.OnUnresolvedByNamespace,
@@ -123,4 +129,15 @@ func (c *Config) Settings() admit.Settings {
 		Wait:           c.Wait.Duration.Duration,
 		MaxWaiting:     c.Wait.Max,
 	}
+}
+
+func (v *Pin) exempt() []reference.Prefix {
+	prefixes := make([]reference.Prefix, 0, len(v.Exempt))
+	for _, s := range v.Exempt {
+		// The zero Prefix would match every image.
+		if p, err := reference.ParsePrefix(s); err == nil {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/mutator/pin"
+	"github.com/imagegate/imagegate/provider/reference"
 )
 
 // webhookLimit is the longest timeout that the API server gives a webhook.
@@ -88,6 +89,11 @@ func (v *Pin) validate(p *field.Path) (errs field.ErrorList) {
 	for i, kind := range v.Workloads {
 		if !slices.Contains(pin.Workloads(), kind) {
 			errs = append(errs, field.NotSupported(p.Child("workloads").Index(i), kind, pin.Workloads()))
+		}
+	}
+	for i, prefix := range v.Exempt {
+		if _, err := reference.ParsePrefix(prefix); err != nil {
+			errs = append(errs, field.Invalid(p.Child("exempt").Index(i), prefix, "no image can match: "+err.Error()))
 		}
 	}
 	errs = append(errs, action(p.Child("onUnresolved"), v.OnUnresolved)...)

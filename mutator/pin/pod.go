@@ -38,6 +38,11 @@ type Pod struct {
 	// the provider spell it; empty when it says nothing.
 	Platform string
 
+	// node is where the Pod is bound to; mirror is true where it has the
+	// annotation of a static Pod's mirror.
+	node   string
+	mirror bool
+
 	location       Location
 	hasMetadata    bool
 	hasAnnotations bool
@@ -78,6 +83,7 @@ func (p *Pod) readMetadata(holder map[string]any) error {
 		return err
 	}
 	p.hasAnnotations = annotations != nil
+	_, p.mirror = annotations[mirrorAnnotation]
 	for k := range annotations {
 		if p.annotations[k], err = text(annotations, k); err != nil {
 			return fmt.Errorf("metadata.annotations: %w", err)
@@ -88,6 +94,9 @@ func (p *Pod) readMetadata(holder map[string]any) error {
 
 func (p *Pod) readSpec(spec map[string]any) (err error) {
 	if p.ServiceAccount, err = text(spec, "serviceAccountName"); err != nil {
+		return err
+	}
+	if p.node, err = text(spec, "nodeName"); err != nil {
 		return err
 	}
 	secrets, err := objects(spec, "imagePullSecrets")
