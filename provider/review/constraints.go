@@ -9,6 +9,7 @@ import (
 
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/util"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -40,20 +41,24 @@ func (e *Engine) addConstraint(ctx context.Context, c document) error {
 	if err != nil {
 		return err
 	}
-	if err := e.checkFields(ctx, t, c.object); err != nil {
+	schema, err := e.schemaOf(ctx, t)
+	if err != nil {
 		return err
 	}
-	action, _, err := unstructured.NestedString(c.object.Object, "spec", "enforcementAction")
+	if err := checkFields(schema, c.object); err != nil {
+		return err
+	}
+	object := asStored(schema, c.object)
+	action, _, err := unstructured.NestedString(object.Object, "spec", "enforcementAction")
 	if err != nil {
 		return fmt.Errorf("field spec.enforcementAction: %w", err)
 	}
 	if action != "" {
-		if err := util.ValidateEnforcementAction(util.EnforcementAction(action), c.object.Object); err != nil {
+		if err := util.ValidateEnforcementAction(util.EnforcementAction(action), object.Object); err != nil {
 			return fmt.Errorf("field spec.enforcementAction: %w", err)
 		}
 	}
-	// The client writes the schema's defaults into what it is given.
-	if _, err := e.evaluator.AddConstraint(ctx, c.object.DeepCopy()); err != nil {
+	if _, err := e.evaluator.AddConstraint(ctx, object); err != nil {
 		return err
 	}
 	return nil
@@ -72,18 +77,31 @@ func (e *Engine) templateOf(c document) (template, error) {
 	return template{}, fmt.Errorf("no ConstraintTemplate makes constraints of kind %s: the templates given make %s", c.object.GetKind(), strings.Join(kinds, ", "))
 }
 
-// checkFields reports the fields that the template's schema does not have. The
-// API server drops them, and kubectl refuses them; a review that went on would
-// judge by a policy that its author did not write.
-func (e *Engine) checkFields(ctx context.Context, t template, constraint *unstructured.Unstructured) error {
+func (e *Engine) schemaOf(ctx context.Context, t template) (*structural.Structural, error) {
 	crd, err := e.evaluator.client.CreateCRD(ctx, t.parsed)
 	if err != nil {
-		return fmt.Errorf("making the resource definition of its kind: %w", err)
+		return nil, fmt.Errorf("making the resource definition of its kind: %w", err)
 	}
 	schema, err := structural.NewStructural(crd.Spec.Validation.OpenAPIV3Schema)
 	if err != nil {
-		return fmt.Errorf("reading the schema of its kind: %w", err)
+		return nil, fmt.Errorf("reading the schema of its kind: %w", err)
 	}
+	return schema, nil
+}
+
+// asStored returns a constraint as the API server would keep it: without the
+// fields left blank that may not be, and with the schema's defaults.
+func asStored(schema *structural.Structural, constraint *unstructured.Unstructured) *unstructured.Unstructured {
+	stored := constraint.DeepCopy()
+	defaulting.PruneNonNullableNullsWithoutDefaults(stored.Object, schema)
+	defaulting.Default(stored.Object, schema)
+	return stored
+}
+
+// checkFields reports the fields that the template's schema does not have. The
+// API server drops them, and kubectl refuses them; a review that went on would
+// judge by a policy that its author did not write.
+func checkFields(schema *structural.Structural, constraint *unstructured.Unstructured) error {
 	unknown := pruning.PruneWithOptions(constraint.DeepCopy().Object, schema, true,
 		structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	if len(unknown) == 0 {

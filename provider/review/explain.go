@@ -27,7 +27,7 @@ type denyImageInput struct {
 // explain rebuilds what the rules saw: the review as the target hands it to
 // Rego, and the reports as they came over the wire.
 func explain(subjects []subject, ns *corev1.Namespace, exchanges []loopback.Exchange) ([]Explanation, error) {
-	reports := reportsByImage(exchanges)
+	reports := answersOf(exchanges)
 	var out []Explanation
 	for _, s := range subjects {
 		request, err := regoReview(s.review, ns)
@@ -39,9 +39,9 @@ func explain(subjects []subject, ns *corev1.Namespace, exchanges []loopback.Exch
 			continue
 		}
 		for _, c := range containersOf(pod) {
-			_, asked := reports[c.image]
+			seen, asked := reports.of(pod, c)
 			raw, err := json.Marshal(denyImageInput{
-				ScanReport:       reports[c.image],
+				ScanReport:       seen,
 				AdmissionRequest: request,
 				PodObject:        pod,
 				ContainerObject:  c.object,
@@ -90,16 +90,20 @@ func podOf(request map[string]any) (map[string]any, bool) {
 
 // container is one thing with an image in a Pod.
 type container struct {
-	path   string
-	image  string
-	object map[string]any
+	path       string
+	image      string
+	annotation string // of its original
+	object     map[string]any
 }
 
 func containersOf(pod map[string]any) []container {
 	var out []container
 	for _, field := range []string{"initContainers", "containers", "ephemeralContainers"} {
 		for _, c := range objectsAt(pod, field) {
-			out = append(out, container{path: field + "/" + text(c, "name"), image: text(c, "image"), object: c})
+			out = append(out, container{
+				path: field + "/" + text(c, "name"), image: text(c, "image"),
+				annotation: "original-image.imagegate.dev/" + text(c, "name"), object: c,
+			})
 		}
 	}
 	for _, v := range objectsAt(pod, "volumes") {
@@ -109,7 +113,7 @@ func containersOf(pod map[string]any) []container {
 		}
 		// The shape in which the library shows an image volume to rules that
 		// are written for containers.
-		out = append(out, container{path: "volumes/" + text(v, "name"), image: text(image, "reference"), object: map[string]any{
+		out = append(out, container{path: "volumes/" + text(v, "name"), image: text(image, "reference"), annotation: "volume.original-image.imagegate.dev/" + text(v, "name"), object: map[string]any{
 			"name":            text(v, "name"),
 			"image":           text(image, "reference"),
 			"imagePullPolicy": text(image, "pullPolicy"),
@@ -135,24 +139,46 @@ func text(m map[string]any, field string) string {
 	return s
 }
 
-// reportsByImage is the ScanReport of each image that was asked about, in the
-// fullest view that was asked for.
-func reportsByImage(exchanges []loopback.Exchange) map[string]any {
-	reports := map[string]any{}
-	fullness := map[string]int{}
+// question is an image and what its key said was written for it.
+type question struct{ image, original string }
+
+// answers are the ScanReports of what was asked about, in the fullest view that
+// was asked for.
+type answers map[question]any
+
+// of returns the report that the rules saw of a container: that of its own
+// original before one that was asked for without or with another's.
+func (a answers) of(pod map[string]any, c container) (seen any, asked bool) {
+	annotations, _, _ := unstructured.NestedStringMap(pod, "metadata", "annotations")
+	tagged, _, _ := strings.Cut(c.image, "@")
+	for _, original := range []string{annotations[c.annotation], tagged, ""} {
+		if seen, asked = a[question{c.image, original}]; asked {
+			return seen, true
+		}
+	}
+	return nil, false
+}
+
+func answersOf(exchanges []loopback.Exchange) answers {
+	found := answers{}
+	fullness := map[question]int{}
 	for _, x := range exchanges {
 		if x.Path != reportsPath {
 			continue
 		}
 		for _, raw := range x.Keys {
 			ref, _, _ := strings.Cut(raw, "?")
-			if rank := fullnessOf(raw); rank > fullness[ref] {
-				fullness[ref] = rank
-				reports[ref] = reportFor(ref, raw, x)
+			q := question{image: ref}
+			if k, err := wire.ParseKey(raw); err == nil {
+				q.original = k.Original
+			}
+			if rank := fullnessOf(raw); rank > fullness[q] {
+				fullness[q] = rank
+				found[q] = reportFor(q, raw, x)
 			}
 		}
 	}
-	return reports
+	return found
 }
 
 func fullnessOf(key string) int {
@@ -169,18 +195,24 @@ func fullnessOf(key string) int {
 }
 
 // reportFor is the report, or what every template must read out of its absence.
-func reportFor(ref, key string, x loopback.Exchange) any {
+func reportFor(q question, key string, x loopback.Exchange) any {
 	if x.SystemError != "" {
-		return report.ScanReport{ImageAndTag: ref, Status: report.ScanFailed, Message: x.SystemError}
+		return report.ScanReport{ImageAndTag: q.image, Status: report.ScanFailed, Message: x.SystemError}
 	}
-	for _, item := range x.Items {
-		value, _ := item.Value.(map[string]any)
-		switch {
-		case item.Error != "" && item.Key == key:
-			return report.ScanReport{ImageAndTag: ref, Status: report.ScanFailed, Message: item.Error}
-		case item.Error == "" && value["ImageAndTag"] == ref:
-			return value
+	for _, written := range []string{q.original, q.image} {
+		for _, item := range x.Items {
+			value, _ := item.Value.(map[string]any)
+			about := value["Image"]
+			if about == nil {
+				about = value["ImageAndTag"]
+			}
+			switch {
+			case item.Error != "" && item.Key == key:
+				return report.ScanReport{ImageAndTag: q.image, Status: report.ScanFailed, Message: item.Error}
+			case item.Error == "" && about == q.image && value["ImageAndTag"] == written:
+				return value
+			}
 		}
 	}
-	return report.ScanReport{ImageAndTag: ref, Status: report.NotAvailable}
+	return report.ScanReport{ImageAndTag: q.image, Status: report.NotAvailable}
 }

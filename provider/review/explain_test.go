@@ -90,7 +90,7 @@ func TestExplanationsOfAWorkload(t *testing.T) {
 }
 
 func TestReportsThatAreNot(t *testing.T) {
-	reports := reportsByImage([]loopback.Exchange{
+	reports := answersOf([]loopback.Exchange{
 		{Path: reportsPath, Keys: []string{"error", "silence", "twice?view=full"}, Items: []externaldata.Item{
 			{Key: "error", Error: "bad key"},
 			{Key: "twice?view=full", Value: map[string]any{"ImageAndTag": "twice", "Status": "accepted", "InnerReport": 1}},
@@ -99,7 +99,11 @@ func TestReportsThatAreNot(t *testing.T) {
 		{Path: reportsPath, Keys: []string{"down"}, SystemError: "no answer"},
 		{Path: digestsPath, Keys: []string{"digest"}},
 	})
-	got, err := json.Marshal(reports)
+	byImage := map[string]any{}
+	for q, seen := range reports {
+		byImage[q.image] = seen
+	}
+	got, err := json.Marshal(byImage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,5 +113,34 @@ func TestReportsThatAreNot(t *testing.T) {
 		`"twice":{"ImageAndTag":"twice","InnerReport":1,"Status":"accepted"}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Two containers run one image that was written differently: each is explained
+// by its own words.
+func TestExplanationsNameWhatWasWritten(t *testing.T) {
+	const image = "shop@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	found := answersOf([]loopback.Exchange{{
+		Path: reportsPath,
+		Keys: []string{image + "?original=shop%3A1", image + "?original=shop%3A2", image + "?original=shop%3Aforged"},
+		Items: []externaldata.Item{
+			{Key: "1", Value: map[string]any{"Image": image, "ImageAndTag": "shop:1"}},
+			{Key: "2", Value: map[string]any{"Image": image, "ImageAndTag": "shop:2"}},
+			{Key: "3", Value: map[string]any{"Image": image, "ImageAndTag": image}},
+		},
+	}})
+	pod := map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{
+			"original-image.imagegate.dev/a": "shop:1", "original-image.imagegate.dev/b": "shop:2", "original-image.imagegate.dev/c": "shop:forged",
+		}},
+		"spec": map[string]any{"containers": []any{
+			map[string]any{"name": "a", "image": image}, map[string]any{"name": "b", "image": image}, map[string]any{"name": "c", "image": image},
+		}},
+	}
+	for i, want := range []string{"shop:1", "shop:2", image} {
+		seen, asked := found.of(pod, containersOf(pod)[i])
+		if value, _ := seen.(map[string]any); !asked || value["ImageAndTag"] != want {
+			t.Errorf("container %d: %v, want %s", i, seen, want)
+		}
 	}
 }

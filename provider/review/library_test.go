@@ -97,6 +97,11 @@ func TestImageScanPolicy(t *testing.T) {
 		"failed":             {"{parameters: {scanRules: {}}}", "broken:1", "x", "Image 'broken:1' REJECTED. Global default policy - scan failed: no such image.", "broken:1"},
 		"another spelling":   {"{parameters: {scanRules: {}}}", "docker.io/library/good:1", "x", "", "docker.io/library/good:1"},
 		"rejected unscanned": {"{parameters: {preScanPolicies: {defaultPolicy: reject}}}", "good:1", "x", "Image 'good:1' REJECTED. Global default policy", ""},
+		"blank list":         {"{parameters: {scanPolicies: {customPolicies: [{prefix: bad, action: accept}], byNamespace: {dev: {customPolicies: null}}}}}", "bad:1", "dev", "Configuration error: scanPolicies.byNamespace.dev.customPolicies is blank", ""},
+		"blank elsewhere":    {"{parameters: {scanPolicies: {byNamespace: {dev: {customPolicies: null}}}}}", "good:1", "x", "", "good:1"},
+		"blank section":      {"{parameters: {scanRules: null}}", "good:1", "x", "Configuration error: scanRules is blank", ""},
+		"blank beside these": {"{enforcementAction: null, match: null, parameters: {}}", "good:1", "x", "", "good:1"},
+		"blank parameters":   {"{parameters: null}", "bad:1", "x", "Image 'bad:1' REJECTED. Global default policy - scan result is 'reject'", "bad:1"},
 		"accepted unscanned": {"{parameters: {preScanPolicies: {defaultPolicy: scan, byNamespace: {dev: {defaultPolicy: accept}}}}}", "bad:1", "dev", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
