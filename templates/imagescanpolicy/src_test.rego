@@ -233,6 +233,11 @@ test_a_vouched_tag_is_the_name_of_the_image if {
 	}
 }
 
+test_a_tag_beside_the_digest_is_vouched_for_too if {
+	pinned([["bad:seen@sha256:abc", ""]], {}) == {"Image 'bad:seen' REJECTED. Global default policy - scan result is 'reject': bad for a reason. It is pinned to 'bad:seen@sha256:abc'."}
+	pinned([["bad:1@sha256:abc", ""]], {}) == {"Image 'bad:1@sha256:abc' REJECTED. Global default policy - scan result is 'reject': bad for a reason."}
+}
+
 test_rules_by_tag_hold_for_what_was_pinned if {
 	by_tag := {"scanRules": {"defaultPolicy": "reject", "alwaysAccept": ["bad:seen", "bad:forged"]}}
 	pinned([["bad@sha256:abc", "bad:seen"]], by_tag) == set()

@@ -34,6 +34,7 @@ otherwise(subject, report) := sprintf("It is pinned to '%s'.", [subject[0]]) if 
 	reports.vouched(subject, report)
 } else := sprintf("The Pod was written with '%s'.", [brief(subject[1])]) if {
 	subject[1] != ""
+	not startswith(subject[0], concat("", [subject[1], "@"]))
 } else := ""
 
 help := input.parameters.help if {
