@@ -77,7 +77,7 @@ func (o *Options) unmatched(c *report.Coverage) string {
 }
 
 func (o *Options) nothing(c *report.Coverage) string {
-	if c == nil || c.Matched() > 0 || o.NoPackages == Accept {
+	if c == nil || !c.Nothing() || o.NoPackages == Accept {
 		return ""
 	}
 	return lookedUpNothing(c) + " (verdict.noPackages)"
@@ -100,9 +100,9 @@ func foundNothing(c *report.Coverage) string {
 	switch {
 	case c == nil:
 		return report.SaidNothing
-	case c.Matched() == 0:
+	case c.Nothing():
 		return lookedUpNothing(c)
-	case c.Unmatched > 0:
+	case c.Unmatched > 0 && !c.Uncounted:
 		return fmt.Sprintf("no vulnerabilities found in %d of %s; nobody could look up the others", c.Matched(), c)
 	}
 	return fmt.Sprintf("no vulnerabilities found in %s", c)

@@ -52,6 +52,7 @@ func TestWhatNobodyLookedAtIsNotClean(t *testing.T) {
 		"a policy's pass, coverage unknown":        {scan: func() *report.Scan { s := judged(report.JudgementPass); s.Coverage = nil; return s }(), want: expect{report.Accepted, "the scanner's policy accepts"}},
 		"a policy's pass on what it cannot know":   {scan: func() *report.Scan { s := judged(report.JudgementPass); s.Coverage = sid; return s }(), want: expect{report.ScanFailed, "412 of 412"}},
 		"a policy's fail":                          {scan: func() *report.Scan { s := judged(report.JudgementFail); s.Coverage = sid; return s }(), want: expect{report.Rejected, "the scanner's policy rejects"}},
+		"packages that nobody counted":             {scan: covering(&report.Coverage{Distribution: "debian 12", Uncounted: true}), want: expect{report.Accepted, "no vulnerabilities found in the packages of debian 12, not counted"}},
 		"one package":                              {scan: covering(&report.Coverage{Packages: 1}), want: expect{report.Accepted, "no vulnerabilities found in 1 package, no distribution recognised"}},
 		"a name that would forge a line":           {scan: covering(&report.Coverage{Distribution: "x\nlevel=error", Packages: 1, Unmatched: 1}), want: expect{report.ScanFailed, "1 of 1 packages could not be looked up: the scanner has no records of x level=error"}},
 	} {
@@ -59,7 +60,7 @@ func TestWhatNobodyLookedAtIsNotClean(t *testing.T) {
 			tc.options.Threshold = report.SeverityHigh
 			got := newJudge(t, tc.options).Judge(tc.scan, subject())
 			tc.want.check(t, got)
-			if c := tc.scan.Coverage; (c == nil || c.Matched() == 0) && strings.Contains(got.Message, "no vulnerabilities found") {
+			if c := tc.scan.Coverage; (c == nil || c.Nothing()) && strings.Contains(got.Message, "no vulnerabilities found") {
 				t.Errorf("message %q says that none were found where nobody could look", got.Message)
 			}
 		})

@@ -17,6 +17,9 @@ const (
 
 // again is how soon a scan is worth making again whose look-up failed with err.
 func again(err error) time.Duration {
+	if busy, ok := errors.AsType[*busyError](err); ok {
+		return max(busy.after, afterPassing)
+	}
 	if isLasting(err) {
 		return afterLasting
 	}

@@ -28,6 +28,7 @@ type Finder struct {
 	options Options
 	keys    *filewatch.Content[signature.Keys]
 	ways    *transport.Set
+	quiet   *quiet
 	metrics *metrics
 	slots   chan struct{}
 }
@@ -45,6 +46,9 @@ func New(o Options) (*Finder, error) {
 	}
 	if f.ways, err = transport.NewSet(o.CAFiles, o.Timeout, o.Concurrency); err != nil {
 		return nil, fmt.Errorf("CAFiles: %w", err)
+	}
+	if f.quiet, err = newQuiet(o.Now); err != nil {
+		return nil, err
 	}
 	if f.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
@@ -131,7 +135,8 @@ func (f *Finder) look(ctx context.Context, image scanner.Image, reports bool) (*
 	switch {
 	case err != nil:
 		f.metrics.lookups.WithLabelValues(lookupFailed).Inc()
-		f.options.Logger.Warn("looking for reports attached to an image; it will be scanned", "digest", image.Digest, "error", err)
+		f.options.Logger.Warn("looking for reports attached to an image; it will be scanned", "digest", image.Digest,
+			"error", report.Clean(err.Error(), maxReason))
 		return nil, fmt.Errorf("looking for reports attached to %s: %w", image.Digest, err)
 	case found.Scan == nil:
 		f.metrics.lookups.WithLabelValues(lookupNone).Inc()

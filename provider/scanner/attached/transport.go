@@ -24,6 +24,8 @@ type gate struct {
 	plain string
 	// blob bounds the answers that are neither manifests nor lists.
 	blob int64
+	// quiet knows the hosts that asked to be left alone.
+	quiet *quiet
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -40,8 +42,18 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("plain HTTP to %s is off", req.URL.Host)
 	}
+	if err := g.quiet.check(req.URL.Host); err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
 	resp, err := g.ways.For(req.URL.Host).RoundTrip(req)
 	if err != nil {
+		return nil, err
+	}
+	if err := g.quiet.heed(req.URL.Host, resp); err != nil {
+		_ = resp.Body.Close()
 		return nil, err
 	}
 	if strings.Contains(req.URL.Path, "/referrers/") {

@@ -1,0 +1,69 @@
+package attached
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
+)
+
+const (
+	// maxQuiet bounds the hosts remembered: they are named by Pods' authors.
+	maxQuiet = 1024
+	// longestQuiet bounds what a registry may ask for.
+	longestQuiet = 24 * time.Hour
+)
+
+// quiet remembers which registries asked to be left alone, and until when, for
+// the look-ups of all their images.
+type quiet struct {
+	now   func() time.Time
+	until *lru.Cache[string, time.Time]
+}
+
+func newQuiet(now func() time.Time) (*quiet, error) {
+	until, err := lru.New[string, time.Time](maxQuiet)
+	if err != nil {
+		return nil, fmt.Errorf("making the memory of busy registries: %w", err)
+	}
+	return &quiet{now: now, until: until}, nil
+}
+
+// busyError is a registry's request to be left alone for a while.
+type busyError struct {
+	host  string
+	after time.Duration
+}
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("%s asked to be left alone for %s", report.Clean(e.host, maxSaid), e.after.Round(time.Second))
+}
+
+// check fails for a host that is to be left alone.
+func (q *quiet) check(host string) error {
+	host = reference.Host(host)
+	until, ok := q.until.Get(host)
+	if after := until.Sub(q.now()); ok && after > 0 {
+		return &busyError{host: host, after: after}
+	}
+	return nil
+}
+
+// heed remembers what an answer asks for, and fails with it.
+func (q *quiet) heed(host string, resp *http.Response) error {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return nil
+	}
+	after := remote.Delay(resp.Header, "Retry-After", longestQuiet)
+	if after <= 0 {
+		return nil
+	}
+	host = reference.Host(host)
+	q.until.Add(host, q.now().Add(after))
+	return &busyError{host: host, after: after}
+}
