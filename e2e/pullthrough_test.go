@@ -140,8 +140,8 @@ func TestAForeignScannerReadsImagesThroughTheProvider(t *testing.T) {
 			t.Fatal(err)
 		}
 		req := &http.Request{Header: http.Header{"Authorization": {request.Registry.Authorization}}}
-		user, password, ok := req.BasicAuth()
-		if !ok || user == auth.Username || password == auth.Password || strings.Contains(request.Registry.URL, shared.Registry.Host()) {
+		_, password, ok := req.BasicAuth()
+		if !ok || password == auth.Password || strings.Contains(request.Registry.URL, shared.Registry.Host()) {
 			t.Errorf("the scanner is told %s", told)
 		}
 	}
