@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // pullSecrets reads image pull Secrets and service accounts, by name only: the
@@ -28,6 +30,9 @@ type pullSecrets struct {
 	client  kubernetes.Interface
 	timeout time.Duration
 	flights singleflight.Group
+	// turns share the API server by namespace: keys name as many Secrets as their
+	// author likes, and client-go serves first who came first.
+	turns *turns.Turns
 	// secrets holds a keychain for each Secret, nil for one that is missing or
 	// of another type; accounts the Secrets each service account names.
 	secrets  *expirable.LRU[string, authn.Keychain]
@@ -37,6 +42,9 @@ type pullSecrets struct {
 const (
 	defaultServiceAccount = "default"
 	apiTimeout            = 5 * time.Second
+	// apiReads bounds the reads under way, maxAPIWaiting those that wait.
+	apiReads      = 16
+	maxAPIWaiting = 2048
 	// maxPullSecrets bounds the Secrets read for one Pod.
 	maxPullSecrets = 32
 )
@@ -52,6 +60,7 @@ func newPullSecrets(o Options) (*pullSecrets, error) {
 	return &pullSecrets{
 		client:   client,
 		timeout:  min(apiTimeout, o.Timeout),
+		turns:    turns.New(turns.Limits{Turns: apiReads, Waiting: maxAPIWaiting}),
 		secrets:  expirable.NewLRU[string, authn.Keychain](o.CacheSize, nil, o.PullSecrets.TTL),
 		accounts: expirable.NewLRU[string, []string](o.CacheSize, nil, o.PullSecrets.TTL),
 	}, nil
@@ -222,6 +231,12 @@ func remember[V any](ctx context.Context, p *pullSecrets, cache *expirable.LRU[s
 		defer report.Recover(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
 		defer cancel()
+		namespace, _, _ := strings.Cut(key, "/")
+		done, err := p.turns.Take(ctx, turns.Share{Namespace: namespace})
+		if err != nil {
+			return nil, fmt.Errorf("waiting for a turn: %w", err)
+		}
+		defer done()
 		v, err := ask(ctx)
 		if err == nil {
 			cache.Add(key, v)

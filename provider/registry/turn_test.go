@@ -197,3 +197,43 @@ func TestOneNamespacesRequestsDoNotFillAHost(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOneNamespacesSecretsDoNotFillTheAPIServer: keys name Secrets by the
+// thousand, whose reads hang.
+func TestOneNamespacesSecretsDoNotFillTheAPIServer(t *testing.T) {
+	reg, _ := private(t)
+	c := newCluster(t)
+	c.secret("good", "pull", reg.host(), "ann", "secret")
+	release := make(chan struct{})
+	defer close(release)
+	inner := c.Config.Handler
+	c.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.URL.Path, "/namespaces/evil/secrets/") {
+			select {
+			case <-release:
+			case <-req.Context().Done():
+			}
+		}
+		inner.ServeHTTP(w, req)
+	})
+	r := resolver(t, Options{Insecure: []string{reg.host()}, PullSecrets: c.pullSecrets(t), Timeout: time.Minute})
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for i := range 200 {
+		asking.Go(func() {
+			_, _ = r.Resolve(ctx, reg.host()+"/team/app:1", "", Access{Namespace: "evil", PullSecrets: []string{fmt.Sprint("none-", i)}})
+		})
+	}
+	api := r.keys.cluster.turns
+	for deadline := time.Now().Add(time.Minute); api.Waiting() < 100 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if api.Held() >= apiReads {
+		t.Errorf("one namespace has all %d reads", api.Held())
+	}
+	if _, err := r.Resolve(t.Context(), reg.host()+"/team/app:1", "", Access{Namespace: "good", PullSecrets: []string{"pull"}}); err != nil {
+		t.Error(err)
+	}
+}

@@ -37,6 +37,10 @@ func (g *guarded) Resolve(ctx context.Context, ref, _ string, access registry.Ac
 	return res, err
 }
 
+func (g *guarded) ResolveNow(ctx context.Context, ref, platforms string, access registry.Access) (*registry.Resolved, error) {
+	return g.Resolve(ctx, ref, platforms, access)
+}
+
 func (g *guarded) Authorization(_ context.Context, res *registry.Resolved, access registry.Access) (string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -269,6 +273,19 @@ func TestAScannerThatComesBackClearsItsFailures(t *testing.T) {
 				t.Errorf("%s: %+v", name, r)
 			}
 		})
+	}
+}
+
+// TestAScannerIsToldOnWhoseBehalf: it may share itself too.
+func TestAScannerIsToldOnWhoseBehalf(t *testing.T) {
+	var share atomic.Value
+	svc := newService(t, registryFunc(hosted), scannerFunc(func(_ context.Context, i scanner.Image) (*report.Scan, error) {
+		share.Store(i.Share)
+		return clean(), nil
+	}))
+	defer closeService(t, svc)
+	if r := askAs(t, svc, "team", "", "x/app", time.Minute); r.Status != report.Accepted || share.Load() != "team" {
+		t.Errorf("%+v on behalf of %v", r, share.Load())
 	}
 }
 

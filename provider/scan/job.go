@@ -142,6 +142,13 @@ func (j *job) pause() {
 	j.stop = nil
 }
 
+// behalf is whose turn the job has.
+func (j *job) behalf() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.share.Namespace
+}
+
 // stopped returns why the job was stopped as a whole, or nil.
 func (j *job) stopped() error {
 	if err := context.Cause(j.ctx); errors.Is(err, errAbandoned) {

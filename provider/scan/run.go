@@ -169,7 +169,7 @@ func (s *Service) attempt(ctx context.Context, j *job) (_ *report.Scan, failure 
 		return nil, bounded(report.FailureOf(err))
 	}
 	image := j.task.image()
-	image.Authorization = auth
+	image.Authorization, image.Share = auth, j.behalf()
 	scan, err := s.o.Scanner.Scan(ctx, image)
 	if err != nil {
 		return nil, bounded(report.FailureOf(err))

@@ -17,6 +17,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // maxVEXBytes bounds the OpenVEX documents of one image together: they are kept
@@ -30,7 +31,7 @@ type Finder struct {
 	ways    *transport.Set
 	quiet   *quiet
 	metrics *metrics
-	slots   chan struct{}
+	slots   *turns.Turns
 }
 
 // New checks the options and reads the keys.
@@ -39,7 +40,7 @@ func New(o Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Finder{options: o, slots: make(chan struct{}, o.Concurrency)}
+	f := &Finder{options: o, slots: turns.New(turns.Limits{Turns: o.Concurrency, Waiting: maxWaiting})}
 	f.keys = o.followedKeys()
 	if _, err := f.keys.Reload(); err != nil {
 		return nil, err
@@ -169,19 +170,21 @@ func (l *lookup) find(ctx context.Context, image scanner.Image) (*Found, error) 
 	return l.choose(), nil
 }
 
-// each does n things, a few at a time, over all look-ups. The first error ends
-// the rest.
-func (f *Finder) each(ctx context.Context, n int, do func(context.Context, int) error) error {
+// maxWaiting bounds the attachments that wait to be read, over all look-ups.
+const maxWaiting = 4096
+
+// each does n things, a few at a time, over all look-ups, which share them by
+// whose image it is. The first error ends the rest.
+func (l *lookup) each(ctx context.Context, n int, do func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(f.options.Concurrency)
+	group.SetLimit(l.options.Concurrency)
 	for i := range n {
 		group.Go(func() error {
-			select {
-			case f.slots <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
+			done, err := l.slots.Take(ctx, turns.Share{Namespace: l.image.Share})
+			if err != nil {
+				return fmt.Errorf("waiting to read an attachment: %w", err)
 			}
-			defer func() { <-f.slots }()
+			defer done()
 			return do(ctx, i)
 		})
 	}
