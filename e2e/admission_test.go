@@ -43,8 +43,8 @@ func TestVulnerableImageIsDenied(t *testing.T) {
 	img := sample(t, registry.Vulnerable)
 	want := append([]string{
 		"[" + constraintOf(denyPolicy) + "]",
-		"Image '" + img.Pinned + "' REJECTED. Global default policy - scan result is 'reject': ",
-		"The Pod was written with '" + img.Ref + "'.",
+		"Image '" + img.Ref + "' REJECTED. Global default policy - scan result is 'reject': ",
+		"It is pinned to '" + img.Pinned + "'.",
 	}, advisory...)
 	settle(t, pod(ns, "vulnerable", img.Ref)).denied(t, want...)
 	// Pinned already, and for the second time from what is remembered.

@@ -44,7 +44,7 @@ func TestAuditReportsWhatADryrunConstraintLetIn(t *testing.T) {
 		t.Errorf("enforcementAction %q, want dryrun", found.EnforcementAction)
 	}
 	// Audit keeps 256 bytes: image, reason and worst advisory must be in them.
-	for _, text := range []string{img.Pinned, "scan result is 'reject'", "CVE-2022-32149 (High)"} {
+	for _, text := range []string{img.Ref, "scan result is 'reject'", "CVE-2022-32149 (High)"} {
 		if !strings.Contains(found.Message, text) {
 			t.Errorf("the violation's message lacks %q: %s", text, found.Message)
 		}

@@ -35,6 +35,7 @@ func TestCustomRulesInTheRealEngine(t *testing.T) {
 		"good": {"ImageAndTag": "good", "Status": "accepted", "InnerReport": inner},
 		"bad":  {"ImageAndTag": "bad", "Status": "rejected"},
 		"fail": {"ImageAndTag": "fail", "Status": "scan_failed"},
+		"part": {"ImageAndTag": "part", "Status": "accepted", "Summary": map[string]any{"Total": 0, "Coverage": map[string]any{"Distribution": "debian trixie/sid", "Packages": 412, "Unmatched": 12}}},
 	}
 	inDev := func(pod string) string { return strings.Replace(pod, "namespace: shop", "namespace: dev", 1) }
 	unscanned := func(pod string) string { return strings.Replace(pod, "app: a", "scan: skip", 1) }
@@ -59,6 +60,8 @@ func TestCustomRulesInTheRealEngine(t *testing.T) {
 		{"pod-and-container", "good", nil, []string{"container app mounts the runtime's socket as root"}},
 		{"inner-report", "good", nil, []string{"good: Dockerfile directive 'USER' not found"}},
 		{"inner-report", "bad", nil, nil},
+		{"coverage", "good", nil, nil},
+		{"coverage", "part", nil, []string{"12 of 412 packages of debian trixie/sid could not be looked up"}},
 		{"v1", "good", nil, nil},
 		{"v1", "bad", nil, []string{"the report is not accepted"}},
 		{"v1", "bad", unscanned, nil},

@@ -127,13 +127,13 @@ func (s *StandIn) answer(w http.ResponseWriter, r *http.Request) {
 	resp := response{APIVersion: "externaldata.gatekeeper.sh/v1beta1", Kind: "ProviderResponse"}
 	resp.Response.Idempotent = true
 	for _, k := range req.Request.Keys {
-		image, view, c, err := s.read(k)
+		image, view, original, c, err := s.read(k)
 		if err != nil {
 			resp.Response.Items = append(resp.Response.Items, item{Key: k, Error: err.Error()})
 			continue
 		}
 		resp.Response.SystemError = c.SystemError
-		resp.Response.Items = append(resp.Response.Items, c.items(k, image, view)...)
+		resp.Response.Items = append(resp.Response.Items, c.items(k, image, view, original)...)
 	}
 	if resp.Response.SystemError != "" {
 		resp.Response.Items = nil
@@ -144,27 +144,27 @@ func (s *StandIn) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // read finds a key's case and writes down that it was asked for.
-func (s *StandIn) read(key string) (image, view string, c Case, err error) {
+func (s *StandIn) read(key string) (image, view, original string, c Case, err error) {
 	image, query, _ := strings.Cut(key, "?")
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return "", "", Case{}, fmt.Errorf("malformed key %q: %w", key, err)
+		return "", "", "", Case{}, fmt.Errorf("malformed key %q: %w", key, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, found := s.cases[values.Get("namespace")]
 	if !found {
 		if c, found = s.byImage[image]; !found {
-			return "", "", Case{}, fmt.Errorf("no case has key %q", key)
+			return "", "", "", Case{}, fmt.Errorf("no case has key %q", key)
 		}
 	}
 	s.asked[c.Namespace] = append(s.asked[c.Namespace], key)
-	return image, values.Get("view"), c, nil
+	return image, values.Get("view"), values.Get("original"), c, nil
 }
 
 // items answers one key. What is not final goes under a key that is never
 // asked for, so that Gatekeeper does not keep it.
-func (c Case) items(key, image, view string) []item {
+func (c Case) items(key, image, view, original string) []item {
 	if c.Answers != nil {
 		var out []item
 		for _, a := range c.Answers {
@@ -174,13 +174,33 @@ func (c Case) items(key, image, view string) []item {
 		}
 		return out
 	}
-	report := c.report(image)
+	report := c.named(image, original)
 	switch report["Status"] {
 	case "accepted", "rejected":
 		return []item{{Key: key, Value: shown(report, view)}}
 	default:
 		return []item{{Key: key + "#", Value: report}}
 	}
+}
+
+// named is the report of an image under the name that its original gives it:
+// the original itself, when the case's report of that tag is of the digest.
+func (c Case) named(image, original string) map[string]any {
+	if original == "" {
+		return c.report(image)
+	}
+	report := maps.Clone(c.report(image))
+	report["Image"] = image
+	reference, digest, _ := strings.Cut(image, "@")
+	for _, r := range c.Reports {
+		if r["ImageAndTag"] == original && r["Digest"] == digest && (original == reference || strings.HasPrefix(original, reference+":")) {
+			if report["Status"] == "report_not_available" {
+				report = maps.Clone(r)
+			}
+			report["ImageAndTag"], report["Image"] = original, image
+		}
+	}
+	return report
 }
 
 func (c Case) report(image string) map[string]any {
