@@ -6,7 +6,7 @@ import "fmt"
 // goes by is longer than what a view shows of it.
 const (
 	keptIdentifier  = 128
-	keptAliases     = 64
+	keptAliases     = 1024 // a distribution's advisory of its kernel lists hundreds
 	keptPackage     = 256
 	keptPURL        = 1024
 	keptVersion     = 256

@@ -17,7 +17,7 @@ func TestWhatIsKeptOfAFinding(t *testing.T) {
 	}{
 		"identifier":      {report.Vulnerability{ID: long}, "an identifier of 1048576 bytes"},
 		"alias":           {report.Vulnerability{ID: "CVE-1", Aliases: []string{long}}, "an identifier of 1048576 bytes"},
-		"too many names":  {report.Vulnerability{ID: "CVE-1", Aliases: make([]string, 65)}, "CVE-1 goes by 65 names"},
+		"too many names":  {report.Vulnerability{ID: "CVE-1", Aliases: make([]string, 1025)}, "CVE-1 goes by 1025 names"},
 		"everything else": {report.Vulnerability{ID: "CVE-1", Package: long, PURL: long, Installed: long, Fixed: long, Description: long, Suppressed: long, Links: []string{long, "a"}}, ""},
 	} {
 		err := tc.in.Bound()

@@ -144,6 +144,7 @@ func TestReportsThatDoNotCount(t *testing.T) {
 		"the list one level down":              {`{` + made + `,"application/vnd.security.vulnerability.report; version=1.1":{"vulnerabilities":[]}}`, "a list or an object called"},
 		"the list by another name beside null": {`{` + made + `,"vulnerabilities":null,"items":[1]}`, `called "items"`},
 		"an item without id":                   {`{` + made + `,"vulnerabilities":[{"package":"p","severity":"Low"}]}`, `a finding in "p" has no identifier`},
+		"an item with a name of a megabyte":    {`{` + made + `,"vulnerabilities":[{"id":"` + strings.Repeat("C", 1<<20) + `","package":"p","severity":"Low"}]}`, "an identifier of 1048576 bytes"},
 		"an item without package":              {`{` + made + `,"vulnerabilities":[{"id":"CVE-1","severity":"Low"}]}`, `"CVE-1" names no package`},
 		"an item with nothing for a severity":  {`{` + made + `,"vulnerabilities":[{"id":"CVE-1","package":"p"}]}`, "neither a severity nor a CVSS score"},
 		"no scanner":                           {`{"generated_at":"2026-11-23T12:00:00Z","artifact":{"digest":"DIGEST"},"vulnerabilities":[]}`, "names no scanner"},

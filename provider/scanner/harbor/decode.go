@@ -224,6 +224,9 @@ func (v *vulnerabilityReport) suppressed() []report.Vulnerability {
 			continue
 		}
 		set.Suppressed = i.Reason
+		if set.Bound() != nil {
+			continue
+		}
 		out = append(out, set)
 	}
 	return out
@@ -249,7 +252,7 @@ func (i item) vulnerability() (report.Vulnerability, error) {
 		v.Published = date(vendor.Published)
 		v.PURL = vendor.PURL
 	}
-	return v, nil
+	return v, v.Bound()
 }
 
 func date(s string) time.Time {
