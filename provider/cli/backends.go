@@ -153,6 +153,10 @@ func (p *parts) backend(b config.Backend) (route.Backend, error) {
 	return p.pulls.Guard(client), nil
 }
 
+// pullHeader is how long a registry may take to begin sending a layer, which a
+// mirror may have to get first.
+const pullHeader = time.Minute
+
 // startPulls serves images to the adapters that read them through the provider,
 // where there is one.
 func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
@@ -163,7 +167,7 @@ func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
 	if !used {
 		return nil
 	}
-	ways, err := transport.NewSet(c.Registry.CAFiles, c.Registry.Timeout.Duration, c.Scan.Workers)
+	ways, err := transport.NewSet(c.Registry.CAFiles, pullHeader, c.Scan.Workers)
 	if err != nil {
 		return fmt.Errorf("registry.caFiles: %w", err)
 	}
