@@ -102,7 +102,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		}
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if p.images, err = registry.New(registryOptions(c)); err != nil {
+	if p.images, err = registry.New(registryOptions(c, log)); err != nil {
 		return p, fmt.Errorf("registry: %w", err)
 	}
 	if err := p.startScanners(ctx, c); err != nil {
@@ -183,8 +183,9 @@ func silenceCounts(c *config.Config) bool {
 		slices.ContainsFunc(c.Scanner.Routes, func(r config.ScannerRoute) bool { return r.Harbor.EmptyReport == harbor.Accept })
 }
 
-func registryOptions(c *config.Config) registry.Options {
+func registryOptions(c *config.Config, log *slog.Logger) registry.Options {
 	return registry.Options{
+		Logger:       log,
 		Platforms:    c.Registry.Platforms,
 		Insecure:     c.Registry.Insecure,
 		CAFiles:      c.Registry.CAFiles,

@@ -157,11 +157,56 @@ func TestDockerConfigIsReadAgain(t *testing.T) {
 	if err != nil || got != basic("ann", "secret") {
 		t.Errorf("authorization is %q, %v", got, err)
 	}
+	// A file that is half written, or gone for a moment, takes nothing away.
+	r = resolver(t, Options{Insecure: []string{reg.host()}, DockerConfig: path, AccessTTL: time.Microsecond})
+	if err := os.WriteFile(path, []byte(`{"auths":{"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Resolve(t.Context(), reg.host()+"/team/app:1", "", Access{}); err != nil {
+		t.Errorf("half written: %v", err)
+	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := r.Resolve(t.Context(), reg.host()+"/team/app:1", "", Access{}); err != nil {
+		t.Errorf("gone: %v", err)
+	}
+	writeDockerConfig(t, path, reg.host(), "ann", "wrong again")
 	_, err = r.Resolve(t.Context(), reg.host()+"/team/app:1", "", Access{})
-	wantFailure(t, err, report.ReasonUnavailable, "docker configuration")
+	wantFailure(t, err, report.ReasonUnauthorized, "the provider's docker configuration")
+}
+
+// TestBothMatchingEntriesOfOneSecretAreTried: the one for the path has expired,
+// the one for the host is good.
+func TestBothMatchingEntriesOfOneSecretAreTried(t *testing.T) {
+	reg, digest := private(t)
+	config := fmt.Sprintf(`{"auths":{%q:{"username":"ann","password":"expired"},%q:{"username":"ann","password":"secret"},%q:{"auth":"!"}}}`,
+		reg.host()+"/team", reg.host(), "broken.example")
+	c := newCluster(t)
+	c.set("a/secrets/s", map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+		"data": map[string][]byte{".dockerconfigjson": []byte(config)},
+	})
+	path := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for source, access := range map[string]Access{"pull Secret": {Namespace: "a", PullSecrets: []string{"s"}}, "file": {}} {
+		r := resolver(t, Options{Insecure: []string{reg.host()}, PullSecrets: c.pullSecrets(t), DockerConfig: path})
+		res, err := r.Resolve(t.Context(), reg.host()+"/team/app:1", "", access)
+		if err != nil || res.Digest != digest {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		if got, err := r.Authorization(t.Context(), res, access); err != nil || got != basic("ann", "secret") {
+			t.Errorf("%s: authorization is %q, %v", source, got, err)
+		}
+		_, err = r.Resolve(t.Context(), "broken.example/app:1", "", access)
+		f := theFailure(t, err, report.FailureOf(err).Reason, `entry "broken.example"`)
+		if f.Reason == report.ReasonNotFound {
+			t.Errorf("%s: %v", source, f)
+		}
+	}
 }
 
 func TestAPullSecretComesBeforeTheDockerConfig(t *testing.T) {

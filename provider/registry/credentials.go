@@ -40,6 +40,8 @@ type credentials struct {
 	// secrets, so what one proved holds for the other; change a Secret and the
 	// id changes with it.
 	id string
+	// doubt is why there may be credentials that are not in the list.
+	doubt error
 }
 
 // keychain finds credentials: first the asker's own, else the provider's
@@ -60,7 +62,7 @@ func newKeychain(o Options) (*keychain, error) {
 	}
 	var err error
 	if o.DockerConfig != "" {
-		if k.docker, err = newDockerConfig(o.DockerConfig); err != nil {
+		if k.docker, err = newDockerConfig(o.DockerConfig, o.Logger); err != nil {
 			return nil, fmt.Errorf("DockerConfig: %w", err)
 		}
 	}
@@ -81,19 +83,19 @@ func (k *keychain) credentials(ctx context.Context, repo name.Repository, access
 		}
 		list = own
 	}
+	var doubt error
 	if len(list) == 0 && k.docker != nil {
-		c, ok, err := k.docker.credential(ctx, repo)
-		if err != nil {
+		var err error
+		if list, doubt, err = k.docker.credentials(ctx, repo); err != nil {
 			return credentials{}, unreadable(err)
-		}
-		if ok {
-			list = append(list, c)
 		}
 	}
 	if len(list) == 0 {
 		list = append(list, credential{})
 	}
-	return k.identify(list), nil
+	out := k.identify(list)
+	out.doubt = doubt
+	return out, nil
 }
 
 // unreadable says why the provider's docker configuration gives no answer.
@@ -101,6 +103,8 @@ func unreadable(err error) *report.Failure {
 	why := ""
 	if helper, ok := errors.AsType[*helperError](err); ok {
 		why = ": " + helper.sentence()
+	} else if entry, ok := errors.AsType[*entryError](err); ok {
+		why = ": " + report.Clean(entry.Error(), maxQuote)
 	} else if errors.Is(err, errHelperBusy) {
 		why = ": " + errHelperBusy.Error()
 	}

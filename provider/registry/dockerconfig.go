@@ -4,32 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/docker/cli/cli/config"
-	"github.com/docker/cli/cli/config/configfile"
-	store "github.com/docker/cli/cli/config/credentials"
 	"github.com/docker/cli/cli/config/types"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
+	"github.com/imagegate/imagegate/provider/registry/keyring"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
 // dockerConfig reads credentials from a docker config.json, through the
-// credential helpers it names as well.
+// credential helpers it names as well. A file that cannot be read changes
+// nothing: what was read last stays in use.
 type dockerConfig struct {
-	path string
+	file *filewatch.Content[*keyring.Config]
+	log  *slog.Logger
 	// patience is how long a credential helper may take.
 	patience time.Duration
 
-	mu     sync.Mutex
-	info   os.FileInfo
-	loaded *loadedConfig
+	mu         sync.Mutex
+	path       string
+	info       os.FileInfo
+	generation int // of what the file holds
 
 	// answers saves running a credential helper for every question.
 	answers *expirable.LRU[question, types.AuthConfig]
@@ -38,13 +41,6 @@ type dockerConfig struct {
 	failures *expirable.LRU[question, error]
 	// flights has one helper run for a question, however many ask.
 	flights singleflight.Group
-}
-
-// loadedConfig is one state of the file.
-type loadedConfig struct {
-	*configfile.ConfigFile
-	// generation tells it from the states before.
-	generation int
 }
 
 // question is what is asked of one state of the file.
@@ -61,98 +57,144 @@ const (
 	// helperQuick is what every asker waits for a helper's failure.
 	helperQuick    = 500 * time.Millisecond
 	dockerHubEntry = "https://" + name.DefaultRegistry + "/v1/"
+
+	dockerConfigSource = "the provider's docker configuration"
 )
+
+// entryError is an entry that cannot be read. Its text repeats nothing secret.
+type entryError struct{ error }
 
 // errHelperBusy ends the waiting of an asker, not of the helper.
 var errHelperBusy = errors.New("a credential helper has not answered yet")
 
-func newDockerConfig(path string) (*dockerConfig, error) {
+func newDockerConfig(path string, log *slog.Logger) (*dockerConfig, error) {
 	d := &dockerConfig{
 		path:     path,
+		log:      log,
 		patience: helperPatience,
 		answers:  expirable.NewLRU[question, types.AuthConfig](helperAnswers, nil, helperTTL),
 		failures: expirable.NewLRU[question, error](helperAnswers, nil, helperFailureTTL),
 	}
-	_, err := d.current()
-	return d, err
+	d.file = filewatch.New("docker configuration", []string{path}, func(contents [][]byte) (*keyring.Config, error) {
+		return keyring.Parse(contents[0])
+	})
+	if _, err := d.file.Reload(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d.tellBroken()
+	return d, nil
 }
 
 // current reads the file again when it is another one than last time.
-func (d *dockerConfig) current() (*loadedConfig, error) {
+func (d *dockerConfig) current() (*keyring.Config, int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	info, err := os.Stat(d.path)
-	if err != nil {
-		return nil, fmt.Errorf("looking for the docker configuration: %w", err)
+	if err != nil || d.info == nil || !os.SameFile(info, d.info) || !info.ModTime().Equal(d.info.ModTime()) || info.Size() != d.info.Size() {
+		changed, err := d.file.Reload()
+		if err != nil {
+			d.log.Warn("the docker configuration cannot be read; the last good one stays in use", "file", d.path, "error", err)
+		}
+		if changed {
+			d.generation++
+			d.tellBroken()
+		}
+		if !d.file.Failing() {
+			d.info = info
+		}
 	}
-	if d.loaded != nil && os.SameFile(info, d.info) && info.ModTime().Equal(d.info.ModTime()) && info.Size() == d.info.Size() {
-		return d.loaded, nil
-	}
-	f, err := os.Open(d.path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the docker configuration: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	parsed, err := config.LoadFromReader(f)
-	if err != nil {
-		return nil, fmt.Errorf("reading the docker configuration %s: %w", d.path, err)
-	}
-	next := &loadedConfig{ConfigFile: parsed}
-	if d.loaded != nil {
-		next.generation = d.loaded.generation + 1
-	}
-	d.info, d.loaded = info, next
-	return next, nil
+	c, err := d.file.Get()
+	return c, d.generation, err
 }
 
-func (d *dockerConfig) credential(ctx context.Context, repo name.Repository) (credential, bool, error) {
-	loaded, err := d.current()
+func (d *dockerConfig) tellBroken() {
+	if c, err := d.file.Get(); err == nil {
+		for _, err := range c.Broken() {
+			d.log.Warn("one entry of the docker configuration cannot be used", "file", d.path, "error", err)
+		}
+	}
+}
+
+// credentials returns what the file has for a repository: its own entries, and
+// what its helper for the registry gives. Only without any is the helper asked
+// that is for all registries. Its failure is in doubt the fault of somebody
+// else's registry: it is returned beside, and does not keep the image from being
+// read by whoever needs no credentials.
+func (d *dockerConfig) credentials(ctx context.Context, repo name.Repository) (list []credential, doubt error, err error) {
+	config, generation, err := d.current()
 	if err != nil {
-		return credential{}, false, err
+		return nil, nil, err
+	}
+	own, err := config.For(repo)
+	if err != nil {
+		err = &entryError{err}
+	}
+	for _, c := range own {
+		list = append(list, credential{source: dockerConfigSource, config: c})
 	}
 	for _, key := range entries(repo) {
-		got, err := d.lookup(ctx, loaded, key)
-		if err != nil {
-			return credential{}, false, fmt.Errorf("finding credentials for %s: %w", key, err)
+		helper, ok := config.Helpers[key]
+		if !ok {
+			continue
 		}
-		if got != (types.AuthConfig{}) {
-			return credential{source: "the provider's docker configuration", config: authn.AuthConfig{
-				Username:      got.Username,
-				Password:      got.Password,
-				Auth:          got.Auth,
-				IdentityToken: got.IdentityToken,
-				RegistryToken: got.RegistryToken,
-			}}, true, nil
+		got, helperErr := d.lookup(ctx, helper, question{generation: generation, key: key})
+		if helperErr != nil {
+			err = errors.Join(err, fmt.Errorf("finding credentials for %s: %w", key, helperErr))
+		}
+		list = appendAuth(list, got)
+	}
+	if len(list) > 0 {
+		return list, nil, nil
+	}
+	if err != nil || config.Store == "" {
+		return nil, nil, err
+	}
+	for _, key := range entries(repo) {
+		got, err := d.lookup(ctx, config.Store, question{generation: generation, key: key})
+		switch {
+		case errors.Is(err, errHelperBusy):
+			return nil, nil, err // the asker has no time left
+		case err != nil:
+			return nil, fmt.Errorf("finding credentials for %s: %w", key, err), nil
+		}
+		if list = appendAuth(list, got); len(list) > 0 {
+			break
 		}
 	}
-	return credential{}, false, nil
+	return list, nil, nil
 }
 
-// entries are the names that credentials for a repository are kept under, the
+func appendAuth(list []credential, got types.AuthConfig) []credential {
+	if got == (types.AuthConfig{}) {
+		return list
+	}
+	return append(list, credential{source: dockerConfigSource, config: authn.AuthConfig{
+		Username:      got.Username,
+		Password:      got.Password,
+		IdentityToken: got.IdentityToken,
+	}})
+}
+
+// entries are the names that helpers know a repository's credentials by, the
 // first one found being the one that counts.
 func entries(repo name.Repository) []string {
 	if repo.RegistryStr() != name.DefaultRegistry {
 		return []string{repo.String(), repo.RegistryStr()}
 	}
 	alias := hubAlias{repo}
-	return []string{repo.String(), dockerHubEntry, alias.String(), alias.RegistryStr()}
+	return []string{repo.String(), dockerHubEntry, repo.RegistryStr(), alias.String(), alias.RegistryStr()}
 }
 
 // lookup answers by ctx's end: a credential helper is a program that may take
 // its time, and it goes on for the next asker.
-func (d *dockerConfig) lookup(ctx context.Context, loaded *loadedConfig, key string) (types.AuthConfig, error) {
-	helper := loaded.helper(key)
-	if helper == "" {
-		return loaded.entry(key)
-	}
-	q := question{generation: loaded.generation, key: key}
+func (d *dockerConfig) lookup(ctx context.Context, helper string, q question) (types.AuthConfig, error) {
 	if got, ok := d.answers.Get(q); ok {
 		return got, nil
 	}
 	if err, ok := d.failures.Get(q); ok {
 		return types.AuthConfig{}, err
 	}
-	ch := d.flights.DoChan(fmt.Sprintf("%d\n%s", q.generation, key), func() (_ any, err error) {
+	ch := d.flights.DoChan(fmt.Sprintf("%d\n%s", q.generation, q.key), func() (_ any, err error) {
 		defer report.Recover(&err)
 		return d.ask(context.WithoutCancel(ctx), helper, q)
 	})
@@ -180,21 +222,5 @@ func (d *dockerConfig) ask(ctx context.Context, helper string, q question) (type
 	case time.Since(began) > helperQuick || ctx.Err() != nil:
 		d.failures.Add(q, err)
 	}
-	return got, err
-}
-
-// helper returns the name of the credential helper for an entry, or nothing.
-func (l *loadedConfig) helper(key string) string {
-	if own, ok := l.CredentialHelpers[key]; ok {
-		return own
-	}
-	return l.CredentialsStore
-}
-
-// entry returns what the file itself holds.
-func (l *loadedConfig) entry(key string) (types.AuthConfig, error) {
-	got, err := store.NewFileStore(l.ConfigFile).Get(key)
-	// It is the question repeated, and set even when there is no answer.
-	got.ServerAddress = ""
 	return got, err
 }

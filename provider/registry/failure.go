@@ -165,6 +165,9 @@ func (t target) missing(err *remotetransport.Error) string {
 // and others answer the same when there is no such repository.
 func (t target) refused(err error, creds credentials) *report.Failure {
 	repo := t.ref.Context().RepositoryStr()
+	if creds.doubt != nil {
+		return unreadable(creds.doubt)
+	}
 	var msg string
 	switch last := creds.list[len(creds.list)-1]; {
 	case last.source == "":

@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -68,8 +70,8 @@ esac`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, ok, err := r.keys.docker.credential(t.Context(), repo); err != nil || !ok || c.config.IdentityToken != "identity" || c.config.Username != "" {
-		t.Errorf("identity token: %t, %v", ok, err)
+	if list, _, err := r.keys.docker.credentials(t.Context(), repo); err != nil || len(list) != 1 || list[0].config.IdentityToken != "identity" || list[0].config.Username != "" {
+		t.Errorf("identity token: %+v, %v", list, err)
 	}
 }
 
@@ -78,11 +80,39 @@ func TestACredentialHelperThatFails(t *testing.T) {
 		"docker-credential-test failed":                          `echo "the password hunter2 is wrong"; exit 3`,
 		"docker-credential-test gave an answer that is not JSON": `echo "hunter2"`,
 	} {
-		r := resolver(t, Options{DockerConfig: helper(t, script)})
-		_, err := r.Resolve(t.Context(), "registry.invalid/app:1", "", Access{})
+		reg, _ := private(t)
+		path := helper(t, script)
+		r := resolver(t, Options{DockerConfig: path, Insecure: []string{reg.host()}})
+		// The helper of all registries: this one turns away who has no credentials.
+		_, err := r.Resolve(t.Context(), reg.host()+"/team/app:1", "", Access{})
 		f := theFailure(t, err, report.ReasonUnavailable, "docker configuration", want)
 		if strings.Contains(f.Message, "hunter2") {
 			t.Errorf("message %q repeats what the helper said", f.Message)
+		}
+		// The helper of one registry: it is not even asked without it.
+		if err := os.WriteFile(path, []byte(`{"credHelpers":{"registry.invalid":"test"}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Resolve(t.Context(), "registry.invalid/app:1", "", Access{})
+		wantFailure(t, err, report.ReasonUnavailable, "docker configuration", want)
+	}
+}
+
+func TestACredentialHelperThatFailsBlocksNoOtherRegistry(t *testing.T) {
+	open, closed := newRegistry(t, false), newRegistry(t, false)
+	open.push("app:1")
+	closed.user, closed.pass = "ann", "secret"
+	closed.push("app:1")
+	path := helper(t, `echo "no keychain here"; exit 1`)
+	config := fmt.Sprintf(`{"credsStore":"test","credHelpers":{"other.example":"test"},"auths":{%q:{"auth":%q}}}`,
+		closed.host(), strings.TrimPrefix(basic("ann", "secret"), "Basic "))
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := resolver(t, Options{DockerConfig: path, Insecure: []string{open.host(), closed.host()}})
+	for _, reg := range []*testRegistry{open, closed} {
+		if _, err := r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{}); err != nil {
+			t.Errorf("%v", err)
 		}
 	}
 }
@@ -125,7 +155,7 @@ func TestAnotherDockerConfigAsksAgain(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	path := helper(t, `echo "$server" >>`+log+`
 echo '{"Username":"ann","Secret":"secret"}'`)
-	d, err := newDockerConfig(path)
+	d, err := newDockerConfig(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,8 +173,8 @@ echo '{"Username":"ann","Secret":"secret"}'`)
 			t.Fatal(err)
 		}
 		for range 2 {
-			if _, ok, err := d.credential(t.Context(), repo); err != nil || !ok {
-				t.Fatalf("%t, %v", ok, err)
+			if list, _, err := d.credentials(t.Context(), repo); err != nil || len(list) != 1 {
+				t.Fatalf("%+v, %v", list, err)
 			}
 		}
 	}
@@ -201,12 +231,12 @@ func TestDockerHubGoesByItsAlias(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "config.json")
 		writeDockerConfig(t, path, key, "ann", "secret")
-		d, err := newDockerConfig(path)
+		d, err := newDockerConfig(path, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok, err := d.credential(t.Context(), repo); err != nil || ok != want {
-			t.Errorf("docker configuration for %s: %t, %v", key, ok, err)
+		if list, _, err := d.credentials(t.Context(), repo); err != nil || len(list) > 0 != want {
+			t.Errorf("docker configuration for %s: %+v, %v", key, list, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -46,6 +47,8 @@ type Options struct {
 	// Rate bounds the requests per second to one registry; default 100, with
 	// bursts of as many.
 	Rate int
+	// Logger is told of what is configured and cannot be used; default none.
+	Logger *slog.Logger
 	// UserAgent is sent with every request; default "imagegate".
 	UserAgent string
 }
@@ -82,6 +85,9 @@ func defaultPlatforms() []string { return []string{"linux/amd64", "linux/arm64"}
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Platforms) == 0 {
 		o.Platforms = defaultPlatforms()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = defaultUserAgent

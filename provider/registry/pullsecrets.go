@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	kauthn "github.com/google/go-containerregistry/pkg/authn/kubernetes"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"golang.org/x/sync/singleflight"
@@ -19,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/imagegate/imagegate/provider/registry/keyring"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/turns"
 )
@@ -35,7 +34,7 @@ type pullSecrets struct {
 	turns *turns.Turns
 	// secrets holds a keychain for each Secret, nil for one that is missing or
 	// of another type; accounts the Secrets each service account names.
-	secrets  *expirable.LRU[string, authn.Keychain]
+	secrets  *expirable.LRU[string, *keyring.Config]
 	accounts *expirable.LRU[string, []string]
 }
 
@@ -61,7 +60,7 @@ func newPullSecrets(o Options) (*pullSecrets, error) {
 		client:   client,
 		timeout:  min(apiTimeout, o.Timeout),
 		turns:    turns.New(turns.Limits{Turns: apiReads, Waiting: maxAPIWaiting}),
-		secrets:  expirable.NewLRU[string, authn.Keychain](o.CacheSize, nil, o.PullSecrets.TTL),
+		secrets:  expirable.NewLRU[string, *keyring.Config](o.CacheSize, nil, o.PullSecrets.TTL),
 		accounts: expirable.NewLRU[string, []string](o.CacheSize, nil, o.PullSecrets.TTL),
 	}, nil
 }
@@ -105,6 +104,7 @@ func (p *pullSecrets) credentials(ctx context.Context, repo name.Repository, acc
 		names = names[:maxPullSecrets]
 	}
 	var list []credential
+	var broken []error
 	for _, secret := range names {
 		source := fmt.Sprintf("pull secret %s/%s", access.Namespace, secret)
 		keys, err := p.secret(ctx, access.Namespace, secret)
@@ -114,37 +114,21 @@ func (p *pullSecrets) credentials(ctx context.Context, repo name.Repository, acc
 		if keys == nil {
 			continue
 		}
-		config, err := authorization(keys, repo)
+		configs, err := keys.For(repo)
 		if err != nil {
-			return nil, p.failure(source, err)
+			broken = append(broken, &report.Failure{
+				Reason:  report.ReasonUnauthorized,
+				Message: source + " is of no use: " + report.Clean(err.Error(), maxQuote) + " (no pull access)",
+			})
 		}
-		if config != (authn.AuthConfig{}) {
+		for _, config := range configs {
 			list = append(list, credential{config: config, source: source})
 		}
 	}
+	if len(list) == 0 && len(broken) > 0 {
+		return nil, broken[0]
+	}
 	return list, nil
-}
-
-// authorization returns what keys hold for repo, under any name that it goes
-// by.
-func authorization(keys authn.Keychain, repo name.Repository) (authn.AuthConfig, error) {
-	found, err := resolve(keys, repo)
-	if err == nil && found == (authn.AuthConfig{}) && repo.RegistryStr() == name.DefaultRegistry {
-		return resolve(keys, hubAlias{repo})
-	}
-	return found, err
-}
-
-func resolve(keys authn.Keychain, repo authn.Resource) (authn.AuthConfig, error) {
-	auth, err := keys.Resolve(repo)
-	if err != nil {
-		return authn.AuthConfig{}, fmt.Errorf("finding credentials for %s: %w", repo, err)
-	}
-	config, err := auth.Authorization()
-	if err != nil {
-		return authn.AuthConfig{}, fmt.Errorf("reading credentials for %s: %w", repo, err)
-	}
-	return *config, nil
 }
 
 func unique(lists ...[]string) []string {
@@ -201,8 +185,8 @@ func (p *pullSecrets) account(ctx context.Context, namespace, account string) ([
 
 // secret returns nil for a Secret that is missing or no pull secret: the
 // kubelet passes over both.
-func (p *pullSecrets) secret(ctx context.Context, namespace, secret string) (authn.Keychain, error) {
-	return remember(ctx, p, p.secrets, "secret", namespace+"/"+secret, func(ctx context.Context) (authn.Keychain, error) {
+func (p *pullSecrets) secret(ctx context.Context, namespace, secret string) (*keyring.Config, error) {
+	return remember(ctx, p, p.secrets, "secret", namespace+"/"+secret, func(ctx context.Context) (*keyring.Config, error) {
 		s, err := p.client.CoreV1().Secrets(namespace).Get(ctx, secret, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil, nil
@@ -213,7 +197,11 @@ func (p *pullSecrets) secret(ctx context.Context, namespace, secret string) (aut
 		if s.Type != corev1.SecretTypeDockerConfigJson && s.Type != corev1.SecretTypeDockercfg {
 			return nil, nil
 		}
-		keys, err := kauthn.NewFromPullSecrets(ctx, []corev1.Secret{*s})
+		parse, field := keyring.Parse, corev1.DockerConfigJsonKey
+		if s.Type == corev1.SecretTypeDockercfg {
+			parse, field = keyring.ParseLegacy, corev1.DockerConfigKey
+		}
+		keys, err := parse(s.Data[field])
 		if err != nil {
 			return nil, &invalidSecretError{err}
 		}
