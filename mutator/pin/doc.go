@@ -23,5 +23,6 @@
 // that is left without a digest and for a container that does not exist. They
 // inform people, and the templates hold what they say against the rules as well:
 // a rule by tag still denies what was pinned. As the author may have written them,
-// they can make a decision stricter and never laxer.
+// they make a decision stricter and never laxer, unless the provider has seen that
+// very tag mean that digest.
 package pin
