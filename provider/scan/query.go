@@ -29,6 +29,8 @@ type Query struct {
 	// Original is what the asker believes the author wrote in place of the
 	// digest in Reference. The report names it when that is known to be true.
 	Original string
+	// vouched waits for whether Original is true.
+	vouched func() bool
 	// Access is whose credentials must open the image.
 	Access registry.Access
 }
@@ -117,15 +119,13 @@ func (s *Service) report(ctx context.Context, q Query) report.ScanReport {
 }
 
 func (s *Service) rendered(ctx context.Context, q Query) (r report.ScanReport, a answer) {
-	vouched := s.vouching(ctx, q)
+	q.vouched = s.vouching(ctx, q)
 	defer func() {
 		if q.Original == "" {
 			return
 		}
 		r.Image = q.Reference
-		if vouched() {
-			r.ImageAndTag = q.Original
-		}
+		r.ImageAndTag = q.written()
 	}()
 	failed := func(f *report.Failure) {
 		a = failedAnswer(a.digest, f, time.Time{}, s.o.Now())
@@ -335,7 +335,7 @@ func (s *Service) failed(ctx context.Context, t task, f *report.Failure, until t
 
 func (s *Service) judged(q Query, t task, scan *report.Scan, cache string) answer {
 	outcome := s.o.Judge.Judge(scan, verdict.Subject{
-		Reference: q.Reference,
+		Reference: q.written(),
 		Digest:    t.resolved.Digest,
 		Manifest:  t.manifest.Digest,
 		Namespace: q.Access.Namespace,

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -51,7 +52,7 @@ func (s *Service) vouching(ctx context.Context, q Query) func() bool {
 		}()
 		vouched = s.vouched(ctx, q, tag)
 	}()
-	return func() bool {
+	return sync.OnceValue(func() bool {
 		select {
 		case vouched := <-result:
 			return vouched
@@ -64,7 +65,17 @@ func (s *Service) vouching(ctx context.Context, q Query) func() bool {
 		default:
 			return false
 		}
+	})
+}
+
+// written is the name by which the image of q is judged and answered: what its
+// author wrote as far as that is known, so that an exception for a tag holds for
+// what the tag was pinned to.
+func (q Query) written() string {
+	if q.vouched != nil && q.vouched() {
+		return q.Original
 	}
+	return q.Reference
 }
 
 // claim is the tag that the original of q names. Only a tag of the very

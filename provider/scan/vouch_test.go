@@ -13,6 +13,7 @@ import (
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner"
+	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 var (
@@ -153,5 +154,36 @@ func TestWithoutAnOriginalTheReportNamesWhatWasAsked(t *testing.T) {
 	image := "r.example/shop@" + oldDigest
 	if got := askWith(t, svc, image, ""); got.ImageAndTag != image || got.Image != "" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// judgeFunc is a scan.Judge.
+type judgeFunc func(scan *report.Scan, subject verdict.Subject) verdict.Outcome
+
+func (f judgeFunc) Judge(scan *report.Scan, subject verdict.Subject) verdict.Outcome {
+	return f(scan, subject)
+}
+
+// An exception for a tag holds for what the tag was pinned to, and for nothing
+// that only says so.
+func TestTheVerdictIsOnWhatWasWritten(t *testing.T) {
+	r := &tagged{}
+	r.now.Store(oldDigest)
+	svc := newService(t, registryFunc(r.resolve), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+		return clean(), nil
+	}), func(o *scan.Options) {
+		o.Judge = judgeFunc(func(scan *report.Scan, subject verdict.Subject) verdict.Outcome {
+			return verdict.Outcome{Status: report.Rejected, Message: subject.Reference, Scan: scan}
+		})
+	})
+	defer closeService(t, svc)
+	pinTag(t, svc, "r.example/shop:1")
+	image := "r.example/shop@" + oldDigest
+	for original, want := range map[string]string{"r.example/shop:1": "r.example/shop:1", "other.example/shop:1": image, "": image} {
+		for range 2 { // scanned, then from the store
+			if got := askWith(t, svc, image, original); got.Message != want {
+				t.Errorf("with original %q the verdict is on %q, want %q", original, got.Message, want)
+			}
+		}
 	}
 }
