@@ -14,23 +14,23 @@ import (
 	"github.com/imagegate/imagegate/provider/report"
 )
 
-// target reads the address that scanners are given. They take host and port of
-// it and nothing else.
-func target(s string) (scheme, host string, err error) {
+// schemeOf reads the address that scanners are given. They take scheme, host and
+// port of it and nothing else.
+func schemeOf(s string) (string, error) {
 	if s == "" {
-		return "http", "", nil
+		return "http", nil
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
 		u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", "", errors.New("must be http(s)://host[:port] without a path")
+		return "", errors.New("must be http(s)://host[:port] without a path")
 	}
-	return u.Scheme, u.Host, nil
+	return u.Scheme, nil
 }
 
 // CheckURL says what is wrong with an address for scanners.
 func CheckURL(s string) error {
-	_, _, err := target(s)
+	_, err := schemeOf(s)
 	return err
 }
 

@@ -109,7 +109,7 @@ func (l *layer) compare(ctx context.Context, o *origin, from *body, work *work, 
 	}
 	if n, err := io.ReadFull(from, chunk[:1]); n > 0 {
 		return nil, o.otherBytes("layer", l.digest)
-	} else if err != io.EOF { //nolint:errorlint // io.ReadFull's contract
+	} else if !errors.Is(err, io.EOF) {
 		return nil, o.trouble("layer "+l.digest, err)
 	}
 	if digestOf(whole.Sum(nil)) != l.digest {

@@ -43,7 +43,7 @@ func TestUnpackingIsBounded(t *testing.T) {
 
 // drops sends a byte every pause.
 type drops struct {
-	ctx   context.Context //nolint:containedctx // a body ends with its request
+	ctx   context.Context // a body ends with its request
 	pause time.Duration
 	size  int
 }
@@ -78,7 +78,7 @@ func TestARegistryThatSendsDropByDropIsGivenUp(t *testing.T) {
 			for err == nil && time.Since(began) < 2*time.Minute {
 				_, err = p.Read(make([]byte, 1<<20))
 			}
-			if errors.Is(err, errSlow) != tc.slow || err == io.EOF { //nolint:errorlint // io.Reader's contract
+			if errors.Is(err, errSlow) != tc.slow || errors.Is(err, io.EOF) {
 				t.Errorf("%d bytes every %s: %v", tc.size, tc.pause, err)
 			}
 			if tc.slow && time.Since(began) > paceWindow {

@@ -21,7 +21,7 @@ const (
 // paced is a body that must come at a least rate. Only the time that is spent
 // waiting for the registry counts, not what the scanner takes to read on.
 type paced struct {
-	ctx    context.Context //nolint:containedctx // the request's own, whose cause says why a read ended
+	ctx    context.Context // the request's own, whose cause says why a read ended
 	inner  io.Reader
 	cancel context.CancelCauseFunc
 
@@ -43,11 +43,11 @@ func (p *paced) Read(b []byte) (int, error) {
 	slow.Stop()
 	p.waited += time.Since(began)
 	p.came += n
-	p.ended = p.ended || err == io.EOF //nolint:errorlint // io.Reader's contract
+	p.ended = p.ended || errors.Is(err, io.EOF)
 	if p.came >= paceLeast {
 		p.waited, p.came = 0, 0
 	}
-	if err != nil && err != io.EOF && errors.Is(context.Cause(p.ctx), errSlow) { //nolint:errorlint // io.Reader's contract
+	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(p.ctx), errSlow) {
 		err = errSlow
 	}
 	return n, err

@@ -781,7 +781,7 @@ func TestHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ways.CloseIdle()
-	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
+	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

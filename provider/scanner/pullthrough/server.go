@@ -68,7 +68,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if o.Listen == "" {
 		o.Listen = defaultListen
 	}
-	scheme, _, err := target(o.URL)
+	scheme, err := schemeOf(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}

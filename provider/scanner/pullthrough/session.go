@@ -21,7 +21,7 @@ type session struct {
 	content *content
 	work    *work
 	// ctx ends with the scan, and with what is found to be wrong.
-	ctx    context.Context //nolint:containedctx // the session is the time of a scan
+	ctx    context.Context // the session is the time of a scan
 	cancel context.CancelCauseFunc
 	slots  chan struct{}
 	// serving are the requests under way.

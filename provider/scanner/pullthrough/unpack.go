@@ -94,7 +94,7 @@ func unpack(r io.Reader, p packing, limit int64) (_ []byte, err error) {
 	}()
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	head, err := buffered.Peek(4)
-	if err != nil && err != io.EOF { //nolint:errorlint // bufio's contract
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	content := io.Reader(buffered)
@@ -126,7 +126,7 @@ func unpack(r io.Reader, p packing, limit int64) (_ []byte, err error) {
 		return nil, errBomb
 	}
 	// A reader that stops early would leave the writer waiting.
-	if _, err := buffered.Peek(1); err != io.EOF { //nolint:errorlint // bufio's contract
+	if _, err := buffered.Peek(1); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it has something after its end")
 	}
 	return sum.Sum(nil), nil
