@@ -141,6 +141,10 @@ func TestWhatIsKeptOfAFindingIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	big, err := read(predicate.CosignVuln, cosign(trivyOf(`{"Family":"`+long+`","Name":"`+long+`"}`, `[`+debianPackages+`]`)))
+	if err != nil || len(big.Scan.Coverage.Distribution) > 200 || len(big.Scan.Coverage.Gap) > 200 {
+		t.Errorf("coverage of %d bytes and a gap of %d, %v", len(big.Scan.Coverage.Distribution), len(big.Scan.Coverage.Gap), err)
+	}
 	if v := got.Scan.Vulnerabilities[0]; len(b) > 8<<10 || len(v.Links) != 8 || v.Links[0] != "https://a" {
 		t.Errorf("%d bytes, links %q", len(b), v.Links)
 	}

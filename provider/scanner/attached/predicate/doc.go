@@ -11,5 +11,7 @@
 // A signature proves who made a statement, not that it is a report. What does
 // not prove to be a whole one is an error, so that the image is scanned: an
 // object without a result, a report of another kind of scan, or a finding of a
-// severity that cannot be read must never read as "nothing found".
+// severity that cannot be read must never read as "nothing found". What a report
+// says that was looked at is told in its Coverage, with what it shows that was
+// not; in-toto's predicates and SARIF have no room for that and none.
 package predicate

@@ -160,7 +160,7 @@ func grypeDistributions() []string {
 // package in which it found nothing.
 func (in *grypeReport) coverage(findings []report.Vulnerability) *report.Coverage {
 	c := &report.Coverage{
-		Distribution: strings.TrimSpace(in.Distro.Name + " " + in.Distro.Version),
+		Distribution: named(in.Distro.Name, in.Distro.Version),
 		Packages:     packagesOf(findings),
 	}
 	if in.Distro.Name == "" {

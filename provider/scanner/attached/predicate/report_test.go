@@ -162,7 +162,7 @@ func TestWhatIsNoReport(t *testing.T) {
 		"Trivy, made at no time":                   {predicate.CosignVuln, cosign(strings.Replace(trivy(`[{"Class":"os-pkgs"}]`), `{`, `{"CreatedAt":"lately",`, 1)), false},
 		"Trivy, an identifier of a megabyte":       {predicate.CosignVuln, cosign(trivy(`[{"Class":"os-pkgs","Vulnerabilities":[{"VulnerabilityID":"` + strings.Repeat("C", 1<<20) + `","PkgName":"a","Severity":"LOW"}]}]`)), false},
 		"Grype, an alias of a megabyte":            {predicate.CosignVuln, cosign(grype(`[{"vulnerability":{"id":"CVE-1","severity":"Low"},"artifact":{"name":"a"},"relatedVulnerabilities":[{"id":"` + strings.Repeat("C", 1<<20) + `"}]}]`)), false},
-		"Grype, two thousand aliases":                {predicate.CosignVuln, cosign(grype(`[{"vulnerability":{"id":"CVE-1","severity":"Low"},"artifact":{"name":"a"},"relatedVulnerabilities":[` + strings.Repeat(`{"id":"CVE-2"},`, 1999) + `{"id":"CVE-3"}]}]`)), false},
+		"Grype, two thousand aliases":              {predicate.CosignVuln, cosign(grype(`[{"vulnerability":{"id":"CVE-1","severity":"Low"},"artifact":{"name":"a"},"relatedVulnerabilities":[` + strings.Repeat(`{"id":"CVE-2"},`, 1999) + `{"id":"CVE-3"}]}]`)), false},
 		"Grype, data that is not valid":            {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), `"status":{`, `"status":{"valid":false,`, 1)), false},
 		"Grype, data of no time":                   {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), "2026-10-30T00:00:00Z", "lately", 1)), false},
 		"Grype, made after the scan's end":         {predicate.CosignVuln, cosign(strings.Replace(grype(`[]`), `"name":"grype"`, `"name":"grype","timestamp":"2026-11-01T10:30:00Z"`, 1)), false},

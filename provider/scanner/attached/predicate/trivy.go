@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -130,7 +129,7 @@ func trivyFamilies() []string {
 // listed there is a target for the others too.
 func (in *trivyReport) coverage(findings []report.Vulnerability) *report.Coverage {
 	os := in.Metadata.OS
-	c := &report.Coverage{Distribution: strings.TrimSpace(os.Family + " " + os.Name)}
+	c := &report.Coverage{Distribution: named(os.Family, os.Name)}
 	looked := false
 	for _, r := range in.Results {
 		c.Packages += len(r.Packages)
