@@ -52,6 +52,9 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API, host:port, or an inherited socket, fd://3")
 	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database; one worker's alone")
 	f.IntVar(&cfg.Jobs.Workers, "workers", cfg.Jobs.Workers, "scans that run at once")
+	f.IntVar(&cfg.Jobs.PerShare, "per-share", 0, "scans that run at once for one registry, or for one of those on whose behalf they are asked for (0: all workers but one)")
+	f.DurationVar(&cfg.Jobs.Abandon, "abandon-after", cfg.Jobs.Abandon, "end a scan whose report nobody has asked for in this time")
+	f.StringToStringVar(&cfg.RegistryCAs, "registry-ca", nil, "HOST[:PORT]=FILE: certificate authorities, as PEM, of a registry (repeatable); the file may change")
 	f.IntVar(&cfg.Jobs.Queue, "queue", cfg.Jobs.Queue, "scans that may wait")
 	f.IntVar(&cfg.Jobs.Results, "results", cfg.Jobs.Results, "finished scans to keep")
 	f.DurationVar(&cfg.Jobs.TTL, "result-ttl", cfg.Jobs.TTL, "how long to keep them")
@@ -67,6 +70,8 @@ func serveCommand() *cobra.Command {
 func limitFlags(f *pflag.FlagSet, cfg *worker.Config) {
 	f.DurationVar(&cfg.Limits.Timeout, "scan-timeout", cfg.Limits.Timeout, "time for one scan")
 	f.DurationVar(&cfg.Limits.Stall, "stall-timeout", cfg.Limits.Stall, "how long a registry may send nothing during a scan")
+	f.Var((*size)(&cfg.Limits.LeastTransfer), "least-transfer", "what must come from a registry while a scan waits for it for the time of a window (0: anything will do)")
+	f.DurationVar(&cfg.Limits.TransferWindow, "transfer-window", cfg.Limits.TransferWindow, "the window of --least-transfer")
 	f.Var((*size)(&cfg.Limits.Memory), "memory-limit", "memory for one scan")
 	f.Var((*size)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes")
 	f.Var((*size)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")

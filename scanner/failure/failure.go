@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Code is the machine-readable kind of a failure. The values are wire format.
@@ -62,12 +63,32 @@ func (f *Failure) Bounded() *Failure {
 	if !slices.Contains(Codes(), b.Code) {
 		b.Code = Internal
 	}
-	if len(b.Message) > maxMessage {
-		b.Message = b.Message[:maxMessage] + "..."
+	b.Message = Cut(b.Message)
+	return &b
+}
+
+// Cut bounds a text that may quote a stranger: to a KiB, on one line, of
+// characters that can be shown.
+func Cut(s string) string {
+	cut := len(s) > maxMessage
+	if cut {
+		s = s[:maxMessage]
 	}
 	// The cut may have gone through a character.
-	b.Message = strings.ToValidUTF8(b.Message, "")
-	return &b
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		default:
+			return r
+		}
+	}, strings.ToValidUTF8(s, ""))
+	if cut {
+		s += "..."
+	}
+	return s
 }
 
 // Failure is an error that may be shown to the asker: Message is one sentence

@@ -16,6 +16,11 @@ const (
 	TypeReportLegacy = "application/vnd.scanner.adapter.vuln.report.harbor+json"
 )
 
+// HeaderShare is a header of a scan request that is not in Harbor's API: a name
+// of the asker's choice for those on whose behalf it asks, among whom the worker
+// is shared fairly.
+const HeaderShare = "Imagegate-Share"
+
 // Media types of the artifacts that are scanned.
 const (
 	TypeOCIManifest    = "application/vnd.oci.image.manifest.v1+json"

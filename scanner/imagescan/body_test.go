@@ -18,13 +18,22 @@ import (
 // open asks a registry that answers so.
 func open(ctx context.Context, t *testing.T, stall time.Duration, answer http.HandlerFunc) io.Reader {
 	t.Helper()
+	return openWith(ctx, t, sandbox.Limits{Stall: stall}, answer)
+}
+
+func openWith(ctx context.Context, t *testing.T, limits sandbox.Limits, answer http.HandlerFunc) io.Reader {
+	t.Helper()
 	srv := httptest.NewServer(answer)
 	t.Cleanup(srv.Close)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := (&http.Client{Transport: roundTripper(nil, stall)}).Do(req)
+	transport, err := roundTripper(sandbox.Request{Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,11 +109,47 @@ func TestWholeAnswer(t *testing.T) {
 
 func TestHostsInMessagesAreCut(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "http://"+strings.Repeat("h", 1<<16)+"/v2/", nil)
-	resp, err := roundTripper(nil, time.Second).RoundTrip(req)
+	transport, err := roundTripper(sandbox.Request{Limits: sandbox.Limits{Stall: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
 	if err == nil {
 		_ = resp.Body.Close()
 	}
 	if f := failure.Of(err); f.Code != failure.Registry || len(f.Message) > 500 {
 		t.Errorf("%d bytes: %.100s", len(f.Message), f.Message)
+	}
+}
+
+// A byte now and then is not enough, whoever reads it.
+func TestRegistryThatDrips(t *testing.T) {
+	const window = 100 * time.Millisecond
+	_, err := io.ReadAll(openWith(t.Context(), t, sandbox.Limits{Stall: time.Minute, LeastTransfer: 1 << 20, TransferWindow: window}, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte("."))
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Millisecond)
+		}
+	}))
+	if f := failure.Of(err); f.Code != failure.Registry || !strings.Contains(f.Message, "sends too slowly") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The time of whoever reads slowly is not the registry's, and what comes fast
+// enough may take long.
+func TestRegistryThatIsSlowEnough(t *testing.T) {
+	body := openWith(t.Context(), t, sandbox.Limits{Stall: time.Minute, LeastTransfer: 2, TransferWindow: 20 * time.Second}, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("all of it"))
+	})
+	for range 9 {
+		if n, err := body.Read(make([]byte, 1)); n != 1 || err != nil && err != io.EOF {
+			t.Fatal(n, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := io.ReadAll(body); err != nil {
+		t.Error(err)
 	}
 }

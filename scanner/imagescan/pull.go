@@ -3,8 +3,10 @@ package imagescan
 import (
 	"context"
 	"encoding/base64"
+	"io"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/dustin/go-humanize"
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/internal/hosts"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
@@ -35,12 +38,20 @@ func pull(ctx context.Context, req sandbox.Request) (*pulledImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	desc, err := remote.Get(ref,
+	transport, err := roundTripper(req)
+	if err != nil {
+		return nil, err
+	}
+	puller, err := remote.NewPuller(
 		remote.WithContext(ctx),
 		remote.WithAuth(auth),
-		remote.WithTransport(roundTripper(req.PlainHTTP, req.Limits.Stall)),
+		remote.WithTransport(transport),
 		remote.WithUserAgent("imagegate-scanner"),
 	)
+	if err != nil {
+		return nil, err
+	}
+	desc, err := puller.Get(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +69,14 @@ func pull(ctx context.Context, req sandbox.Request) (*pulledImage, error) {
 	if err := checkManifest(manifest, req.Limits); err != nil {
 		return nil, err
 	}
-	return newPulledImage(img, ref.Context().RegistryStr(), req.Limits.Disk), nil
+	return newPulledImage(img, manifest, hosts.Canonical(ref.Context().Scheme(), ref.Context().RegistryStr()), req.Limits.Disk, func(ctx context.Context, blob v1.Hash) (io.ReadCloser, error) {
+		// From this registry, whatever other addresses the manifest names.
+		l, err := puller.Layer(ctx, ref.Context().Digest(blob.String()))
+		if err != nil {
+			return nil, err
+		}
+		return l.Compressed()
+	}), nil
 }
 
 func reference(req sandbox.Request) (name.Digest, error) {
@@ -129,8 +147,9 @@ func checkManifest(m *v1.Manifest, limits sandbox.Limits) error {
 		return failure.New(failure.TooLarge, "the image has %d layers; %d is the limit", len(m.Layers), maxLayers)
 	}
 	var total int64
+	known := packings()
 	for i, l := range m.Layers {
-		if !l.MediaType.IsLayer() {
+		if _, ok := known[l.MediaType]; !ok {
 			return failure.New(failure.Unsupported, "the artifact is not a container image: its layer %d is of type %q", i, short(string(l.MediaType)))
 		}
 		if l.Size < 0 {
@@ -144,11 +163,17 @@ func checkManifest(m *v1.Manifest, limits sandbox.Limits) error {
 	return nil
 }
 
-// short cuts what a stranger wrote before it goes into a message.
+// short cuts what a stranger wrote before it goes into a message, and takes out
+// what would not stay on its line.
 func short(s string) string {
 	const most = 100
 	if len(s) > most {
 		s = s[:most] + "..."
 	}
-	return strings.ToValidUTF8(s, "?")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return '?'
+	}, s)
 }

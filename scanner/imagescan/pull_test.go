@@ -60,7 +60,11 @@ func TestPlainHTTP(t *testing.T) {
 // A registry that redirects to a host without TLS is not followed.
 func TestRedirectOutOfTLS(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "http://10.1.2.3/v2/", nil)
-	resp, err := roundTripper(nil, time.Second).RoundTrip(req)
+	transport, err := roundTripper(sandbox.Request{Limits: sandbox.Limits{Stall: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
 	if err == nil {
 		_ = resp.Body.Close()
 		t.Fatal("reached")

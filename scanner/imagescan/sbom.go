@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/anchore/stereoscope/pkg/file"
-	"github.com/anchore/stereoscope/pkg/image"
 	"github.com/anchore/syft/syft"
 	"github.com/anchore/syft/syft/cataloging"
 	"github.com/anchore/syft/syft/format/syftjson"
@@ -19,6 +17,7 @@ import (
 	"github.com/anchore/syft/syft/source/stereoscopesource"
 
 	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/rootfs"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
@@ -44,37 +43,96 @@ func writeSBOM(ctx context.Context, img *pulledImage, req sandbox.Request, licen
 }
 
 func listPackages(ctx context.Context, img *pulledImage, req sandbox.Request, licences *licences) (list *sbom.SBOM, err error) {
-	temp := file.NewTempDirGenerator("layers")
-	defer func() { err = errors.Join(err, temp.Cleanup()) }()
-	dir, err := temp.NewDirectory("content")
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("read the image's configuration: %w", err)
+	}
+	dir, err := os.MkdirTemp(req.WorkDir, "unpacked-")
 	if err != nil {
 		return nil, fmt.Errorf("make the directory of the layers: %w", err)
 	}
-	file.SetPerFileReadLimit(req.Limits.File)
-	slots, err := img.slots(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	layers, err := img.layers(ctx, config, dir, req)
+	defer func() {
+		for _, l := range layers {
+			l.close()
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
-	cached, err := img.takeCached(ctx, slots, req)
+	systems, err := fileSystems(ctx, layers)
 	if err != nil {
 		return nil, err
 	}
-
-	ref := req.Repository + "@" + req.Digest
-	content := image.New(img, temp, dir, image.WithRepoDigests(ref))
-	if err := content.Read(ctx); err != nil {
-		return nil, fmt.Errorf("read the image's layers: %w", err)
-	}
-	slog.InfoContext(ctx, "layers read", "layers", len(content.Layers), "cached", cached)
-	src := stereoscopesource.New(content, stereoscopesource.ImageConfig{Reference: ref})
-	defer func() { err = errors.Join(err, src.Close()) }()
 	if ctx, err = licences.wait(ctx); err != nil {
 		return nil, err
 	}
+	// An image is as bad as the worst of the systems that it may become.
+	for _, tree := range systems {
+		more, err := listTree(ctx, img, tree, layers, req)
+		if err != nil {
+			return nil, err
+		}
+		if list, err = joined(list, more); err != nil {
+			return nil, err
+		}
+	}
+	img.leaveForCache(ctx, layers, req)
+	return list, nil
+}
+
+// fileSystems applies the layers as runtimes do.
+func fileSystems(ctx context.Context, layers []*layer) ([]*rootfs.Tree, error) {
+	indexes, cached := make([]*rootfs.Layer, len(layers)), 0
+	for i, l := range layers {
+		indexes[i] = l.index
+		if l.cached {
+			cached++
+		}
+	}
+	systems, err := rootfs.Make(ctx, indexes)
+	if err != nil {
+		return nil, err
+	}
+	slog.InfoContext(ctx, "layers read", "layers", len(layers), "cached", cached)
+	if len(systems) > 1 {
+		slog.InfoContext(ctx, "container runtimes make different file systems of the image; packages of each are listed")
+	}
+	return systems, nil
+}
+
+// listTree lists the packages of one file system.
+func listTree(ctx context.Context, img *pulledImage, tree *rootfs.Tree, layers []*layer, req sandbox.Request) (list *sbom.SBOM, err error) {
+	ref := req.Repository + "@" + req.Digest
+	shown, err := img.asImage(ctx, ref, tree, layers)
+	if err != nil {
+		return nil, err
+	}
+	src := stereoscopesource.New(shown, stereoscopesource.ImageConfig{Reference: ref})
+	defer func() { err = errors.Join(err, src.Close()) }()
 	if list, err = complete(ctx, src); err != nil {
 		return nil, fmt.Errorf("list the image's packages: %w", err)
 	}
-	img.leaveForCache(ctx, slots, req)
+	return list, nil
+}
+
+// joined adds the packages of one list to another. Packages are looked up by the
+// distribution, so both must name the same.
+func joined(list, more *sbom.SBOM) (*sbom.SBOM, error) {
+	if list == nil {
+		return more, nil
+	}
+	if a, b := list.Artifacts.LinuxDistribution, more.Artifacts.LinuxDistribution; a == nil {
+		list.Artifacts.LinuxDistribution = b
+	} else if b != nil && (a.ID != b.ID || a.VersionID != b.VersionID) {
+		return nil, failure.New(failure.Unsupported, "container runtimes make different file systems of the image's layers: one of %s %s and one of %s %s",
+			short(a.ID), short(a.VersionID), short(b.ID), short(b.VersionID))
+	}
+	for p := range more.Artifacts.Packages.Enumerate() {
+		list.Artifacts.Packages.Add(p)
+	}
+	list.Relationships = append(list.Relationships, more.Relationships...)
 	return list, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/rootfs"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
@@ -82,9 +83,12 @@ func (s *Scanner) Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findi
 // failures; other errors keep their meaning.
 func explain(err error, req sandbox.Request) error {
 	var f *failure.Failure
+	var broken *rootfs.Error
 	switch {
 	case errors.As(err, &f):
 		return err
+	case errors.As(err, &broken):
+		return failure.Wrap(failure.Invalid, err, "the image is broken: container runtimes do not unpack it: %s", broken)
 	case errors.Is(err, syscall.EFBIG):
 		return failure.Wrap(failure.TooLarge, err, "a layer or a file of the image is larger than %s, the limit on one file", humanize.IBytes(uint64(req.Limits.File)))
 	case errors.Is(err, syscall.ENOMEM):

@@ -1,11 +1,14 @@
 package imagescan
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,26 +17,78 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/imagegate/imagegate/scanner/failure"
+	"github.com/imagegate/imagegate/scanner/internal/hosts"
+	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
 // roundTripper reaches registries over TLS, and without it only those hosts that
 // the operator listed or that are on this machine. go-containerregistry tries
 // plain HTTP by itself for private addresses; credentials must not go there.
-// Bodies that stall end as failures.
-func roundTripper(plainHTTP []string, stall time.Duration) http.RoundTripper {
+// Bodies that stall or drip end as failures.
+func roundTripper(req sandbox.Request) (http.RoundTripper, error) {
+	byHost := authorities{shared: ordinaryTransport(nil), own: map[string]http.RoundTripper{}}
+	for host, pem := range req.Authorities {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM([]byte(pem)) {
+			return nil, failure.New(failure.Internal, "the scanner worker has no certificate in the file for the registry %s (registry.caFiles)", short(host))
+		}
+		byHost.own[host] = ordinaryTransport(roots)
+	}
+	l := req.Limits
+	return tlsOnly{base: watched{base: byHost, pace: pace{stall: l.Stall, least: l.LeastTransfer, window: l.TransferWindow}}, except: req.PlainHTTP, secure: secureHost(req.Registry)}, nil
+}
+
+// secureHost is the host of a URL that says https, or nothing.
+func secureHost(registry string) string {
+	if u, err := url.Parse(registry); err == nil && u.Scheme == "https" {
+		return u.Host
+	}
+	return ""
+}
+
+func ordinaryTransport(roots *x509.CertPool) *http.Transport {
 	t := remote.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
 	t.ResponseHeaderTimeout = 30 * time.Second
-	return tlsOnly{base: watched{base: t, stall: stall}, except: plainHTTP}
+	t.MaxResponseHeaderBytes = 64 << 10
+	if roots != nil {
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	}
+	return t
+}
+
+// authorities trusts, for the hosts that have some, certificate authorities of
+// their own beside the system's.
+type authorities struct {
+	shared http.RoundTripper
+	own    map[string]http.RoundTripper // by canonical host
+}
+
+func (a authorities) RoundTrip(r *http.Request) (*http.Response, error) {
+	if own, ok := a.own[hosts.Canonical(r.URL.Scheme, r.URL.Host)]; ok {
+		return own.RoundTrip(r)
+	}
+	return a.shared.RoundTrip(r)
 }
 
 type tlsOnly struct {
 	base   http.RoundTripper
 	except []string
+	// secure is the host that was asked for over TLS. go-containerregistry would
+	// try it without when that fails and the host is of this machine.
+	secure string
 }
+
+var errDowngrade = errors.New("the registry was asked for over TLS and is not asked without")
 
 func (t tlsOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !PlainHTTPAllowed(r.URL.Host, t.except) {
 		return nil, failure.New(failure.Registry, "the registry %s would be reached without TLS, and is not among the scanner worker's insecure registries", short(r.URL.Host))
+	}
+	if r.URL.Scheme != "https" && r.URL.Host == t.secure {
+		return nil, errDowngrade
 	}
 	return t.base.RoundTrip(r)
 }
@@ -76,23 +131,14 @@ func registryFailure(err error, image string) error {
 	var netErr net.Error
 	switch {
 	case errors.As(err, &netErr):
-		return failure.Wrap(failure.Registry, err, "the registry could not be reached for %s: %s", image, reason(netErr))
+		// One sentence for all of them: what is behind an address that a Pod names
+		// is not for its author to find out. The cause is in the log.
+		return failure.Wrap(failure.Registry, err, "the registry could not be reached for %s", image)
 	case isBrokenData(err):
 		return failure.Wrap(failure.Invalid, err, "the image %s is broken: a part of it is cut off or is not what its digest says", image)
 	default:
 		return fmt.Errorf("scan %s: %w", image, err)
 	}
-}
-
-func reason(err net.Error) string {
-	if err.Timeout() {
-		return "it did not answer in time"
-	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err.Error()
-	}
-	return "the connection failed"
 }
 
 // isBrokenData recognises the errors of verification and of unpacking, several

@@ -1,6 +1,7 @@
 // Package jobs is the worker's queue: a bounded number of scans wait, a fixed
-// number run, and results are kept for a while, bounded in number, bytes and
-// time. Nothing survives a restart; askers start again on an unknown identifier.
+// number run, shared fairly, and results are kept for a while, bounded in number,
+// bytes and time. A scan that nobody waits for any more ends. Nothing survives a
+// restart; askers start again on an unknown identifier.
 package jobs
 
 import (
@@ -8,18 +9,27 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
 	"github.com/imagegate/imagegate/scanner/failure"
 	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/internal/hosts"
 )
 
 // Config bounds the queue. All values must be positive.
 type Config struct {
 	Workers int
 	Queue   int
+	// PerShare is how many scans may run at once for one of those who share the
+	// worker.
+	PerShare int
+	// Abandon is after how long without a question a scan is one that nobody
+	// waits for.
+	Abandon time.Duration
 	// Results and ResultBytes bound what is kept, TTL how long.
 	Results     int
 	ResultBytes int64
@@ -53,9 +63,11 @@ type Queue struct {
 	scan Scan
 	log  *slog.Logger
 
-	waiting chan *job
+	// wake has a token for each slot that may have something to do.
+	wake chan struct{}
 
 	mu      sync.Mutex
+	waiting *turns
 	open    map[string]*job // by identifier, not finished
 	sharing map[[sha256.Size]byte]*job
 	results *results
@@ -66,13 +78,24 @@ type job struct {
 	key     [sha256.Size]byte
 	request harbor.ScanRequest
 	queued  time.Time
+	// share and registry are whose turn it takes.
+	share, registry string
+	// askers is how many requests share the job, asked when one last did.
+	askers int
+	asked  time.Time
+	// over is set while it runs.
+	over context.CancelCauseFunc
 }
+
+// errUnwanted is why a scan is ended.
+var errUnwanted = errors.New("nobody waits for the scan any more")
 
 // New makes a queue; Run makes it work.
 func New(cfg Config, scan Scan, log *slog.Logger) *Queue {
 	return &Queue{
 		cfg: cfg, scan: scan, log: log,
-		waiting: make(chan *job, cfg.Queue),
+		wake:    make(chan struct{}, cfg.Workers),
+		waiting: newTurns(cfg.PerShare),
 		open:    map[string]*job{},
 		sharing: map[[sha256.Size]byte]*job{},
 		results: newResults(cfg.Results, cfg.ResultBytes, cfg.TTL),
@@ -81,22 +104,55 @@ func New(cfg Config, scan Scan, log *slog.Logger) *Queue {
 
 // Add queues a scan and returns its identifier, or a failure Busy. A request
 // equal to one that waits or runs, credentials included, shares its identifier.
-func (q *Queue) Add(req harbor.ScanRequest) (string, error) {
-	key := fingerprint(req)
+// share names on whose behalf it comes; without a name it is that of the
+// registry. When the queue is full, whoever has the most in it makes room for
+// whoever has less.
+func (q *Queue) Add(req harbor.ScanRequest, share string) (string, error) {
+	now := time.Now()
+	registry := registryOf(req)
+	if share == "" {
+		share = "registry " + registry
+	} else {
+		share = "named " + share
+	}
+	j := &job{id: rand.Text(), key: fingerprint(req), request: req, queued: now, share: share, registry: registry, askers: 1, asked: now}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if same, ok := q.sharing[key]; ok {
+	if same, ok := q.sharing[j.key]; ok {
+		same.askers++
+		same.asked = now
 		return same.id, nil
 	}
-	j := &job{id: rand.Text(), key: key, request: req, queued: time.Now()}
-	select {
-	case q.waiting <- j:
-	default:
-		return "", failure.New(failure.Busy, "the scanner worker's queue is full (%d scans wait); ask again later", q.cfg.Queue)
+	if q.waiting.length >= q.cfg.Queue {
+		gone := q.waiting.giveWay(j)
+		busy := failure.New(failure.Busy, "the scanner worker's queue is full (%d scans wait); ask again later", q.cfg.Queue)
+		if gone == nil {
+			return "", busy
+		}
+		q.waiting.remove(gone)
+		q.finish(gone, Result{State: Failed, Failure: busy})
 	}
 	q.open[j.id] = j
-	q.sharing[key] = j
+	q.sharing[j.key] = j
+	q.waiting.add(j)
+	q.stir()
 	return j.id, nil
+}
+
+func registryOf(req harbor.ScanRequest) string {
+	u, err := url.Parse(req.Registry.URL)
+	if err != nil {
+		return req.Registry.URL
+	}
+	return hosts.Canonical(u.Scheme, u.Host)
+}
+
+// stir wakes a slot. It is enough that each has a token.
+func (q *Queue) stir() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
 }
 
 // fingerprint recognises equal requests without keeping their credentials.
@@ -113,14 +169,53 @@ func fingerprint(req harbor.ScanRequest) [sha256.Size]byte {
 func (q *Queue) Get(id string) Result {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, ok := q.open[id]; ok {
+	if j, ok := q.open[id]; ok {
+		j.asked = time.Now()
 		return Result{State: Pending}
 	}
 	return q.results.get(id, time.Now())
 }
 
+// Cancel says that one of those who asked for a job does not wait for it any
+// more. It ends when no other does. It is false when there is no such job, or no
+// longer.
+func (q *Queue) Cancel(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j, ok := q.open[id]
+	if !ok {
+		return false
+	}
+	if j.askers--; j.askers <= 0 {
+		q.drop(j)
+	}
+	return true
+}
+
+// drop ends a job that nobody waits for. It is called with the lock held.
+func (q *Queue) drop(j *job) {
+	if q.sharing[j.key] == j {
+		delete(q.sharing, j.key) // whoever asks now starts anew
+	}
+	if j.over != nil {
+		j.over(errUnwanted)
+		return // it ends by itself
+	}
+	q.waiting.remove(j)
+	q.log.Info("scan dropped before it began: nobody waits for it", "scan", short(j.id))
+	q.finish(j, Result{State: Failed, Failure: unwanted()})
+}
+
+func unwanted() *failure.Failure {
+	return failure.New(failure.Stopped, "the scan was given up: nobody waited for it any more")
+}
+
 // Waiting is how many scans have not started.
-func (q *Queue) Waiting() int { return len(q.waiting) }
+func (q *Queue) Waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting.length
+}
 
 // Run works until ctx ends, and returns when the last scan has stopped.
 func (q *Queue) Run(ctx context.Context) {
@@ -134,17 +229,33 @@ func (q *Queue) Run(ctx context.Context) {
 
 func (q *Queue) work(ctx context.Context) {
 	for {
-		// Stopping comes first: select would pick either.
-		if ctx.Err() != nil {
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case j := <-q.waiting:
-			q.do(ctx, j)
+		case <-q.wake:
+		}
+		for ctx.Err() == nil {
+			j, jctx := q.begin(ctx)
+			if j == nil {
+				break
+			}
+			q.do(jctx, j)
 		}
 	}
+}
+
+// begin takes the next job, with the context that it runs in. Another slot is
+// woken, for there may be more.
+func (q *Queue) begin(ctx context.Context) (*job, context.Context) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j := q.waiting.next()
+	if j == nil {
+		return nil, nil
+	}
+	ctx, j.over = context.WithCancelCause(ctx)
+	q.stir()
+	return j, ctx
 }
 
 func (q *Queue) do(ctx context.Context, j *job) {
@@ -154,18 +265,31 @@ func (q *Queue) do(ctx context.Context, j *job) {
 	report, err := q.scan(ctx, j.request)
 	took := time.Since(start).Milliseconds()
 	var r Result
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errUnwanted):
+		r = Result{State: Failed, Failure: unwanted()}
+		log.Info("scan ended: nobody waits for it", "took_ms", took)
+	case err != nil:
 		f := failure.Of(err)
 		r = Result{State: Failed, Failure: f}
 		log.Warn("scan failed", "took_ms", took, "code", f.Code, "reason", f.Message, "error", f.Err)
-	} else {
+	default:
 		r = Result{State: Done, Report: report}
 		log.Info("scan done", "took_ms", took, "report_bytes", len(report))
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	j.over(nil)
+	q.waiting.done(j)
+	q.finish(j, r)
+}
+
+// finish keeps what became of a job. It is called with the lock held.
+func (q *Queue) finish(j *job, r Result) {
 	delete(q.open, j.id)
-	delete(q.sharing, j.key)
+	if q.sharing[j.key] == j {
+		delete(q.sharing, j.key)
+	}
 	q.results.put(j.id, r, time.Now())
 }
 
@@ -176,9 +300,10 @@ func short(id string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// sweep drops results that are too old even when nobody asks.
+// sweep drops results that are too old even when nobody asks, and scans that
+// nobody has asked for in a while.
 func (q *Queue) sweep(ctx context.Context) {
-	tick := time.NewTicker(max(q.cfg.TTL/10, time.Second))
+	tick := time.NewTicker(max(min(q.cfg.TTL, q.cfg.Abandon)/10, time.Second))
 	defer tick.Stop()
 	for {
 		select {
@@ -187,6 +312,11 @@ func (q *Queue) sweep(ctx context.Context) {
 		case now := <-tick.C:
 			q.mu.Lock()
 			q.results.expire(now)
+			for _, j := range q.open {
+				if now.Sub(j.asked) > q.cfg.Abandon {
+					q.drop(j)
+				}
+			}
 			q.mu.Unlock()
 		}
 	}

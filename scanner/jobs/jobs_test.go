@@ -16,7 +16,7 @@ import (
 )
 
 func config() Config {
-	return Config{Workers: 2, Queue: 3, Results: 3, ResultBytes: 100, TTL: time.Minute}
+	return Config{Workers: 2, Queue: 3, PerShare: 2, Abandon: 24 * time.Hour, Results: 3, ResultBytes: 100, TTL: time.Minute}
 }
 
 func of(digest, authorization string) harbor.ScanRequest {
@@ -39,7 +39,7 @@ func run(t *testing.T, cfg Config, scan Scan) *Queue {
 
 func add(t *testing.T, q *Queue, req harbor.ScanRequest) string {
 	t.Helper()
-	id, err := q.Add(req)
+	id, err := q.Add(req, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestQueueIsBoundedAndShared(t *testing.T) {
 				t.Errorf("request %d is not shared", i)
 			}
 		}
-		_, err := q.Add(of("0", "Basic y")) // other credentials are another request
+		_, err := q.Add(of("0", "Basic y"), "") // other credentials are another request
 		if f := failure.Of(err); err == nil || f.Code != failure.Busy {
 			t.Errorf("full queue: %v", err)
 		}

@@ -2,11 +2,13 @@
 // that a new build on the same base only fetches and unpacks its own layers.
 //
 // The worker adds to the cache and removes from it; the processes that scan only
-// look, each through a View. A layer is found by the registry it came from and
-// by its digest in the manifest, never by what an image's configuration claims
-// about its content: an image could name the content of another. Whoever takes a
-// layer out has pulled such a manifest from that registry with credentials of
-// his own.
+// look, each through a View. A layer is found by the registry it came from, by
+// its digest in the manifest and by the hash of its content, never by the last
+// alone: an image's configuration could name the content of another. Whoever
+// takes a layer out has pulled such a manifest from that registry with
+// credentials of his own. The hash is there because a layer's type decides how
+// it is unpacked: what one image calls a compressed layer is an archive as it is
+// in another.
 //
 // Entries come by rename and are hashed whenever they are taken out, so a crash
 // or a bad disk leaves at worst an entry that is thrown away.

@@ -31,13 +31,25 @@ func digest(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 func leave(t *testing.T, c *layercache.Cache, n int, content string) {
 	t.Helper()
 	dir := t.TempDir()
-	name := layercache.Name(registry, digest(n), sha256.Sum256([]byte(content)))
+	name := layercache.Name(registry, digest(n), hashOf(content))
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Adopt(dir); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func hashOf(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
+
+// contentOf is the hash of a layer's content, as the cache knows it.
+func contentOf(t *testing.T, dir string, n int) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*-"+strings.TrimPrefix(digest(n), "sha256:")+"-*"))
+	if err != nil || len(files) == 0 {
+		return hashOf("")
+	}
+	return files[0][len(files[0])-len(hashOf("")):]
 }
 
 // take returns the content of a layer, empty when the cache does not have it.
@@ -48,7 +60,7 @@ func take(t *testing.T, dir, registry string, n int) string {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "layer")
-	size, ok := v.Take(registry, digest(n), to, 1<<20)
+	size, ok := v.Take(registry, digest(n), contentOf(t, dir, n), to, 1<<20)
 	b, err := os.ReadFile(to)
 	if ok != (err == nil) || size != int64(len(b)) {
 		t.Fatalf("Take says %t and %d bytes, the file %v and %d", ok, size, err, len(b))
@@ -75,8 +87,13 @@ func TestTake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := v.Take(registry, digest(1), filepath.Join(t.TempDir(), "x"), 2); ok {
+	if _, ok := v.Take(registry, digest(1), hashOf("one"), filepath.Join(t.TempDir(), "x"), 2); ok {
 		t.Error("a layer larger than wanted was taken")
+	}
+	for _, other := range []string{hashOf("two"), "", "../" + hashOf("one")[3:]} {
+		if _, ok := v.Take(registry, digest(1), other, filepath.Join(t.TempDir(), "x"), 1<<20); ok {
+			t.Errorf("a layer was taken for one with content %q", other)
+		}
 	}
 	if got := take(t, c.Dir(), registry, 1); got != "one" {
 		t.Errorf("a layer that was too large for one scan is gone: %q", got)
@@ -150,11 +167,11 @@ func TestOnlyLayersGetIn(t *testing.T) {
 	}
 	c := open(t, dir, 1<<20)
 	from := t.TempDir()
-	name := layercache.Name(registry, digest(1), sha256.Sum256([]byte("x")))
+	name := layercache.Name(registry, digest(1), hashOf("x"))
 	if err := os.Symlink("/etc/passwd", filepath.Join(from, name)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(from, layercache.Name(registry, digest(2), [32]byte{})), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(from, layercache.Name(registry, digest(2), hashOf(""))), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(from, "other"), []byte("x"), 0o600); err != nil {
@@ -169,7 +186,7 @@ func TestOnlyLayersGetIn(t *testing.T) {
 	if err := c.Adopt(filepath.Join(from, "none")); err != nil {
 		t.Errorf("a scan that left no directory: %v", err)
 	}
-	if layercache.Name(registry, "sha512:00", [32]byte{}) != "" {
+	if layercache.Name(registry, "sha512:00", hashOf("")) != "" {
 		t.Error("a digest other than SHA-256 has a name")
 	}
 }

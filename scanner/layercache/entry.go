@@ -13,7 +13,7 @@ type entry struct {
 	content string // SHA-256 of the file, in hex
 }
 
-// key is how a layer is found.
+// key is where a layer is from.
 type key struct {
 	scope string // of the registry, in hex
 	layer string // SHA-256 of the layer as the registry has it, in hex
@@ -33,13 +33,22 @@ func (e entry) String() string { return e.key.scope + "-" + e.key.layer + "-" + 
 
 // Name is the file name under which Adopt takes a layer in. It is empty when the
 // layer cannot be kept: digests other than SHA-256 are not. Content is the
-// SHA-256 of the unpacked layer.
-func Name(registry, digest string, content [sha256.Size]byte) string {
-	k, ok := keyOf(registry, digest)
+// SHA-256 of the unpacked layer, in hex.
+func Name(registry, digest, content string) string {
+	e, ok := entryOf(registry, digest, content)
 	if !ok {
 		return ""
 	}
-	return entry{key: k, content: hex.EncodeToString(content[:])}.String()
+	return e.String()
+}
+
+func entryOf(registry, digest, content string) (entry, bool) {
+	k, ok := keyOf(registry, digest)
+	if !ok {
+		return entry{}, false
+	}
+	// Whatever does not look like an entry must not become part of a path.
+	return parse(entry{key: k, content: content}.String())
 }
 
 func keyOf(registry, digest string) (key, bool) {

@@ -14,12 +14,15 @@ import (
 // opened. It may be used by several goroutines.
 type View struct {
 	dir     string
-	entries map[key]entry
+	entries map[entry]struct{}
 }
+
+// Nothing is a view of a cache with nothing in it.
+func Nothing() *View { return &View{} }
 
 // Look opens a view. An empty dir is a cache with nothing in it.
 func Look(dir string) (*View, error) {
-	v := &View{dir: dir, entries: map[key]entry{}}
+	v := &View{dir: dir, entries: map[entry]struct{}{}}
 	if dir == "" {
 		return v, nil
 	}
@@ -29,23 +32,24 @@ func Look(dir string) (*View, error) {
 	}
 	for _, f := range files {
 		if e, ok := parse(f.Name()); ok {
-			v.entries[e.key] = e
+			v.entries[e] = struct{}{}
 		}
 	}
 	return v, nil
 }
 
 // Take puts a layer at a path, as a link to the entry, and returns its size in
-// bytes. It says false when the cache does not have the layer, or no longer, or
-// not as it was: what does not have its content's hash is removed. Layers of
-// more than most bytes are left alone.
-func (v *View) Take(registry, digest, to string, most int64) (int64, bool) {
-	k, ok := keyOf(registry, digest)
+// bytes. It is the layer of a digest in a registry whose unpacked content has a
+// SHA-256, in hex: the same layer may be read in two ways, by its type. It says
+// false when the cache does not have the layer, or no longer, or not as it was:
+// what does not have its content's hash is removed. Layers of more than most
+// bytes are left alone.
+func (v *View) Take(registry, digest, content, to string, most int64) (int64, bool) {
+	e, ok := entryOf(registry, digest, content)
 	if !ok {
 		return 0, false
 	}
-	e, ok := v.entries[k]
-	if !ok {
+	if _, ok := v.entries[e]; !ok {
 		return 0, false
 	}
 	path := filepath.Join(v.dir, e.String())

@@ -42,7 +42,7 @@ func outcome(ctx context.Context, req Request, scan func(context.Context, Reques
 		return Outcome{Findings: findings}
 	}
 	o := Outcome{Failure: failure.Of(err), ListUnreadable: errors.Is(err, ErrListUnreadable)}
-	slog.InfoContext(ctx, "scan failed", "code", o.Failure.Code, "error", err)
+	slog.InfoContext(ctx, "scan failed", "code", o.Failure.Code, "error", failure.Cut(err.Error()))
 	return o
 }
 

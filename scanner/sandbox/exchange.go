@@ -38,6 +38,9 @@ type Request struct {
 	Authorization string `json:"authorization,omitempty"`
 	// PlainHTTP are the hosts (with port) that may be talked to without TLS.
 	PlainHTTP []string `json:"plainHTTP,omitempty"`
+	// Authorities are certificate authorities, as PEM, that are trusted for a
+	// registry's host beside the system's.
+	Authorities map[string]string `json:"authorities,omitempty"`
 	// DatabaseDir holds the vulnerability database, read only.
 	DatabaseDir string `json:"databaseDir"`
 	// SBOM is a package list of this digest from an earlier scan, or empty.
@@ -58,6 +61,10 @@ type Limits struct {
 	// Stall is how long a registry may send nothing while something is read from
 	// it.
 	Stall time.Duration `json:"stall"`
+	// LeastTransfer is how many bytes must come from a registry while a scan waits
+	// for it for as long as TransferWindow; 0 asks for none.
+	LeastTransfer  int64         `json:"leastTransfer"`
+	TransferWindow time.Duration `json:"transferWindow"`
 	// Memory in bytes: the Go runtime of the child aims below it, and the child
 	// is killed above it.
 	Memory int64 `json:"memory"`

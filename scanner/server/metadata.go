@@ -14,6 +14,8 @@ const (
 	propUpdated = "harbor.scanner-adapter/vulnerability-database-updated-at"
 	propKind    = "imagegate.dev/vulnerability-database"
 	propNote    = "imagegate.dev/note"
+	// propCancel says that scans can be given up: DELETE /api/v1/scan/{id}.
+	propCancel = "imagegate.dev/cancel"
 )
 
 // metadata is GET /api/v1/metadata.
@@ -42,7 +44,7 @@ func (s server) metadata(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s server) properties() map[string]string {
-	p := map[string]string{propType: "os-package-vulnerability"}
+	p := map[string]string{propType: "os-package-vulnerability", propCancel: "true"}
 	at, kind, ok := s.Database.BuiltAt()
 	if !ok {
 		p[propKind] = "none"

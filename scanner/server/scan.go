@@ -45,7 +45,12 @@ func (s server) accept(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusServiceUnavailable, failure.Of(err))
 		return
 	}
-	id, err := s.Queue.Add(req)
+	share := r.Header.Get(harbor.HeaderShare)
+	if len(share) > maxField {
+		s.fail(w, http.StatusBadRequest, failure.New(failure.BadRequest, "%s has more than %d bytes", harbor.HeaderShare, maxField))
+		return
+	}
+	id, err := s.Queue.Add(req, share)
 	if err != nil {
 		w.Header().Set("Retry-After", "5")
 		s.fail(w, http.StatusTooManyRequests, failure.Of(err))
@@ -146,6 +151,16 @@ func (s server) report(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.fail(w, http.StatusNotFound, failure.New(failure.UnknownScan, "there is no scan with this identifier (any more); start it again"))
 	}
+}
+
+// cancel is DELETE /api/v1/scan/{id}, which is not in Harbor's API: the asker does
+// not wait for the report any more.
+func (s server) cancel(w http.ResponseWriter, r *http.Request) {
+	if !s.Queue.Cancel(chi.URLParam(r, "id")) {
+		s.fail(w, http.StatusNotFound, failure.New(failure.UnknownScan, "there is no scan with this identifier that has not ended"))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }

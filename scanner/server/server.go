@@ -19,8 +19,11 @@ import (
 
 // Queue takes scans and remembers what became of them.
 type Queue interface {
-	Add(harbor.ScanRequest) (string, error)
+	// Add queues a scan on behalf of share, which may be empty.
+	Add(req harbor.ScanRequest, share string) (string, error)
 	Get(id string) jobs.Result
+	// Cancel is false when there is nothing to cancel.
+	Cancel(id string) bool
 }
 
 // Database is what the API says about the vulnerability data.
@@ -65,6 +68,7 @@ func New(cfg Config) http.Handler {
 		r.Get("/metadata", s.metadata)
 		r.Post("/scan", s.accept)
 		r.Get("/scan/{id}/report", s.report)
+		r.Delete("/scan/{id}", s.cancel)
 	})
 	r.Get("/healthz", s.healthy)
 	r.Get("/readyz", s.ready)

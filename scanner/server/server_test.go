@@ -20,14 +20,21 @@ type memory struct {
 	results map[string]jobs.Result
 	full    bool
 	last    harbor.ScanRequest
+	share   string
 }
 
-func (m *memory) Add(r harbor.ScanRequest) (string, error) {
+func (m *memory) Add(r harbor.ScanRequest, share string) (string, error) {
 	if m.full {
 		return "", failure.New(failure.Busy, "full")
 	}
-	m.last = r
+	m.last, m.share = r, share
 	return "new", nil
+}
+
+func (m *memory) Cancel(id string) bool {
+	_, ok := m.results[id]
+	delete(m.results, id)
+	return ok
 }
 func (m *memory) Get(id string) jobs.Result { return m.results[id] }
 
@@ -147,6 +154,24 @@ func TestBusyAndNoDatabase(t *testing.T) {
 	}
 	if w := call(newServer(&memory{}, none), http.MethodGet, "/healthz", ""); w.Code != http.StatusOK {
 		t.Errorf("healthz: %d", w.Code)
+	}
+}
+
+// What is not in Harbor's API: whose turn a scan takes, and that it is given up.
+func TestShareAndCancel(t *testing.T) {
+	q := &memory{results: map[string]jobs.Result{"p": {State: jobs.Pending}}}
+	h := newServer(q, data{kind: "grype"})
+	if w := call(h, http.MethodPost, "/api/v1/scan", okBody, "Content-Type", requestType, "Imagegate-Share", "team-a"); w.Code != http.StatusAccepted || q.share != "team-a" {
+		t.Errorf("%d %s for %q", w.Code, w.Body, q.share)
+	}
+	w := call(h, http.MethodPost, "/api/v1/scan", okBody, "Content-Type", requestType, "Imagegate-Share", strings.Repeat("x", 2000))
+	wantError(t, w, http.StatusBadRequest, "bad_request", "Imagegate-Share has more than")
+	if w := call(h, http.MethodDelete, "/api/v1/scan/p", ""); w.Code != http.StatusNoContent || w.Body.Len() != 0 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	wantError(t, call(h, http.MethodDelete, "/api/v1/scan/p", ""), http.StatusNotFound, "unknown_scan", "has not ended")
+	if w := call(h, http.MethodGet, "/api/v1/metadata", ""); !strings.Contains(w.Body.String(), `"imagegate.dev/cancel":"true"`) {
+		t.Errorf("the metadata do not say that scans can be given up: %s", w.Body)
 	}
 }
 

@@ -32,6 +32,10 @@ type Config struct {
 	// InsecureRegistries are hosts, with port, that may be reached without TLS.
 	// Hosts on the loopback interface always may.
 	InsecureRegistries []string
+	// RegistryCAs names, for a registry's host with its port, a PEM file of
+	// certificate authorities that are trusted for it beside the system's. The
+	// files may change.
+	RegistryCAs map[string]string
 
 	Database database.Config
 	Jobs     jobs.Config
@@ -47,6 +51,7 @@ type Config struct {
 }
 
 const (
+	kib = 1 << 10
 	mib = 1 << 20
 	gib = 1 << 30
 )
@@ -67,15 +72,19 @@ func Default() Config {
 			Name:       "imagegate-scanner",
 			Version:    ModuleVersion("github.com/anchore/grype"),
 		},
-		Jobs: jobs.Config{Workers: 1, Queue: 100, Results: 500, ResultBytes: 256 * mib, TTL: time.Hour},
+		Jobs: jobs.Config{Workers: 1, Queue: 100, Abandon: 2 * time.Minute, Results: 500, ResultBytes: 256 * mib, TTL: time.Hour},
 		Limits: sandbox.Limits{
 			Timeout: 5 * time.Minute,
 			Stall:   30 * time.Second,
-			Memory:  2 * gib,
-			File:    4 * gib,
-			Disk:    10 * gib,
-			Files:   100_000,
-			Output:  64 * mib,
+
+			LeastTransfer:  64 * kib,
+			TransferWindow: 30 * time.Second,
+
+			Memory: 2 * gib,
+			File:   4 * gib,
+			Disk:   10 * gib,
+			Files:  100_000,
+			Output: 64 * mib,
 		},
 	}
 }
@@ -92,11 +101,15 @@ func (c *Config) Validate() error {
 	wrong(err != nil, "--listen: %v", err)
 	wrong(c.CacheDir == "", "--cache-dir: must be given")
 	wrong(c.Jobs.Workers < 1, "--workers: must be at least 1")
+	wrong(c.Jobs.PerShare < 0 || c.Jobs.PerShare > c.Jobs.Workers, "--per-share: must be between 0 and --workers")
+	wrong(c.Jobs.Abandon < 10*time.Second, "--abandon-after: must be at least 10s")
 	wrong(c.Jobs.Queue < 1, "--queue: must be at least 1")
 	wrong(c.Jobs.Results < 1, "--results: must be at least 1")
 	wrong(c.Jobs.TTL < time.Second, "--result-ttl: must be at least 1s")
 	wrong(c.Limits.Timeout < time.Second, "--scan-timeout: must be at least 1s")
 	wrong(c.Limits.Stall <= 0, "--stall-timeout: must be positive")
+	wrong(c.Limits.LeastTransfer < 0, "--least-transfer: must not be negative")
+	wrong(c.Limits.TransferWindow < time.Second, "--transfer-window: must be at least 1s")
 	wrong(c.Limits.Memory < 128*mib, "--memory-limit: must be at least 128MiB")
 	wrong(c.Limits.File < mib, "--file-limit: must be at least 1MiB")
 	wrong(c.Limits.Disk < mib, "--disk-limit: must be at least 1MiB")
@@ -115,6 +128,13 @@ func (c *Config) Validate() error {
 // absolute makes the directories independent of where a process runs: children
 // run in directories of their own.
 func (c *Config) absolute() error {
+	for host, file := range c.RegistryCAs {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return fmt.Errorf("find the file %s: %w", file, err)
+		}
+		c.RegistryCAs[host] = abs
+	}
 	for _, dir := range []*string{&c.CacheDir, &c.Database.Dir} {
 		if *dir == "" {
 			continue
@@ -126,6 +146,16 @@ func (c *Config) absolute() error {
 		*dir = abs
 	}
 	return nil
+}
+
+// jobs has a slot left for others whatever one share does, where there are
+// several.
+func (c *Config) jobs() jobs.Config {
+	j := c.Jobs
+	if j.PerShare == 0 {
+		j.PerShare = max(1, j.Workers-1)
+	}
+	return j
 }
 
 func (c *Config) databaseConfig() database.Config {

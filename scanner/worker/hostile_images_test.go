@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -74,13 +75,14 @@ func escapes(t *testing.T, canary string, program []byte) v1.Layer {
 		file("dir/through-symlink", evil),
 		link("updir", up+canary[1:], tar.TypeSymlink),
 		file("updir/through-relative-symlink", evil),
-		link(canary+"/hardlink", "/etc/passwd", tar.TypeLink),
+		file("etc/passwd", evil), // links to it mean this one
+		link(canary[1:]+"/hardlink", "/etc/passwd", tar.TypeLink),
 		link("hard", up+"etc/passwd", tar.TypeLink),
 		// What the machine itself has must not turn up in the report.
 		link("etc/os-release", "/etc/os-release", tar.TypeSymlink),
 		link("usr/lib/os-release", up+"usr/lib/os-release", tar.TypeSymlink),
 		link("var/lib/dpkg/status", "/var/lib/dpkg/status", tar.TypeSymlink),
-		link("var/lib/dpkg/status.d", up+"var/lib/dpkg", tar.TypeLink),
+		link("var/lib/dpkg/status.d", up+"var/lib/dpkg", tar.TypeSymlink),
 		link("loop", "loop", tar.TypeSymlink),
 		link("a/b", "../a/b/c", tar.TypeSymlink),
 		tarEntry{Header: tar.Header{Name: "dev/sda", Typeflag: tar.TypeBlock, Devmajor: 8}},
@@ -100,10 +102,12 @@ func manyFiles(t *testing.T, n int) v1.Layer {
 		sum += int(b)
 	}
 	var out bytes.Buffer
-	w, err := zstd.NewWriter(&out, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	zw, err := zstd.NewWriter(&out, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		t.Fatal(err)
 	}
+	content := sha256.New()
+	w := io.MultiWriter(zw, content)
 	for i := range n {
 		s := sum
 		for d, rest := at+digits-1, i; d >= at; d, rest = d-1, rest/10 {
@@ -123,13 +127,14 @@ func manyFiles(t *testing.T, n int) v1.Layer {
 	if _, err := w.Write(make([]byte, 1024)); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
+	if err := zw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return static.NewLayer(out.Bytes(), types.OCILayerZStd)
+	return packedLayer(out.Bytes(), types.OCILayerZStd, content.Sum(nil))
 }
 
-// zstdBomb is a layer with one file of size bytes, put together from equal frames.
+// zstdBomb is a layer with one file of size bytes, put together from equal
+// frames. What it unpacks to is known for those of some GiB only.
 func zstdBomb(t *testing.T, head tarEntry, fill byte, size int64) v1.Layer {
 	t.Helper()
 	enc, err := zstd.NewWriter(nil)
@@ -148,8 +153,17 @@ func zstdBomb(t *testing.T, head tarEntry, fill byte, size int64) v1.Layer {
 	bomb := enc.EncodeAll(h.Bytes(), nil)
 	bomb = enc.EncodeAll(first, bomb)
 	frame := enc.EncodeAll(content, nil)
-	bomb = append(bomb, bytes.Repeat(frame, int(size/int64(len(content)))-1)...)
-	return static.NewLayer(enc.EncodeAll(make([]byte, 1024), bomb), types.OCILayerZStd)
+	more := int(size/int64(len(content))) - 1
+	bomb = append(bomb, bytes.Repeat(frame, more)...)
+	sum, end := sha256.New(), make([]byte, 1024)
+	if size < 4<<30 {
+		_, _ = sum.Write(append(h.Bytes(), first...))
+		for range more {
+			_, _ = sum.Write(content)
+		}
+		_, _ = sum.Write(end)
+	}
+	return packedLayer(enc.EncodeAll(end, bomb), types.OCILayerZStd, sum.Sum(nil))
 }
 
 // nestedArchives is a Java archive that holds archives that hold archives, each

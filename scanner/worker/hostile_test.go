@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -146,10 +147,11 @@ func hostileImages(t *testing.T, reg *testRegistry, canary string) []hostile {
 	report("Go program of 200 MB", of(layer(t, map[string][]byte{"huge": hugeProgram(t, 200<<20)})), 2)
 
 	program := gzipped(t, tarOf(t, file("app", bytes.Repeat([]byte("content "), 1<<17))))
-	plain := image(t, static.NewLayer(program, types.DockerLayer))
+	plain := image(t, gzippedLayer(t, tarOf(t, file("app", bytes.Repeat([]byte("content "), 1<<17)))))
 	add("truncated gzip layer", of(static.NewLayer(program[:len(program)/2], types.DockerLayer)), "invalid", "is broken")
-	add("truncated tar in a whole gzip layer", of(static.NewLayer(gzipped(t, tarOf(t, file("app", make([]byte, 1<<20)))[:1<<19]), types.DockerLayer)), "invalid", "is broken")
+	add("truncated tar in a whole gzip layer", of(gzippedLayer(t, tarOf(t, file("app", make([]byte, 1<<20)))[:1<<19])), "invalid", "is broken")
 	add("layer that is no archive", of(static.NewLayer(bytes.Repeat([]byte("noise"), 1000), types.DockerLayer)), "invalid", "is broken")
+	add("hard link to the machine's own file", of(static.NewLayer(tarOf(t, link("passwd", "/etc/passwd", tar.TypeLink)), types.DockerUncompressedLayer)), "invalid", "hard link to a file that is not there")
 	add("manifest: wrong size of the layer", altered(t, reg, repository, plain, func(m *v1.Manifest) { m.Layers[0].Size++ }), "invalid", "is broken")
 	add("manifest: layer of 1 EiB", altered(t, reg, repository, plain, func(m *v1.Manifest) { m.Layers[0].Size = 1 << 60 }), "too_large", "limit on disk space")
 	add("manifest: layer that is not there", altered(t, reg, repository, plain, func(m *v1.Manifest) { m.Layers[0].Digest.Hex = strings.Repeat("a", 64) }), "not_found", "not all of its parts")

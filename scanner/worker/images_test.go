@@ -3,6 +3,8 @@ package worker_test
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"testing"
 
@@ -33,6 +35,27 @@ func layer(t *testing.T, files map[string][]byte) v1.Layer {
 		t.Fatal(err)
 	}
 	return static.NewLayer(buf.Bytes(), types.DockerUncompressedLayer)
+}
+
+// packed is a compressed layer that knows what it unpacks to, as builders do. The
+// static package takes a layer for its own content.
+type packed struct {
+	v1.Layer
+	content v1.Hash
+}
+
+func (p packed) DiffID() (v1.Hash, error) { return p.content, nil }
+
+// packedLayer is a compressed layer; sum is of its content.
+func packedLayer(content []byte, kind types.MediaType, sum []byte) v1.Layer {
+	return packed{static.NewLayer(content, kind), v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum)}}
+}
+
+// gzippedLayer is an archive as builders push it.
+func gzippedLayer(t *testing.T, archive []byte) v1.Layer {
+	t.Helper()
+	sum := sha256.Sum256(archive)
+	return packedLayer(gzipped(t, archive), types.DockerLayer, sum[:])
 }
 
 // image stacks layers on nothing.

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,7 +19,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -191,7 +191,7 @@ func compressed(t *testing.T, files map[string][]byte) v1.Layer {
 		entries = append(entries, file(path, content))
 	}
 	slices.SortFunc(entries, func(a, b tarEntry) int { return strings.Compare(a.Name, b.Name) })
-	return static.NewLayer(gzipped(t, tarOf(t, entries...)), types.DockerLayer)
+	return gzippedLayer(t, tarOf(t, entries...))
 }
 
 // nodePackages are n packages as npm installs them, with a source file each.
@@ -216,8 +216,8 @@ func toolchain(t *testing.T, part string) v1.Layer {
 	}
 	root := filepath.Join(strings.TrimSpace(string(out)), part)
 	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
-	tw := tar.NewWriter(zw)
+	zw, sum := gzip.NewWriter(&buf), sha256.New()
+	tw := tar.NewWriter(io.MultiWriter(zw, sum))
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
@@ -246,5 +246,5 @@ func toolchain(t *testing.T, part string) v1.Layer {
 	if err := zw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return static.NewLayer(buf.Bytes(), types.DockerLayer)
+	return packedLayer(buf.Bytes(), types.DockerLayer, sum.Sum(nil))
 }

@@ -27,7 +27,7 @@ import (
 )
 
 // listsVersion is raised when the way packages are listed changes.
-const listsVersion = "2"
+const listsVersion = "3"
 
 // listedBy names everything that decides what is in a package list.
 func listedBy() string {
@@ -41,6 +41,7 @@ type Worker struct {
 	db     *database.Database
 	queue  *jobs.Queue
 	runner *sandbox.Runner
+	roots  *authorities
 	lock   *os.File
 	ln     net.Listener
 
@@ -57,6 +58,10 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{cfg: cfg, log: log, db: database.New(cfg.databaseConfig(), log)}
+	var err error
+	if w.roots, err = newAuthorities(cfg.RegistryCAs, log); err != nil {
+		return nil, fmt.Errorf("--registry-ca: %w", err)
+	}
 	if err := w.claim(); err != nil {
 		return nil, err
 	}
@@ -72,7 +77,7 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 		Command: cfg.Command, Env: cfg.Env, Scratch: w.scratch(), Limits: cfg.Limits, Lists: lists, Layers: layers, Warm: cfg.Warm, Log: log,
 	}
 	w.metrics = metrics.New(w)
-	w.queue = jobs.New(cfg.Jobs, w.metrics.Observe(w.scan), log)
+	w.queue = jobs.New(cfg.jobs(), w.metrics.Observe(w.scan), log)
 	if w.ln, err = listen(cfg.Listen); err != nil {
 		return nil, errors.Join(fmt.Errorf("--listen: %w", err), w.lock.Close())
 	}
@@ -202,6 +207,7 @@ func (w *Worker) scan(ctx context.Context, req harbor.ScanRequest) ([]byte, erro
 		Tag:           req.Artifact.Tag,
 		Authorization: req.Registry.Authorization,
 		PlainHTTP:     w.cfg.InsecureRegistries,
+		Authorities:   w.roots.all(),
 		DatabaseDir:   lease.Dir,
 	})
 	if err != nil {
