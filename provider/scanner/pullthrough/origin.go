@@ -72,7 +72,8 @@ func authenticator(header string) (authn.Authenticator, error) {
 		plain, err := base64.StdEncoding.DecodeString(value)
 		user, password, ok := strings.Cut(string(plain), ":")
 		if err == nil && ok {
-			return authn.FromConfig(authn.AuthConfig{Username: user, Password: password}), nil
+			// go-containerregistry sends an empty password only as Auth.
+			return authn.FromConfig(authn.AuthConfig{Username: user, Password: password, Auth: value}), nil
 		}
 	}
 	return nil, errors.New("the registry's authorization is neither Basic nor Bearer")

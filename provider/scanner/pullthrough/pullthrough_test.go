@@ -42,6 +42,9 @@ const (
 type registry struct {
 	*httptest.Server
 
+	// password is what the registry asks for.
+	password string
+
 	mu      sync.Mutex
 	content map[string][]byte
 	// serve replaces the answer for a digest, by how often it was asked for.
@@ -51,14 +54,14 @@ type registry struct {
 
 func newRegistry(t *testing.T) *registry {
 	t.Helper()
-	g := &registry{content: map[string][]byte{}, serve: map[string]func(int, http.ResponseWriter, *http.Request) bool{}, asked: map[string]int{}}
+	g := &registry{password: password, content: map[string][]byte{}, serve: map[string]func(int, http.ResponseWriter, *http.Request) bool{}, asked: map[string]int{}}
 	g.Server = httptest.NewServer(g)
 	t.Cleanup(g.Close)
 	return g
 }
 
 func (g *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if u, p, ok := r.BasicAuth(); !ok || u != user || p != password {
+	if u, p, ok := r.BasicAuth(); !ok || u != user || p != g.password {
 		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -750,6 +753,21 @@ func TestATransferThatWorksInTheEndIsNoFailure(t *testing.T) {
 	// The scanner's own failure, in terms of the registry.
 	if f := failure(t, err); f.Reason != report.ReasonInternal || f.Message != "cannot read "+g.URL+"/v2/" {
 		t.Errorf("failure is %s %q", f.Reason, f.Message)
+	}
+}
+
+// TestAnEmptyPassword: some registries take a token as the user alone.
+func TestAnEmptyPassword(t *testing.T) {
+	g, s := newRegistry(t), newServer(t)
+	g.password = ""
+	image := g.image(t, []part{gzipPart(t, tarOf(t, "a", nil))}, nil)
+	image.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"))
+	_, err := s.Guard(adapter(func(ctx context.Context, there scanner.Image) error {
+		_, err := pull(ctx, there)
+		return err
+	})).Scan(t.Context(), image)
+	if err != nil {
+		t.Error(err)
 	}
 }
 
