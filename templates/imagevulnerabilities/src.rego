@@ -18,6 +18,9 @@ severities := "Critical, High, Medium, Low, Negligible, Unknown"
 
 now := time.now_ns()
 
+# How far ahead of this one another clock may be, as the provider has it: 5 minutes.
+skew_ns := time.parse_duration_ns("5m")
+
 # What is wrong with the parameters.
 mistakes contains mistake if some mistake in settings.mistakes
 
@@ -173,6 +176,13 @@ stale(report) := sprintf("Its report does not say when the scan was; reports may
 	final(report)
 	limit := settings.parameter("maxReportAge")
 	not time.parse_rfc3339_ns(pod.text(report, "ScannedAt"))
+}
+
+# A clock was wrong, and taken for fresh the report would stay so.
+stale(report) := sprintf("Its report is of %s, which is in the future; reports may be %s old", [report.ScannedAt, limit]) if {
+	final(report)
+	limit := settings.parameter("maxReportAge")
+	time.parse_rfc3339_ns(report.ScannedAt) - now > skew_ns
 }
 
 stale(report) := sprintf("Its report is of %s and too old; reports may be %s old", [report.ScannedAt, limit]) if {

@@ -153,6 +153,11 @@ test_old_reports if {
 		said(undated, {"maxReportAge": "6d"}) == rejected("Its report does not say when the scan was; reports may be 6d old")
 		said(undated, {}) == set()
 	}
+	every of_the_future in ["2028-01-10T12:00:00Z", "2099-01-01T00:00:00Z"] {
+		dated := object.union(report([]), {"ScannedAt": of_the_future})
+		said(dated, {"maxReportAge": "6d"}) == rejected(sprintf("Its report is of %s, which is in the future; reports may be 6d old", [of_the_future]))
+		said(dated, {}) == set()
+	}
 	pending := {"ImageAndTag": "x/a:1", "Status": "report_not_available"}
 	said(pending, {"maxReportAge": "6d", "reportPending": "accept"}) == set()
 }
