@@ -168,6 +168,7 @@ func verdictOptions(c *config.Config, p *parts) verdict.Options {
 
 		UnmatchedPackages: c.Verdict.UnmatchedPackages,
 		NoPackages:        c.Verdict.NoPackages,
+		EndOfLife:         c.Verdict.EndOfLife,
 		MaxDatabaseAge:    c.Verdict.MaxDatabaseAge.Duration,
 		AcceptSilence:     silenceCounts(c),
 

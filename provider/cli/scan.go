@@ -159,6 +159,9 @@ func covered(s *report.Summary) string {
 	if s.Coverage.Unmatched > 0 {
 		out += fmt.Sprintf(", of which %d could not be looked up", s.Coverage.Unmatched)
 	}
+	if end := s.Coverage.EndOfLife; !end.IsZero() {
+		out += ", end of life " + end.UTC().Format(time.DateOnly)
+	}
 	if s.Coverage.Gap != "" {
 		out += "; " + s.Coverage.Gap
 	}

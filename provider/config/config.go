@@ -347,6 +347,9 @@ type Verdict struct {
 	// look up: reject or accept.
 	UnmatchedPackages verdict.Choice `json:"unmatchedPackages"`
 	NoPackages        verdict.Choice `json:"noPackages"`
+	// EndOfLife is what an image counts for whose distribution the scanner knows to
+	// be maintained no longer: reject or accept.
+	EndOfLife verdict.Choice `json:"endOfLife"`
 	// MaxDatabaseAge is how old the vulnerability data of a scan may be; zero: of
 	// any age.
 	MaxDatabaseAge metav1.Duration `json:"maxDatabaseAge"`
@@ -402,6 +405,7 @@ func Default() Config {
 			SeverityThreshold: report.SeverityHigh,
 			UnmatchedPackages: verdict.Reject,
 			NoPackages:        verdict.Reject,
+			EndOfLife:         verdict.Reject,
 		},
 		Log: Log{Level: "info", Format: "json"},
 	}

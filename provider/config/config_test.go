@@ -98,7 +98,7 @@ scanner:
   harbor: {url: "http://file:1"}
   pullThrough: {listen: ":8446", url: "http://provider:8446"}
   bundled: {path: config_test.go, database: sample}
-verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, maxDatabaseAge: 120h}
+verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
 log: {level: debug, format: text, verbose: true}
 `
 	got, err := load(t, file, nil)
@@ -176,6 +176,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"unmatched packages", "verdict: {unmatchedPackages: maybe}", `verdict.unmatchedPackages: Unsupported value: "maybe": supported values: "accept", "reject"`},
 		{"unmatched packages left blank", "verdict: {unmatchedPackages: \"\"}", "verdict.unmatchedPackages: Unsupported value"},
 		{"no packages", "verdict: {noPackages: perhaps}", "verdict.noPackages: Unsupported value"},
+		{"end of life", "verdict: {endOfLife: never}", "verdict.endOfLife: Unsupported value"},
 		{"age of the data", "verdict: {maxDatabaseAge: -1h}", "verdict.maxDatabaseAge: Invalid value"},
 		{"empty report", "scanner: {harbor: {url: http://x, emptyReport: maybe}}", "scanner.harbor.emptyReport: Unsupported value"},
 		{"empty report of a route", "scanner: {routes: [{prefix: a, harbor: {url: http://x, emptyReport: maybe}}]}", "scanner.routes[0].harbor.emptyReport: Unsupported value"},

@@ -59,6 +59,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
 	str((*string)(&c.Verdict.UnmatchedPackages), "unmatched-packages", "images some of whose packages nobody could look up: reject or accept")
 	str((*string)(&c.Verdict.NoPackages), "no-packages", "images in which there was nothing to look up: reject or accept")
+	str((*string)(&c.Verdict.EndOfLife), "end-of-life", "images of a distribution that is known to be past its end of life: reject or accept")
 	fs.DurationVar(&c.Verdict.MaxDatabaseAge.Duration, "max-database-age", c.Verdict.MaxDatabaseAge.Duration, "how old the vulnerability data of a scan may be (0: of any age)")
 	str(&c.Verdict.ExceptionsFile, "exceptions", "file of exceptions, each with an end and a reason (YAML)")
 	fs.StringSliceVar(&c.Verdict.VEXFiles, "vex", c.Verdict.VEXFiles, "OpenVEX documents")

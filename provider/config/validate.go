@@ -236,6 +236,7 @@ func (v *Verdict) validate(p *field.Path) (errs field.ErrorList) {
 	}
 	errs = append(errs, oneOf(p.Child("unmatchedPackages"), v.UnmatchedPackages, verdict.Accept, verdict.Reject)...)
 	errs = append(errs, oneOf(p.Child("noPackages"), v.NoPackages, verdict.Accept, verdict.Reject)...)
+	errs = append(errs, oneOf(p.Child("endOfLife"), v.EndOfLife, verdict.Accept, verdict.Reject)...)
 	return append(errs, notNegative(p.Child("maxDatabaseAge"), v.MaxDatabaseAge)...)
 }
 

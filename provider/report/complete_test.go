@@ -165,16 +165,16 @@ func TestPackagesThatNobodyCountedAreNotNone(t *testing.T) {
 func TestCoverageOfSeveralPlatforms(t *testing.T) {
 	one, two, uncounted, unknown := whole(), whole(), whole(), whole()
 	uncounted.Coverage = &report.Coverage{Distribution: "wolfi", Uncounted: true}
-	one.Coverage = &report.Coverage{Distribution: "debian 12.5", Packages: 80, Unmatched: 2, Gap: "a"}
-	two.Coverage = &report.Coverage{Distribution: "alpine 3.20", Packages: 20, Gap: "a"}
+	one.Coverage = &report.Coverage{Distribution: "debian 12.5", Packages: 80, Unmatched: 2, Gap: "a", EndOfLife: now()}
+	two.Coverage = &report.Coverage{Distribution: "alpine 3.20", Packages: 20, Gap: "a", EndOfLife: now().AddDate(-1, 0, 0)}
 	unknown.Coverage = nil
 	for name, tc := range map[string]struct {
 		scans    []*report.Scan
 		complete bool
 		want     *report.Coverage
 	}{
-		"both":                 {[]*report.Scan{one, two}, true, &report.Coverage{Distribution: "debian 12.5, alpine 3.20", Packages: 100, Unmatched: 2, Gap: "a"}},
-		"one is not counted":   {[]*report.Scan{one, uncounted}, true, &report.Coverage{Distribution: "debian 12.5, wolfi", Packages: 80, Unmatched: 2, Uncounted: true, Gap: "a"}},
+		"both":                 {[]*report.Scan{one, two}, true, &report.Coverage{Distribution: "debian 12.5, alpine 3.20", Packages: 100, Unmatched: 2, Gap: "a", EndOfLife: now().AddDate(-1, 0, 0)}},
+		"one is not counted":   {[]*report.Scan{one, uncounted}, true, &report.Coverage{Distribution: "debian 12.5, wolfi", Packages: 80, Unmatched: 2, Uncounted: true, Gap: "a", EndOfLife: now()}},
 		"one is not known":     {[]*report.Scan{one, unknown}, true, nil},
 		"one is not there yet": {[]*report.Scan{one}, false, nil},
 	} {

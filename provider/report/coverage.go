@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Coverage is what a scan looked at. A scan that found nothing says something
@@ -24,8 +25,11 @@ type Coverage struct {
 	// Unmatched is how many of them nobody could look up: the scanner's data has
 	// no records of their distribution, or of its version.
 	Unmatched int
+	// EndOfLife is when the maintenance of the distribution ends or ended: from then
+	// on that nothing is found in its packages means nothing. Zero when not known.
+	EndOfLife time.Time `json:",omitzero"`
 	// Gap says in a few words what else was not looked up where no number is
-	// known: "debian 8 is past its end of life". Empty when nothing is missing.
+	// known: "targets that could not be read". Empty when nothing is missing.
 	Gap string `json:",omitempty"`
 }
 
@@ -90,6 +94,9 @@ func mergeCoverage(scans []*Scan, complete bool) *Coverage {
 		}
 		out.Packages += c.Packages
 		out.Unmatched += c.Unmatched
+		if out.EndOfLife.IsZero() || !c.EndOfLife.IsZero() && c.EndOfLife.Before(out.EndOfLife) {
+			out.EndOfLife = c.EndOfLife
+		}
 		out.Uncounted = out.Uncounted || c.Uncounted
 		distributions, gaps = append(distributions, c.Distribution), append(gaps, c.Gap)
 	}

@@ -21,7 +21,7 @@ const (
 // gap says why an image that no finding keeps out has not been looked into
 // enough to let it in, or nothing. It names the setting that decides.
 func (o *Options) gap(scan *report.Scan, now time.Time) string {
-	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.unmatched(scan.Coverage), o.nothing(scan.Coverage)} {
+	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.unmatched(scan.Coverage), o.ended(scan.Coverage, now), o.nothing(scan.Coverage)} {
 		if why != "" {
 			return why
 		}
@@ -74,6 +74,14 @@ func (o *Options) unmatched(c *report.Coverage) string {
 		return "not all of the image was looked up: " + report.Clean(c.Gap, maxSaid) + setting
 	}
 	return ""
+}
+
+func (o *Options) ended(c *report.Coverage, now time.Time) string {
+	if c == nil || c.EndOfLife.IsZero() || now.Before(c.EndOfLife) || o.EndOfLife == Accept {
+		return ""
+	}
+	return fmt.Sprintf("%s is past its end of life since %s: what is found in it is no longer kept up (verdict.endOfLife)",
+		report.Clean(c.Distribution, maxSaid), day(c.EndOfLife))
 }
 
 func (o *Options) nothing(c *report.Coverage) string {

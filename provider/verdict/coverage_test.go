@@ -20,7 +20,9 @@ func TestWhatNobodyLookedAtIsNotClean(t *testing.T) {
 	sid := &report.Coverage{Distribution: "debian trixie/sid", Packages: 412, Unmatched: 412}
 	some := &report.Coverage{Distribution: "debian 12", Packages: 100, Unmatched: 3}
 	homeless := &report.Coverage{Packages: 5, Unmatched: 5}
-	ended := &report.Coverage{Distribution: "debian 8", Packages: 90, Gap: "debian 8 is past its end of life"}
+	ended := &report.Coverage{Distribution: "debian 8", Packages: 90, Gap: "a target could not be read"}
+	old := &report.Coverage{Distribution: "debian 8", Packages: 90, EndOfLife: today().AddDate(-6, 0, 0)}
+	maintained := &report.Coverage{Distribution: "debian 12", Packages: 90, EndOfLife: today().AddDate(0, 0, 1)}
 	static := &report.Coverage{}
 	bare := &report.Coverage{Distribution: "wolfi 20230201"}
 	low, high := finding("CVE-L", report.SeverityLow, ""), finding("CVE-H", report.SeverityHigh, "")
@@ -37,7 +39,11 @@ func TestWhatNobodyLookedAtIsNotClean(t *testing.T) {
 		"and harmless findings":                    {scan: covering(some, low), want: expect{report.ScanFailed, "3 of 100 packages"}},
 		"and a finding that rejects":               {scan: covering(sid, high), want: expect{report.Rejected, "CVE-H (High)"}},
 		"packages without a distribution":          {scan: covering(homeless), want: expect{report.ScanFailed, "5 of 5 packages could not be looked up: no distribution was recognised in the image"}},
-		"a distribution past its end":              {scan: covering(ended), want: expect{report.ScanFailed, "not all of the image was looked up: debian 8 is past its end of life (verdict.unmatchedPackages)"}},
+		"what is missing without a number":         {scan: covering(ended), want: expect{report.ScanFailed, "not all of the image was looked up: a target could not be read (verdict.unmatchedPackages)"}},
+		"a distribution past its end":              {scan: covering(old), want: expect{report.ScanFailed, "debian 8 is past its end of life since 2020-11-01: what is found in it is no longer kept up (verdict.endOfLife)"}},
+		"past its end and a finding that rejects":  {scan: covering(old, high), want: expect{report.Rejected, "CVE-H (High)"}},
+		"past its end, accepted":                   {options: verdict.Options{EndOfLife: verdict.Accept}, scan: covering(old), want: expect{report.Accepted, "no vulnerabilities found in 90 packages of debian 8"}},
+		"a day before its end":                     {scan: covering(maintained), want: expect{report.Accepted, "no vulnerabilities found in 90 packages of debian 12"}},
 		"some, accepted":                           {options: unmatched, scan: covering(some), want: expect{report.Accepted, "no vulnerabilities found in 97 of 100 packages of debian 12; nobody could look up the others"}},
 		"some and harmless findings, accepted":     {options: unmatched, scan: covering(some, low), want: expect{report.Accepted, "no finding of severity High or worse (1 below); nobody could look up 3 of 100 packages of debian 12"}},
 		"none could be looked up, accepted":        {options: unmatched, scan: covering(sid), want: expect{report.ScanFailed, "nothing in the image could be looked up: none of its 412 packages of debian trixie/sid (verdict.noPackages)"}},

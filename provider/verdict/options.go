@@ -34,9 +34,11 @@ type Options struct {
 
 	// UnmatchedPackages says what an image counts for some of whose packages
 	// nobody could look up, NoPackages what one counts for in which nothing could
-	// be looked up.
+	// be looked up, EndOfLife what one counts for whose distribution is known to
+	// be maintained no longer.
 	UnmatchedPackages Choice
 	NoPackages        Choice
+	EndOfLife         Choice
 	// MaxDatabaseAge is how old the vulnerability data of a scan may be when it is
 	// judged; zero is of any age. Data of unknown age is too old.
 	MaxDatabaseAge time.Duration
@@ -63,7 +65,7 @@ func (o *Options) complete() error {
 	if !slices.Contains(report.Severities(), o.Threshold) {
 		errs = append(errs, fmt.Errorf("option Threshold: %d is no severity", int(o.Threshold)))
 	}
-	for name, choice := range map[string]*Choice{"UnmatchedPackages": &o.UnmatchedPackages, "NoPackages": &o.NoPackages} {
+	for name, choice := range map[string]*Choice{"UnmatchedPackages": &o.UnmatchedPackages, "NoPackages": &o.NoPackages, "EndOfLife": &o.EndOfLife} {
 		switch *choice {
 		case "":
 			*choice = Reject

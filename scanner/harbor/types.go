@@ -169,6 +169,9 @@ type Report struct {
 	// version of one, that the database has no records of: nothing is found in
 	// them whatever they are. Absent when there are none.
 	UnmatchedPackages int `json:"unmatched_packages,omitempty"`
+	// DistroEndOfLife is when the maintenance of the distribution ends or ended;
+	// absent when the database does not tell.
+	DistroEndOfLife *time.Time `json:"distro_end_of_life,omitempty"`
 	// Suppressed are findings that do not count, at most 1000 of them, worst
 	// first. They are not among Vulnerabilities, so that a reader who knows
 	// nothing of them reads the report rightly.

@@ -2,10 +2,12 @@ package imagescan
 
 import (
 	"slices"
+	"time"
 
 	v6 "github.com/anchore/grype/grype/db/v6"
 	"github.com/anchore/grype/grype/distro"
 	"github.com/anchore/grype/grype/pkg"
+	"github.com/anchore/grype/grype/vulnerability"
 	"github.com/anchore/syft/syft/linux"
 	syftpkg "github.com/anchore/syft/syft/pkg"
 
@@ -52,6 +54,18 @@ func unmatched(packages []pkg.Package, release *linux.Release, db distributions)
 	default:
 		return 0, failure.New(failure.Unsupported, "the image has %d packages of a Linux distribution that is not known (/etc/os-release says %q), so they cannot be looked up", homeless, short(release.ID))
 	}
+}
+
+// endOfLife is when the maintenance of a distribution ends or ended, as far as
+// the database knows. From then on its advisories tell less and less, and that
+// nothing is found means nothing.
+func endOfLife(d *distro.Distro, db vulnerability.Provider) (*time.Time, error) {
+	checker, ok := db.(vulnerability.EOLChecker)
+	if !ok {
+		return nil, nil //nolint:nilnil // the database does not tell
+	}
+	end, _, err := checker.GetOperatingSystemEOL(d)
+	return end, err
 }
 
 func ofDistribution(t syftpkg.Type) bool {

@@ -59,6 +59,9 @@ func findMatches(ctx context.Context, db vulnerability.Provider, systems distrib
 	out := &sandbox.Findings{Packages: len(packages), Unmatched: missing, Suppressed: suppressed(ignored)}
 	if where.Distro != nil {
 		out.Distro = where.Distro.String()
+		if out.EndOfLife, err = endOfLife(where.Distro, db); err != nil {
+			return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be asked how long the image's distribution is maintained")
+		}
 	}
 	out.Vulnerabilities = vulnerabilities(matches)
 	return out, nil

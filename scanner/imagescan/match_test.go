@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	v6 "github.com/anchore/grype/grype/db/v6"
+	"github.com/anchore/grype/grype/distro"
 	"github.com/anchore/grype/grype/search"
 	"github.com/anchore/grype/grype/vulnerability"
 	"github.com/anchore/syft/syft/cpe"
@@ -146,5 +148,37 @@ func TestPackagesOfDistributions(t *testing.T) {
 				t.Errorf("%+v %v, want %d", got, err, c.unmatched)
 			}
 		})
+	}
+}
+
+// ending is a database that knows how long distributions are maintained.
+type ending struct {
+	vulnerability.Provider
+	err error
+}
+
+func (e ending) GetOperatingSystemEOL(d *distro.Distro) (end, _ *time.Time, _ error) {
+	if d.Name() != "debian" || d.MajorVersion() != "12" {
+		return nil, nil, e.err
+	}
+	at := time.Date(2028, 6, 30, 0, 0, 0, 0, time.UTC)
+	return &at, nil, e.err
+}
+
+func TestTheEndOfADistributionIsTold(t *testing.T) {
+	db := sample(t)
+	provider := v6.NewVulnerabilityProvider(db)
+	bookworm := written(t, &linux.Release{ID: "debian", VersionID: "12"}, vulnerableText())
+	got, err := findMatches(t.Context(), ending{Provider: provider}, db, bookworm)
+	if err != nil || got.EndOfLife == nil || got.EndOfLife.Year() != 2028 {
+		t.Errorf("%+v %v", got, err)
+	}
+	// A database without such dates tells nothing, and that is no failure.
+	if got, err := findMatches(t.Context(), provider, db, bookworm); err != nil || got.EndOfLife != nil {
+		t.Errorf("%+v %v", got, err)
+	}
+	got, err = findMatches(t.Context(), ending{Provider: provider, err: errors.New("database disk image is malformed")}, db, bookworm)
+	if err == nil || failure.Of(err).Code != failure.Database {
+		t.Errorf("%+v %v", got, err)
 	}
 }

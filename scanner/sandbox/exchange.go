@@ -89,6 +89,9 @@ type Findings struct {
 	// Unmatched are the packages of a distribution that the database does not
 	// know; nothing can be found in them.
 	Unmatched int `json:"unmatched,omitempty"`
+	// EndOfLife is when the maintenance of the distribution ends or ended; nil
+	// when the database does not tell.
+	EndOfLife *time.Time `json:"endOfLife,omitempty"`
 }
 
 // Outcome is what a child answers: findings or a failure.

@@ -226,6 +226,7 @@ func (w *Worker) scan(ctx context.Context, req harbor.ScanRequest) ([]byte, erro
 		Suppressed:      found.Suppressed,
 
 		UnmatchedPackages: found.Unmatched,
+		DistroEndOfLife:   found.EndOfLife,
 	}
 	raw, err := json.Marshal(report)
 	if err != nil {

@@ -26,6 +26,7 @@ type vulnerabilityReport struct {
 	Distro          json.RawMessage `json:"distro"`
 	Packages        json.RawMessage `json:"packages"`
 	Unmatched       json.RawMessage `json:"unmatched_packages"`
+	EndOfLife       json.RawMessage `json:"distro_end_of_life"`
 }
 
 // suppressedItem is a finding that the scanner set aside.
@@ -165,6 +166,9 @@ func (v *vulnerabilityReport) coverage() *report.Coverage {
 		return nil
 	}
 	if len(v.Distro) > 0 && json.Unmarshal(v.Distro, &c.Distribution) != nil {
+		return nil
+	}
+	if len(v.EndOfLife) > 0 && json.Unmarshal(v.EndOfLife, &c.EndOfLife) != nil {
 		return nil
 	}
 	return &c

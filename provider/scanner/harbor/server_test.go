@@ -191,6 +191,9 @@ func (a *adapter) body(digest string) []byte {
 	}
 	if c := a.script.Looked(); a.worker && a.script.Lack != scannertest.Silence {
 		r["packages"], r["unmatched_packages"], r["distro"] = c.Packages, c.Unmatched, c.Distribution
+		if !c.EndOfLife.IsZero() {
+			r["distro_end_of_life"] = c.EndOfLife
+		}
 	}
 	a.spoil(r, items)
 	b, err := json.MarshalIndent(r, "", "  ")
@@ -306,6 +309,7 @@ func TestConformance(t *testing.T) {
 				},
 			}
 			if !worker {
+				h.NoEndOfLife = "a list of packages does not tell how long its distribution is maintained"
 				h.NoUnmatched = "a list of packages tells its distribution, and not whether the scanner has records of it"
 			}
 			scannertest.Run(t, h)

@@ -3,6 +3,7 @@ package scannertest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
 )
@@ -122,6 +123,7 @@ func coverage(t *testing.T, h Harness) {
 	for name, c := range map[string]report.Coverage{
 		"a distribution":                 {Distribution: "debian 12", Packages: 87},
 		"no distribution":                {Packages: 3},
+		"one past its end":               {Distribution: "debian 8", Packages: 90, EndOfLife: time.Date(2020, 6, 30, 0, 0, 0, 0, time.UTC)},
 		"nothing":                        {},
 		"one that nobody could look up":  {Distribution: "debian trixie/sid", Packages: 412, Unmatched: 412},
 		"packages of no known home":      {Packages: 5, Unmatched: 4},
@@ -130,6 +132,9 @@ func coverage(t *testing.T, h Harness) {
 		t.Run(name, func(t *testing.T) {
 			if c.Unmatched > 0 && h.NoUnmatched != "" {
 				t.Skip(h.NoUnmatched)
+			}
+			if !c.EndOfLife.IsZero() && h.NoEndOfLife != "" {
+				t.Skip(h.NoEndOfLife)
 			}
 			got, err := h.Start(t, Script{Coverage: &c}).Scan(t.Context(), Image(0))
 			if err != nil {

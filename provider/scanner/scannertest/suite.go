@@ -64,9 +64,11 @@ type Harness struct {
 	// looks elsewhere, where it finds nothing.
 	PassesOver bool
 	// NoCoverage is why the backend's format does not tell what was looked at,
-	// NoUnmatched why it does not tell how much of it nobody could look up.
+	// NoUnmatched why it does not tell how much of it nobody could look up, and
+	// NoEndOfLife why it does not tell when a distribution ends.
 	NoCoverage  string
 	NoUnmatched string
+	NoEndOfLife string
 }
 
 // secret must never show in what a backend says.

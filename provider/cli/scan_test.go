@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+func TestTheTableSaysWhatWasLookedAt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		summary *report.Summary
+		want    string // empty: no such line
+	}{
+		"no scan":       {nil, ""},
+		"not known":     {&report.Summary{}, "not known"},
+		"all of it":     {&report.Summary{Coverage: &report.Coverage{Distribution: "debian 12.5", Packages: 87}}, "87 packages of debian 12.5"},
+		"nothing":       {&report.Summary{Coverage: &report.Coverage{}}, "0 packages, no distribution recognised"},
+		"not all of it": {&report.Summary{Coverage: &report.Coverage{Distribution: "debian trixie/sid", Packages: 412, Unmatched: 400, Gap: "one target"}}, "412 packages of debian trixie/sid, of which 400 could not be looked up; one target"},
+		"past its end": {&report.Summary{Coverage: &report.Coverage{Distribution: "debian 8", Packages: 90, EndOfLife: time.Date(2020, 6, 30, 0, 0, 0, 0, time.UTC)}},
+			"90 packages of debian 8, end of life 2020-06-30"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var table, object bytes.Buffer
+			r := report.ScanReport{ImageAndTag: "a", Status: report.ScanFailed, Summary: tc.summary}
+			if err := printReport(&table, r, "table"); err != nil {
+				t.Fatal(err)
+			}
+			var line string
+			for l := range strings.Lines(table.String()) {
+				if rest, ok := strings.CutPrefix(l, "Covered:"); ok {
+					line = strings.TrimSpace(rest)
+				}
+			}
+			if line != tc.want {
+				t.Errorf("it says %q, want %q", line, tc.want)
+			}
+			if err := printReport(&object, r, "json"); err != nil {
+				t.Fatal(err)
+			}
+			var back report.ScanReport
+			if err := json.Unmarshal(object.Bytes(), &back); err != nil {
+				t.Fatal(err)
+			}
+			if tc.summary != nil && tc.summary.Coverage != nil && *back.Summary.Coverage != *tc.summary.Coverage {
+				t.Errorf("JSON says %+v", back.Summary.Coverage)
+			}
+		})
+	}
+}
