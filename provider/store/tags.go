@@ -8,8 +8,12 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// tagOverhead is about what a remembered pair takes beside its text.
-const tagOverhead = 160
+// tagOverhead and shareOverhead are about what a remembered pair and a namespace
+// take beside their texts.
+const (
+	tagOverhead   = 160
+	shareOverhead = 512
+)
 
 // Tags remembers in this process which digests each tag was seen to mean. A tag
 // may have meant several, one after another: a Pod goes on running what its tag
@@ -56,8 +60,9 @@ func (t *Tags) Saw(_ context.Context, namespace, tag, digest string) error {
 		if err != nil {
 			return err
 		}
-		s = &share{pairs: pairs}
+		s = &share{pairs: pairs, bytes: shareOverhead + int64(len(namespace))}
 		t.shares[namespace] = s
+		t.bytes += s.bytes
 	}
 	if _, known := s.pairs.Get(p); known {
 		return nil
@@ -89,6 +94,7 @@ func (t *Tags) forget() {
 		delete(t.owners, p)
 	}
 	if s.pairs.Len() == 0 {
+		t.bytes -= s.bytes
 		delete(t.shares, largest)
 	}
 }

@@ -93,6 +93,19 @@ func TestTagsForgetTheLeastRecentlyUsed(t *testing.T) {
 	}
 }
 
+func TestManyNamespacesStayWithinTheBound(t *testing.T) {
+	tags := newTags(t)
+	for i := range 2000 {
+		saw(t, tags, fmt.Sprintf("namespace-%d", i), "r.example/shop:1", "sha256:a")
+	}
+	if got := tags.Bytes(); got <= 0 || got > tagBytes {
+		t.Errorf("%d bytes are held, over the limit of %d", got, tagBytes)
+	}
+	if !means(t, tags, "other", "r.example/shop:1", "sha256:a") {
+		t.Error("what many hold was forgotten")
+	}
+}
+
 func TestTagsNeedABound(t *testing.T) {
 	if _, err := store.NewTags(0); err == nil {
 		t.Error("no error for a memory without room")
