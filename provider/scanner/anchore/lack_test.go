@@ -26,12 +26,12 @@ func lacking(api anchoretest.API, lack scannertest.Lack) func(path string, body 
 		switch path {
 		case "/check":
 			if api == anchoretest.V2 {
-				lackingV2(body.(map[string]any), lack) //nolint:forcetypeassert // as the server makes it
+				lackingV2(body.(map[string]any), lack)
 				return body
 			}
 			return lackingV1(body, lack)
 		case "/vuln/all":
-			lackingList(body.(map[string]any), lack) //nolint:forcetypeassert // as the server makes it
+			lackingList(body.(map[string]any), lack)
 		case "/system/feeds":
 			if lack == scannertest.FutureDatabase {
 				return []any{map[string]any{"name": "grypedb", "last_full_sync": future}}
@@ -44,7 +44,6 @@ func lacking(api anchoretest.API, lack scannertest.Lack) func(path string, body 
 const another = "sha256:9999999999999999999999999999999999999999999999999999999999999999"
 
 func lackingV1(body any, lack scannertest.Lack) any {
-	//nolint:forcetypeassert // as the server makes it
 	for _, tags := range body.([]any)[0].(map[string]any) {
 		for _, evaluations := range tags.(map[string]any) {
 			lackingTime(evaluations.([]any)[0].(map[string]any), "last_evaluation", lack)
@@ -54,19 +53,20 @@ func lackingV1(body any, lack scannertest.Lack) any {
 			return []any{map[string]any{"": tags}}
 		case scannertest.OtherSubject:
 			return []any{map[string]any{another: tags}}
+		default:
 		}
 	}
 	return body
 }
 
 func lackingV2(body map[string]any, lack scannertest.Lack) {
-	//nolint:forcetypeassert // as the server makes it
 	lackingTime(body["evaluations"].([]any)[0].(map[string]any), "evaluation_time", lack)
 	switch lack {
 	case scannertest.NoSubject:
 		delete(body, "image_digest")
 	case scannertest.OtherSubject:
 		body["image_digest"] = another
+	default:
 	}
 }
 
@@ -76,6 +76,7 @@ func lackingTime(evaluation map[string]any, field string, lack scannertest.Lack)
 		delete(evaluation, field)
 	case scannertest.FutureTime:
 		evaluation[field] = future
+	default:
 	}
 }
 
@@ -84,7 +85,7 @@ func lackingList(body map[string]any, lack scannertest.Lack) {
 	if len(list) == 0 {
 		return
 	}
-	first := list[0].(map[string]any) //nolint:forcetypeassert // as the server makes it
+	first := list[0].(map[string]any)
 	switch lack {
 	case scannertest.NoList:
 		delete(body, "vulnerabilities")
@@ -105,5 +106,6 @@ func lackingList(body map[string]any, lack scannertest.Lack) {
 	case scannertest.OnlyScore:
 		delete(first, "severity")
 		first["nvd_data"] = []any{map[string]any{"id": "CVE-2020-0001", "cvss_v2": map[string]any{"base_score": -1}, "cvss_v3": map[string]any{"base_score": 9.8}}}
+	default:
 	}
 }

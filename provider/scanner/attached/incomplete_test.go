@@ -43,7 +43,7 @@ func goPackages() map[string]any {
 
 // with changes a record of Grype's report.
 func with(record map[string]any, key string, value any) map[string]any {
-	result := record["scanner"].(map[string]any)["result"].(map[string]any) //nolint:forcetypeassert // our own
+	result := record["scanner"].(map[string]any)["result"].(map[string]any)
 	result[key] = value
 	return record
 }

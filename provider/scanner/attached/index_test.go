@@ -61,7 +61,7 @@ func (w *world) bundleOn(subject v1.Descriptor, statement []byte) {
 // manifest and configuration, as far as they are given.
 func about(record map[string]any, platform, manifest, config string) map[string]any {
 	os, arch, _ := strings.Cut(platform, "/")
-	result := record["scanner"].(map[string]any)["result"].(map[string]any) //nolint:forcetypeassert // our own
+	result := record["scanner"].(map[string]any)["result"].(map[string]any)
 	result["source"] = map[string]any{"type": "image", "target": map[string]any{
 		"manifestDigest": manifest, "imageID": config, "os": os, "architecture": arch,
 	}}

@@ -46,7 +46,7 @@ func lacking(t *testing.T, s scannertest.Script) scannertest.Backend {
 func lackingStatement(t *testing.T, s scannertest.Script, digest string) []byte {
 	t.Helper()
 	record := grype(now())
-	//nolint:forcetypeassert // our own
+
 	var (
 		result     = record["scanner"].(map[string]any)["result"].(map[string]any)
 		metadata   = record["metadata"].(map[string]any)
@@ -60,7 +60,6 @@ func lackingStatement(t *testing.T, s scannertest.Script, digest string) []byte 
 		})
 	}
 	if len(matches) > 0 {
-		//nolint:forcetypeassert // our own
 		lackingMatch(matches[0].(map[string]any)["vulnerability"].(map[string]any), matches[0].(map[string]any)["artifact"].(map[string]any), s.Lack)
 	}
 	result["matches"] = matches
