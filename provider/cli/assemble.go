@@ -151,6 +151,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Generations:        p.scanners.Generations,
 		GenerationEvery:    generationEvery,
 		FindingsBytes:      c.Server.Limits.FullViewBytes,
+		AnswerBytes:        c.Server.Limits.AnswerBytes,
 		Logger:             log,
 		Registerer:         p.metrics,
 	})

@@ -76,6 +76,10 @@ type Limits struct {
 	KeyBytes  int   `json:"keyBytes"`
 	// FullViewBytes bounds a report in the findings and full views.
 	FullViewBytes int `json:"fullViewBytes"`
+	// AnswerBytes bounds the reports of one answer together, InFlightBytes all
+	// answers that are made and sent at once.
+	AnswerBytes   int   `json:"answerBytes"`
+	InFlightBytes int64 `json:"inFlightBytes"`
 }
 
 // Registry is how images are looked up.
@@ -373,7 +377,7 @@ func Default() Config {
 			Budget:      d(800 * time.Millisecond),
 			MaxWait:     d(25 * time.Second),
 			Concurrency: 512,
-			Limits:      Limits{BodyBytes: 1 << 20, Keys: 256, KeyBytes: 2048, FullViewBytes: 1 << 20},
+			Limits:      Limits{BodyBytes: 1 << 20, Keys: 256, KeyBytes: 2048, FullViewBytes: 1 << 20, AnswerBytes: 16 << 20, InFlightBytes: 128 << 20},
 
 			ShutdownDelay: d(5 * time.Second),
 		},

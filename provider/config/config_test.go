@@ -187,6 +187,9 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"duration of a promoted field", "scanner: {harbor: {pollInterval: x}}", "scanner.harbor.pollInterval: time: invalid"},
 		{"log level", "log: {level: loud}", "log.level"},
 		{"view limit", "server: {limits: {fullViewBytes: 100}}", "server.limits.fullViewBytes"},
+		{"answer limit", "server: {limits: {answerBytes: 1048575}}", "server.limits.answerBytes"},
+		{"limit of all answers", "server: {limits: {inFlightBytes: 16777215}}", "server.limits.inFlightBytes"},
+		{"a platform without architecture", "registry: {platforms: [linux]}", "registry.platforms[0]"},
 		{"memory", "store: {memory: {reports: 0}}", "store.memory.reports"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -12,11 +12,12 @@ import (
 	"strings"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 	"github.com/imagegate/imagegate/provider/verdict"
@@ -60,6 +61,13 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	if s.Limits.FullViewBytes < least {
 		errs = append(errs, field.Invalid(l.Child("fullViewBytes"), s.Limits.FullViewBytes, "must be at least 8192"))
 	}
+	// A summary for every key: less would leave reports out.
+	if n := max(s.Limits.Keys, 1) * report.MaxSummaryBytes; s.Limits.AnswerBytes < n {
+		errs = append(errs, field.Invalid(l.Child("answerBytes"), s.Limits.AnswerBytes, fmt.Sprintf("must be at least %d, a summary for each of %d keys", n, s.Limits.Keys)))
+	}
+	if s.Limits.InFlightBytes < int64(s.Limits.AnswerBytes) {
+		errs = append(errs, field.Invalid(l.Child("inFlightBytes"), s.Limits.InFlightBytes, "must be at least answerBytes"))
+	}
 	return errs
 }
 
@@ -87,9 +95,9 @@ func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 	for i, host := range r.Insecure {
 		errs = append(errs, registryHost(p.Child("insecure").Index(i), host)...)
 	}
-	for i, platform := range r.Platforms {
-		if parsed, err := v1.ParsePlatform(platform); err != nil || parsed.OS == "" || parsed.Architecture == "" {
-			errs = append(errs, field.Invalid(p.Child("platforms").Index(i), platform, "must be os/architecture[/variant]"))
+	for i, s := range r.Platforms {
+		if set, err := platform.Parse(s); err != nil || len(set) != 1 {
+			errs = append(errs, field.Invalid(p.Child("platforms").Index(i), s, "must be os/architecture[/variant], * for any"))
 		}
 	}
 	if len(r.Platforms) == 0 {

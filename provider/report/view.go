@@ -53,9 +53,16 @@ const (
 // fit goes in this order: the scanner's own report, then findings from the
 // least severe end; Truncated and Message say so.
 func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, error) {
+	r, _, err := Fit(r, scan, view, maxBytes)
+	return r, err
+}
+
+// Fit is Render with the size of the report's JSON form, which is no less than
+// that of the form without escapes for HTML.
+func Fit(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, int, error) {
 	r.Message = Clean(r.Message, maxMessage)
 	if scan == nil {
-		return r, nil
+		return measured(r)
 	}
 	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = Clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
 	if !scan.Unlisted {
@@ -70,11 +77,11 @@ func Render(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, erro
 
 // fitSummary shortens the longer of the two lists until the report fits, and
 // then the message: characters that JSON escapes grow sixfold.
-func fitSummary(r ScanReport) (ScanReport, error) {
+func fitSummary(r ScanReport) (ScanReport, int, error) {
 	for {
 		n, err := size(r)
 		if err != nil || n <= MaxSummaryBytes {
-			return r, err
+			return r, n, err
 		}
 		s := r.Summary
 		if s == nil {
@@ -88,47 +95,58 @@ func fitSummary(r ScanReport) (ScanReport, error) {
 		case len(r.Message) > minMessage:
 			r.Message = Clean(r.Message, len(r.Message)/2)
 		default:
-			return r, nil
+			return r, n, nil
 		}
 	}
 }
 
-func fitFindings(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, error) {
-	base, err := size(r)
+func fitFindings(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, int, error) {
+	_, base, err := measured(r)
 	if err != nil {
-		return r, err
+		return r, 0, err
 	}
 	// Room for the field names, the Truncated flag and the note in Message.
 	const overhead = 256
 	room := maxBytes - base - overhead
+	if room < 0 {
+		r, n, err := fitSummary(r)
+		return Cut(r, "no room was left for more than the summary"), n + overhead, err
+	}
 	kept := 0
 	for _, v := range scan.Vulnerabilities {
 		n, err := size(v)
 		if err != nil {
-			return r, err
+			return r, 0, err
 		}
-		if room -= n + 1; room < 0 {
+		if n+1 > room {
 			break
 		}
+		room -= n + 1
 		kept++
 	}
 	r.Vulnerabilities = scan.Vulnerabilities[:kept]
-	if kept < len(scan.Vulnerabilities) {
-		return truncated(r, fmt.Sprintf("report cut to its %d worst of %d findings", kept, len(scan.Vulnerabilities))), nil
-	}
-	if view == ViewFull && len(scan.Inner) > 0 {
-		if len(scan.Inner) > room {
-			return truncated(r, fmt.Sprintf("the scanner's own report of %d bytes is over the limit and left out", len(scan.Inner))), nil
-		}
+	switch {
+	case kept < len(scan.Vulnerabilities):
+		r = Cut(r, fmt.Sprintf("report cut to its %d worst of %d findings", kept, len(scan.Vulnerabilities)))
+	case view == ViewFull && len(scan.Inner) > room:
+		r = Cut(r, fmt.Sprintf("the scanner's own report of %d bytes is over the limit and left out", len(scan.Inner)))
+	case view == ViewFull && len(scan.Inner) > 0:
 		r.InnerReport = scan.Inner
+		room -= len(scan.Inner)
 	}
-	return r, nil
+	return r, maxBytes - room, nil
 }
 
-func truncated(r ScanReport, note string) ScanReport {
+// Cut says of a report that something is missing, and what.
+func Cut(r ScanReport, note string) ScanReport {
 	r.Truncated = true
 	r.Message = strings.TrimPrefix(r.Message+" ("+note+")", " ")
 	return r
+}
+
+func measured(r ScanReport) (ScanReport, int, error) {
+	n, err := size(r)
+	return r, n, err
 }
 
 func size(v any) (int, error) {
@@ -138,6 +156,9 @@ func size(v any) (int, error) {
 	}
 	return len(b), nil
 }
+
+// CleanMessage cuts a message to the length that reports carry, and cleans it.
+func CleanMessage(s string) string { return Clean(s, maxMessage) }
 
 // Clean cuts s to at most n bytes and replaces what is not printable: such
 // characters would grow sixfold in JSON and could forge log lines.

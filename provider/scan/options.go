@@ -81,6 +81,8 @@ type Options struct {
 
 	// FindingsBytes bounds a report in the findings and full views.
 	FindingsBytes int
+	// AnswerBytes bounds all reports of one call together, in whatever views.
+	AnswerBytes int
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -112,6 +114,7 @@ func (o *Options) check() error {
 		"Refreshes":     o.RefreshesPerMinute > 0 && o.Refreshers > 0,
 		"Generations":   o.Generations == nil || o.GenerationEvery > 0,
 		"FindingsBytes": o.FindingsBytes > 0,
+		"AnswerBytes":   o.AnswerBytes > 0,
 	} {
 		if !ok {
 			errs = append(errs, errors.New("scan option "+name+" is missing or out of range"))

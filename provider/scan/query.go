@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/registry"
@@ -33,20 +32,6 @@ type Query struct {
 	vouched func() bool
 	// Access is whose credentials must open the image.
 	Access registry.Access
-}
-
-// Reports answers all queries, in order, by the time ctx ends at the latest.
-// Scans that are not finished by then go on, and their reports say
-// report_not_available. It never fails: what goes wrong with an image is its
-// report.
-func (s *Service) Reports(ctx context.Context, queries []Query) []report.ScanReport {
-	out := make([]report.ScanReport, len(queries))
-	var wg sync.WaitGroup
-	for i, q := range queries {
-		wg.Go(func() { out[i] = s.report(ctx, q) })
-	}
-	wg.Wait()
-	return out
 }
 
 // Digest returns the reference pinned to what it means now, in the spelling of
@@ -101,52 +86,6 @@ func (s *Service) resolved(ctx context.Context, q Query, ask lookUp) (*registry.
 		}
 	}
 	return res, err
-}
-
-// report is one query's answer, counted and logged.
-func (s *Service) report(ctx context.Context, q Query) report.ScanReport {
-	began := s.o.Now()
-	r, a := s.rendered(ctx, q)
-	s.metrics.reports.WithLabelValues(string(r.Status)).Inc()
-	log := s.o.Logger
-	if a.err != nil {
-		log = log.With("error", a.err)
-	}
-	log.InfoContext(ctx, "report",
-		"image", q.Reference, "namespace", q.Access.Namespace, "digest", r.Digest, "status", r.Status,
-		"cache", a.cache, "duration", s.o.Now().Sub(began), "message", r.Message)
-	return r
-}
-
-func (s *Service) rendered(ctx context.Context, q Query) (r report.ScanReport, a answer) {
-	q.vouched = s.vouching(ctx, q)
-	defer func() {
-		if q.Original == "" {
-			return
-		}
-		r.Image = q.Reference
-		r.ImageAndTag = q.written()
-	}()
-	failed := func(f *report.Failure) {
-		a = failedAnswer(a.digest, f, time.Time{}, s.o.Now())
-		r = report.ScanReport{ImageAndTag: q.Reference, Digest: a.digest, Status: a.status, Message: a.message}
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			failed(report.Crashed(p))
-		}
-	}()
-	a = s.answer(ctx, q)
-	r, err := report.Render(report.ScanReport{
-		ImageAndTag: q.Reference,
-		Status:      a.status,
-		Digest:      a.digest,
-		Message:     a.message,
-	}, a.scan, q.View, s.o.FindingsBytes)
-	if err != nil {
-		failed(report.FailureOf(err))
-	}
-	return r, a
 }
 
 // answer is a report before it is cut to a view.

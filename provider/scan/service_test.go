@@ -110,7 +110,7 @@ func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*s
 		TransientFor: 5 * time.Second, FailureInitial: 30 * time.Second, FailureMax: 5 * time.Minute,
 		RefreshesPerMinute: 60, Refreshers: 1,
 		YieldAfter: 30 * time.Second, AbandonAfter: 20 * time.Minute,
-		Failures: 100, FindingsBytes: 1 << 20,
+		Failures: 100, FindingsBytes: 1 << 20, AnswerBytes: 16 << 20,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Registerer: prometheus.NewRegistry(),
 	}
 	for _, c := range change {

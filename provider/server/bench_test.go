@@ -162,7 +162,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 		RetryInitial: time.Second, RetryMax: time.Second,
 		TransientFor: time.Second, FailureInitial: time.Second, FailureMax: time.Second,
 		RefreshesPerMinute: 1, Refreshers: 1,
-		Failures: 10, FindingsBytes: 1 << 20, Logger: log, Registerer: metrics,
+		Failures: 10, FindingsBytes: 1 << 20, AnswerBytes: 16 << 20, Logger: log, Registerer: metrics,
 	})
 	if err != nil {
 		b.Fatal(err)

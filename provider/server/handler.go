@@ -8,7 +8,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -49,6 +49,13 @@ type Options struct {
 	// rather hear no than wait out its webhook.
 	Concurrency int
 	Limits      wire.Limits
+	// InFlightBytes bounds what all answers under way may take together, each
+	// counted as the most that it can be from its keys on until it is sent; zero:
+	// no bound.
+	InFlightBytes int64
+	// AnswerBytes and FindingsBytes are the Service's bounds of one answer and of
+	// one report in it. They say what an answer can be.
+	AnswerBytes, FindingsBytes int64
 	// RequireClientCert refuses the protocol to clients without a certificate
 	// that the TLS side has verified. Probes and metrics need none: the kubelet
 	// has no certificate to show.
@@ -68,6 +75,8 @@ type handler struct {
 	// answered, shared by namespace: whose one is can be told once it is read.
 	reading chan struct{}
 	slots   *turns.Turns
+	// bytes are those of InFlightBytes that are taken; nil without a bound.
+	bytes *semaphore.Weighted
 }
 
 // NewHandler returns the routes: POST /scan-reports, POST /digests, and GET
@@ -78,6 +87,9 @@ func NewHandler(o Options) (http.Handler, error) {
 		return nil, fmt.Errorf("registering the server metrics: %w", err)
 	}
 	h := &handler{o: o, metrics: m, reading: make(chan struct{}, o.Concurrency), slots: turns.New(turns.Limits{Turns: o.Concurrency})}
+	if o.InFlightBytes > 0 {
+		h.bytes = semaphore.NewWeighted(o.InFlightBytes)
+	}
 	r := chi.NewRouter()
 	r.Post(wire.PathScanReports, h.protocol("scan-reports", h.scanReports))
 	r.Post(wire.PathDigests, h.protocol("digests", h.digests))
@@ -105,23 +117,59 @@ func (h *handler) protocol(endpoint string, answer func(context.Context, []keyed
 			h.write(w, r, wire.SystemError("a client certificate that the provider's client CA signed is required"))
 			return
 		}
-		resp := h.respond(w, r, answer)
-		h.metrics.observe(endpoint, resp, time.Since(began))
-		if h.o.Verbose {
-			h.o.Logger.InfoContext(r.Context(), "answer", "endpoint", endpoint, "response", resp.Response)
-		}
-		h.write(w, r, resp)
+		a := h.respond(w, r, endpoint, began, answer)
+		defer a.release()
+		h.send(w, r, a.body)
 	}
 }
 
+// holding is what gives back what an answer holds: its slot until it is encoded,
+// its bytes until it is sent.
+type holding struct{ slot, bytes func() }
+
+// encoded is an answer ready to be sent, and what gives its bytes back after.
+type encoded struct {
+	body    []byte
+	release func()
+}
+
 func (h *handler) write(w http.ResponseWriter, r *http.Request, resp *externaldata.ProviderResponse) {
+	body, err := wire.Encode(resp)
+	if err != nil {
+		h.o.Logger.WarnContext(r.Context(), "encoding an answer", "path", r.URL.Path, "error", err)
+	}
+	h.send(w, r, body)
+}
+
+func (h *handler) send(w http.ResponseWriter, r *http.Request, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(resp); err != nil {
+	if _, err := w.Write(body); err != nil {
 		h.o.Logger.WarnContext(r.Context(), "writing an answer", "path", r.URL.Path, "error", err)
 	}
 }
 
-func (h *handler) respond(w http.ResponseWriter, r *http.Request, answer func(context.Context, []keyed) []externaldata.Item) (resp *externaldata.ProviderResponse) {
+// respond makes the answer in one of the slots, encoding included, which takes
+// longer than all else when the reports are large.
+func (h *handler) respond(w http.ResponseWriter, r *http.Request, endpoint string, began time.Time, answer func(context.Context, []keyed) []externaldata.Item) (e encoded) {
+	resp, held := h.answer(w, r, answer)
+	defer held.slot()
+	e.release = held.bytes
+	var err error
+	if e.body, err = wire.Encode(resp); err != nil {
+		h.o.Logger.ErrorContext(r.Context(), "encoding an answer", "path", r.URL.Path, "error", err)
+		resp = wire.SystemError("internal error of the provider; its log has the details")
+		e.body, _ = wire.Encode(resp) // a string always encodes
+	}
+	h.metrics.observe(endpoint, resp, time.Since(began))
+	if h.o.Verbose {
+		h.o.Logger.InfoContext(r.Context(), "answer", "endpoint", endpoint, "response", resp.Response)
+	}
+	return e
+}
+
+// answer returns the response and what it holds.
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, answer func(context.Context, []keyed) []externaldata.Item) (resp *externaldata.ProviderResponse, held holding) {
+	held = holding{slot: func() {}, bytes: func() {}}
 	defer func() {
 		if p := recover(); p != nil {
 			h.o.Logger.ErrorContext(r.Context(), "panic while answering", "panic", p, "stack", string(debug.Stack()))
@@ -130,24 +178,32 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, answer func(co
 	}()
 	budget, err := h.budget(r)
 	if err != nil {
-		return wire.SystemError(err.Error())
+		return wire.SystemError(err.Error()), held
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), budget)
 	defer cancel()
 	raw, err := h.read(w, r)
 	if err != nil {
-		return wire.SystemError(err.Error())
+		return wire.SystemError(err.Error()), held
 	}
 	keys := h.parse(raw, r.URL.Query().Has(wire.ParamWait))
 	done, ok := h.slots.TryTake(turns.Share{Namespace: namespace(keys)})
 	if !ok {
-		return wire.SystemError(errBusy.Error())
+		return wire.SystemError(errBusy.Error()), held
 	}
-	defer done()
+	held.slot = done
 	if h.o.Verbose {
 		h.o.Logger.InfoContext(ctx, "request", "path", r.URL.Path, "keys", raw)
 	}
-	return wire.NewResponse(answer(ctx, keys))
+	if h.bytes != nil {
+		n := min(h.most(keys), h.o.InFlightBytes)
+		// Who waited for many bytes would hold up those that want few.
+		if !h.bytes.TryAcquire(n) {
+			return wire.SystemError("the provider is sending too many large answers already; try again shortly"), held
+		}
+		held.bytes = func() { h.bytes.Release(n) }
+	}
+	return wire.NewResponse(answer(ctx, keys)), held
 }
 
 var errBusy = errors.New("the provider is answering too many requests already; try again shortly")
@@ -173,6 +229,19 @@ func namespace(keys []keyed) string {
 		whose = k.key.Namespace
 	}
 	return whose
+}
+
+// most is how large the answer to keys can be.
+func (h *handler) most(keys []keyed) int64 {
+	var n int64
+	for _, k := range keys {
+		if v := k.key.View; v == report.ViewFindings || v == report.ViewFull {
+			n += h.o.FindingsBytes
+		} else {
+			n += report.MaxSummaryBytes
+		}
+	}
+	return min(n, h.o.AnswerBytes)
 }
 
 // budget is the time this request may take. A caller that has longer than

@@ -440,6 +440,51 @@ func TestShutdownDrains(t *testing.T) {
 	}
 }
 
+// blocking answers a request for a full view once it is let go.
+type blocking struct {
+	service
+	started chan struct{}
+	release chan struct{}
+}
+
+func (b blocking) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
+	if queries[0].View == report.ViewFull {
+		b.started <- struct{}{}
+		<-b.release
+	}
+	return b.service.Reports(ctx, queries)
+}
+
+// Slots alone bound no bytes: answers that may be large wait for each other.
+func TestAnswersUnderWayAreBoundedInBytes(t *testing.T) {
+	b := blocking{started: make(chan struct{}, 9), release: make(chan struct{})}
+	h := handler(t, func(o *server.Options) {
+		o.Service, o.Concurrency = b, 9
+		o.InFlightBytes, o.AnswerBytes, o.FindingsBytes = 20_000, 20_000, 15_000
+	})
+	answered := make(chan externaldata.Response, 1)
+	ask := func(keys ...string) externaldata.Response {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", strings.NewReader(body(keys...))))
+		return decode(t, rec.Body)
+	}
+	go func() { answered <- ask("accepted?view=full") }()
+	<-b.started
+	if resp := ask("accepted?view=findings"); !strings.Contains(resp.SystemError, "too many large answers") {
+		t.Errorf("a second large answer is made beside the first: %+v", resp)
+	}
+	if resp := ask("accepted"); resp.SystemError != "" || len(resp.Items) != 1 {
+		t.Errorf("a small answer is refused: %+v", resp)
+	}
+	b.release <- struct{}{}
+	if resp := <-answered; resp.SystemError != "" || len(resp.Items) != 1 {
+		t.Errorf("the first: %+v", resp)
+	}
+	if resp := ask("accepted?view=findings", "pending?view=findings"); resp.SystemError != "" {
+		t.Errorf("bytes are not given back: %+v", resp)
+	}
+}
+
 func FuzzProtocol(f *testing.F) {
 	f.Add([]byte(body("nginx?namespace=a", "accepted")))
 	f.Add([]byte(`{"request":{"keys":[null]}}`))

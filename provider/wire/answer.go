@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -34,7 +35,7 @@ func NewResponse(items []externaldata.Item) *externaldata.ProviderResponse {
 // cache it.
 func SystemError(message string) *externaldata.ProviderResponse {
 	r := NewResponse(nil)
-	r.Response.SystemError = message
+	r.Response.SystemError = report.CleanMessage(message)
 	return r
 }
 
@@ -53,7 +54,20 @@ func ReportItem(key string, r report.ScanReport) externaldata.Item {
 // ErrorItem answers key with an error. Gatekeeper caches it like a value: use
 // it only for what no repetition can change, such as a malformed key.
 func ErrorItem(key string, err error) externaldata.Item {
-	return externaldata.Item{Key: key, Error: err.Error()}
+	return externaldata.Item{Key: key, Error: report.CleanMessage(err.Error())}
+}
+
+// Encode returns the JSON form of an answer. Nothing in it is meant for a
+// browser: escaping for one would make a scanner's report of markup six times as
+// long.
+func Encode(resp *externaldata.ProviderResponse) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(resp); err != nil {
+		return nil, fmt.Errorf("encoding a ProviderResponse: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 // Reports reads the answer to keys out of a response of /scan-reports: one
