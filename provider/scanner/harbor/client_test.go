@@ -192,6 +192,28 @@ func TestReportsThatDoNotCount(t *testing.T) {
 	})
 }
 
+// What an adapter says about itself is in messages and is kept with every scan.
+func TestAnAdaptersNameIsBounded(t *testing.T) {
+	long := strings.Repeat("x\n", 1<<17)
+	a := newAdapter(t, scannertest.Script{Coverage: &report.Coverage{Distribution: long, Packages: 1}})
+	a.meta = older()
+	a.meta["scanner"] = map[string]string{"name": long, "version": long}
+	a.worker = true
+	image := scannertest.Image(0)
+	scan, err := client(t, a.URL).Scan(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(scan.Scanner) + len(scan.Coverage.Distribution); n > 300 {
+		t.Errorf("%d bytes of names are kept", n)
+	}
+	image.MediaType = strings.Repeat("m", 1<<20)
+	_, err = client(t, a.URL).Scan(t.Context(), image)
+	if f := report.FailureOf(err); f.Message != report.Clean(f.Message, 512) || f.Reason != report.ReasonUnsupported {
+		t.Errorf("failure %s of %d bytes", f.Reason, len(f.Message))
+	}
+}
+
 func TestErrorsOfTheScan(t *testing.T) {
 	for _, tc := range []struct {
 		status int

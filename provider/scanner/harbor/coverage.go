@@ -170,6 +170,7 @@ func (s *sbomReport) coverage() *report.Coverage {
 	if c.Distribution == "" {
 		c.Unmatched = homeless
 	}
+	c.Distribution = report.Clean(c.Distribution, maxName)
 	return c
 }
 

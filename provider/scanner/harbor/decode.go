@@ -168,6 +168,7 @@ func (v *vulnerabilityReport) coverage() *report.Coverage {
 	if len(v.Distro) > 0 && json.Unmarshal(v.Distro, &c.Distribution) != nil {
 		return nil
 	}
+	c.Distribution = report.Clean(c.Distribution, maxName)
 	if len(v.EndOfLife) > 0 && json.Unmarshal(v.EndOfLife, &c.EndOfLife) != nil {
 		return nil
 	}

@@ -46,7 +46,13 @@ type agent struct {
 	Version string `json:"version"`
 }
 
-func (a agent) String() string { return strings.TrimSpace(a.Name + " " + a.Version) }
+// String is the scanner's name and version, bounded and printable: it is in
+// messages and is kept with every scan.
+func (a agent) String() string {
+	return report.Clean(strings.TrimSpace(a.Name+" "+a.Version), maxAgent)
+}
+
+const maxAgent = 128
 
 type capability struct {
 	// Type is new in 1.2; absent means vulnerabilities.

@@ -141,8 +141,9 @@ func (m *metadata) forImage(image scanner.Image) (string, error) {
 		return "", m.unusable()
 	}
 	return "", &report.Failure{
-		Reason:  report.ReasonUnsupported,
-		Message: fmt.Sprintf("scanner %s does not scan images of type %s, only %s", m.Scanner, image.MediaType, strings.Join(consumes, ", ")),
+		Reason: report.ReasonUnsupported,
+		Message: report.Clean(fmt.Sprintf("scanner %s does not scan images of type %s, only %s", m.Scanner,
+			report.Clean(image.MediaType, maxName), strings.Join(consumes, ", ")), maxMessage),
 	}
 }
 
