@@ -170,8 +170,7 @@ func TestAFullQueueSendsAwayWhoHasMost(t *testing.T) {
 			}
 			return 0
 		}
-		for i := range 8 {
-			_ = i
+		for range 8 {
 			wait(share("evil", "evil-0"))
 		}
 		wait(share("evil", "evil-1"))
