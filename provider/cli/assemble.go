@@ -191,6 +191,7 @@ func registryOptions(c *config.Config, log *slog.Logger) registry.Options {
 		Platforms:    c.Registry.Platforms,
 		Insecure:     c.Registry.Insecure,
 		CAFiles:      c.Registry.CAFiles,
+		Allowed:      c.Registry.Allowed,
 		DockerConfig: c.Registry.DockerConfig,
 		PullSecrets: registry.PullSecrets{
 			Enabled:    c.Registry.PullSecrets.Enabled,

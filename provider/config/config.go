@@ -89,6 +89,9 @@ type Registry struct {
 	// Insecure lists the registries, as host:port, that are spoken to in plain
 	// HTTP. All others are HTTPS, loopback included.
 	Insecure []string `json:"insecure,omitempty"`
+	// Allowed lists the registries, or repository paths of them, whose images are
+	// looked up at all: ghcr.io, ghcr.io/team. Empty means all.
+	Allowed []string `json:"allowed,omitempty"`
 	// CAFiles names for a registry, as host:port, a PEM bundle that is trusted
 	// for it beside the system's.
 	CAFiles map[string]string `json:"caFiles,omitempty"`

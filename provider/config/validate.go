@@ -100,6 +100,11 @@ func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 			errs = append(errs, field.Invalid(p.Child("platforms").Index(i), s, "must be os/architecture[/variant], * for any"))
 		}
 	}
+	for i, prefix := range r.Allowed {
+		if _, err := reference.ParsePrefix(prefix); err != nil {
+			errs = append(errs, field.Invalid(p.Child("allowed").Index(i), prefix, err.Error()))
+		}
+	}
 	if len(r.Platforms) == 0 {
 		errs = append(errs, field.Required(p.Child("platforms"), "must list at least one platform"))
 	}

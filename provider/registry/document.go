@@ -18,6 +18,13 @@ const (
 	maxManifestBytes = 4 << 20
 	// maxChildren bounds the manifests of one index.
 	maxChildren = 128
+	// maxField bounds each string of what an index lists, maxFeatures the number
+	// of a platform's, and maxNamed what of any of them stands in a message.
+	maxField    = 200
+	maxFeatures = 8
+	maxNamed    = 100
+	// childBytes is about what a descriptor or a platform takes beside its text.
+	childBytes = 200
 )
 
 // document is what imagegate keeps of an index or image manifest.
@@ -55,9 +62,16 @@ func parse(mediaType string, body []byte) (*document, error) {
 		if raw.Config != nil || raw.Layers != nil {
 			return nil, unsupported("its manifest is an index and an image at once", nil)
 		}
-		doc.index, doc.children = true, raw.Manifests
-		if len(doc.children) > maxChildren {
-			return nil, unsupported(fmt.Sprintf("it is an index of %d manifests, more than %d", len(doc.children), maxChildren), nil)
+		if len(raw.Manifests) > maxChildren {
+			return nil, unsupported(fmt.Sprintf("it is an index of %d manifests, more than %d", len(raw.Manifests), maxChildren), nil)
+		}
+		doc.index = true
+		for _, d := range raw.Manifests {
+			child, err := reduce(d)
+			if err != nil {
+				return nil, err
+			}
+			doc.children = append(doc.children, child)
 		}
 		return doc, nil
 	case types.OCIManifestSchema1, types.DockerManifestSchema2:
@@ -68,8 +82,50 @@ func parse(mediaType string, body []byte) (*document, error) {
 	case types.DockerManifestSchema1, types.DockerManifestSchema1Signed:
 		return nil, unsupported("it is in Docker's obsolete manifest format (schema 1), which container runtimes no longer run", nil)
 	default:
-		return nil, unsupported(fmt.Sprintf("it has the media type %q, which is no container image", mediaType), nil)
+		return nil, unsupported(fmt.Sprintf("it has the media type %q, which is no container image", report.Clean(mediaType, maxNamed)), nil)
 	}
+}
+
+// reduce leaves of what an index lists only what is gone by. A field that is
+// longer than any real one makes the index one that cannot be judged.
+func reduce(d ocispec.Descriptor) (ocispec.Descriptor, error) {
+	out := ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest}
+	fields := []string{d.MediaType, string(d.Digest)}
+	if zstd, ok := d.Annotations[zstdAnnotation]; ok {
+		out.Annotations = map[string]string{zstdAnnotation: zstd}
+		fields = append(fields, zstd)
+	}
+	if p := d.Platform; p != nil {
+		out.Platform = &ocispec.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, OSVersion: p.OSVersion, OSFeatures: p.OSFeatures}
+		fields = append(append(fields, p.OS, p.Architecture, p.Variant, p.OSVersion), p.OSFeatures...)
+		if len(p.OSFeatures) > maxFeatures {
+			return out, unsupported(fmt.Sprintf("its index lists a platform of %d features, more than %d", len(p.OSFeatures), maxFeatures), nil)
+		}
+	}
+	for _, field := range fields {
+		if len(field) > maxField || report.Clean(field, maxField) != field {
+			return out, unsupported(fmt.Sprintf("its index says %q where no more than %d printable characters are expected", report.Clean(field, maxNamed), maxField), nil)
+		}
+	}
+	return out, nil
+}
+
+// bytes is about what the document takes in memory.
+func (d *document) bytes() int {
+	n := len(d.digest) + len(d.mediaType)
+	for _, c := range d.children {
+		n += childBytes + len(c.MediaType) + len(c.Digest)
+		if p := c.Platform; p != nil {
+			n += childBytes + len(p.OS) + len(p.Architecture) + len(p.Variant) + len(p.OSVersion)
+			for _, f := range p.OSFeatures {
+				n += 16 + len(f)
+			}
+		}
+		for k, v := range c.Annotations {
+			n += childBytes + len(k) + len(v)
+		}
+	}
+	return n
 }
 
 // effectiveType is the registry's media type, or the document's own when the
@@ -82,7 +138,7 @@ func effectiveType(header string, raw rawManifest) (string, error) {
 	known := isManifestType(header)
 	switch {
 	case known && raw.MediaType != "" && raw.MediaType != header:
-		return "", unsupported(fmt.Sprintf("the registry calls it %q and it calls itself %q", header, raw.MediaType), nil)
+		return "", unsupported(fmt.Sprintf("the registry calls it %q and it calls itself %q", report.Clean(header, maxNamed), report.Clean(raw.MediaType, maxNamed)), nil)
 	case known || raw.MediaType == "":
 		return header, nil
 	}
@@ -108,7 +164,7 @@ func isImage(raw rawManifest) error {
 	if strings.Contains(kind, "helm") {
 		return unsupported("it is a Helm chart, not a container image", nil)
 	}
-	return unsupported(fmt.Sprintf("it is an artifact of type %q, not a container image", kind), nil)
+	return unsupported(fmt.Sprintf("it is an artifact of type %q, not a container image", report.Clean(kind, maxNamed)), nil)
 }
 
 // unsupported makes a Failure whose message target.failure completes with the

@@ -98,25 +98,9 @@ func (t target) unreachable(err error) *report.Failure {
 	if p, ok := errors.AsType[*plainHTTPError](err); ok && reference.Host(p.host) != t.host() {
 		return t.unavailable(fmt.Sprintf("sends its readers on to %s over plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", p.host), err)
 	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return t.unavailable("speaks plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", err)
-	}
-	return t.unavailable("cannot be reached: "+quote(cause(err)), err)
-}
-
-// cause is the innermost part of a network error: the outer ones repeat the
-// request's URL.
-func cause(err error) error {
-	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return errors.New("no address found for " + e.Name)
-	}
-	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
-		return e.Err
-	}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
+	// One sentence for whatever is behind it: a Pod's author chooses who is asked,
+	// and must not find out by that what listens where. The log has the cause.
+	return t.unavailable("cannot be reached; the provider's log says why", err)
 }
 
 func (t target) answered(err *remotetransport.Error) *report.Failure {

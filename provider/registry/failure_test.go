@@ -123,7 +123,7 @@ func TestUnreachable(t *testing.T) {
 	reg.Close()
 	r := resolver(t, Options{Insecure: []string{host}})
 	_, err := r.Resolve(t.Context(), host+"/app:1", "", Access{})
-	wantFailure(t, err, report.ReasonUnavailable, host, "refused")
+	wantFailure(t, err, report.ReasonUnavailable, host, "cannot be reached")
 	_, err = r.Resolve(t.Context(), "registry.invalid/app:1", "", Access{})
 	wantFailure(t, err, report.ReasonUnavailable, "registry.invalid")
 	_, err = r.Resolve(t.Context(), "Not A Reference", "", Access{})

@@ -22,12 +22,16 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 	asked := time.Now()
 	var refused error
 	for i, cred := range creds.list {
+		if f := r.left(t, cred); f != nil {
+			return nil, f
+		}
 		digest, doc, err := r.fetch(ctx, t, creds, i)
 		if isRefused(err) {
 			refused = err
 			continue
 		}
 		if err != nil {
+			r.asksFor(t, cred, err)
 			return nil, t.failure(err, cred)
 		}
 		r.proofs.Add(proofKey(t.repository(), digest, creds), i)
@@ -38,6 +42,7 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 			return r.child(ctx, t, cred, digest)
 		})
 		if err != nil {
+			r.asksFor(t, cred, err)
 			return nil, t.failure(err, cred)
 		}
 		return t.resolved(digest, cred, manifests), nil

@@ -21,6 +21,9 @@ type Options struct {
 	// Insecure lists the registries (host[:port]) that are spoken to in plain
 	// HTTP. Every other one is spoken to in HTTPS, loopback included.
 	Insecure []string
+	// Allowed are the registries and repository paths (host[:port][/path]) whose
+	// images are looked up; default all.
+	Allowed []string
 	// CAFiles maps a registry (host[:port]) to a PEM file of certificate
 	// authorities that are trusted for it beside the system's.
 	CAFiles map[string]string

@@ -24,18 +24,17 @@ func quote(err error) string {
 	return report.Clean(strings.TrimRight(line, ": \r"), maxQuote)
 }
 
-// quoted is an error whose text is its quote: the log is no place for others'
-// answers either.
-type quoted struct{ err error }
+// quoted is the quote of an error: the log is no place for others' answers
+// either, nor is the memory of failures, in which a whole answer would lie.
+type quoted string
 
-func (q *quoted) Error() string { return quote(q.err) }
-func (q *quoted) Unwrap() error { return q.err }
+func (q quoted) Error() string { return string(q) }
 
 // brief returns f with its cause quoted.
 func brief(f *report.Failure) *report.Failure {
 	out := *f
 	if out.Err != nil {
-		out.Err = &quoted{out.Err}
+		out.Err = quoted(quote(out.Err))
 	}
 	return &out
 }

@@ -66,6 +66,7 @@ type Resolver struct {
 	platforms platform.Set
 	gate      *gate
 	keys      *keychain
+	allowed   []reference.Prefix
 	flights   flights
 	turns     *turns.Turns
 
@@ -79,15 +80,23 @@ type Resolver struct {
 	// this each would be told to try again, and none why.
 	failures *expirable.LRU[string, *report.Failure]
 	// documents: repository and digest -> what the manifest says.
-	documents *expirable.LRU[string, *document]
+	documents *bounded[*document]
 	// unfit: repository and digest of an index's child -> why it is neither an
 	// image nor an index.
 	unfit *expirable.LRU[string, *report.Failure]
 	// pullers: repository and one credential -> client that holds its token.
 	pullers *expirable.LRU[string, *remote.Puller]
+	// waits: registry and credential -> until when it asked to be left alone.
+	waits *expirable.LRU[string, time.Time]
 }
 
-const documentTTL = 24 * time.Hour
+const (
+	documentTTL   = 24 * time.Hour
+	documentBytes = 64 << 20
+	// maxPullers bounds the clients kept: each holds a token, of a size that the
+	// token server chooses.
+	maxPullers = 1024
+)
 
 // seen is what a tag meant.
 type seen struct {
@@ -114,19 +123,29 @@ func New(o Options) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
+	allowed, err := o.allowed()
+	if err != nil {
+		return nil, err
+	}
+	documents, err := newBounded(o.CacheSize, documentBytes, documentTTL, (*document).bytes)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of manifests: %w", err)
+	}
 	return &Resolver{
 		options:   o,
 		platforms: list,
 		gate:      g,
 		keys:      keys,
+		allowed:   allowed,
 		flights:   flights{all: map[string]*flight{}},
 		turns:     turns.New(lookupTurns()),
 		tags:      expirable.NewLRU[string, seen](o.CacheSize, nil, max(o.TagTTL, o.PinTTL)),
 		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
 		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
-		documents: expirable.NewLRU[string, *document](o.CacheSize, nil, documentTTL),
+		documents: documents,
 		unfit:     expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.AccessTTL),
-		pullers:   expirable.NewLRU[string, *remote.Puller](o.CacheSize, nil, o.AccessTTL),
+		pullers:   expirable.NewLRU[string, *remote.Puller](min(o.CacheSize, maxPullers), nil, o.AccessTTL),
+		waits:     expirable.NewLRU[string, time.Time](o.CacheSize, nil, maxWait),
 	}, nil
 }
 
@@ -173,6 +192,9 @@ func (r *Resolver) resolve(ctx context.Context, written, platforms string, acces
 	if res, ok := r.remembered(t, creds, tagTTL); ok {
 		return res, nil
 	}
+	if f := r.left(t, creds.list[0]); f != nil {
+		return nil, f
+	}
 	// Each namespace has flights of its own: one waits for its namespace's turn,
 	// which may be long in coming, and may end for it.
 	key := strings.Join([]string{access.Namespace, written, platforms, creds.id}, "\n")
@@ -218,6 +240,12 @@ func (r *Resolver) target(written, platforms string) (target, error) {
 			Reason:  report.ReasonNotFound,
 			Message: fmt.Sprintf("%s is not a valid image reference: %s", report.Clean(strconv.Quote(written), maxQuote), err),
 			Err:     err,
+		}
+	}
+	if !r.isAllowed(ref.Context()) {
+		return target{}, &report.Failure{
+			Reason:  report.ReasonUnsupported,
+			Message: fmt.Sprintf("images of %s are not looked up: registry.allowed in the provider's configuration does not list it", reference.Repository(ref.Context())),
 		}
 	}
 	t := target{reference: written, ref: ref}
