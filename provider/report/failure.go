@@ -76,14 +76,28 @@ func (f *Failure) OfImage() bool {
 	}
 }
 
-// FailureOf returns err as a Failure. An error that is none becomes an
-// internal one with the same text.
+// FailureOf returns err as a Failure whose message is cut and clean and whose
+// cause is short: both may quote what a registry or scanner sent, and are kept,
+// logged and answered. Every port's errors pass it. An error that is no Failure
+// becomes an internal one with the same text.
 func FailureOf(err error) *Failure {
-	if f, ok := errors.AsType[*Failure](err); ok {
-		return f
+	f, ok := errors.AsType[*Failure](err)
+	if !ok {
+		f = &Failure{Reason: ReasonInternal, Message: err.Error(), Err: err}
 	}
-	return &Failure{Reason: ReasonInternal, Message: err.Error(), Err: err}
+	out := *f
+	out.Message = CleanMessage(f.Message)
+	if f.Err != nil {
+		// A long cause goes with all that it holds on to; its text is for the log.
+		if text := f.Err.Error(); len(text) > maxCause {
+			out.Err = errors.New(Clean(text, maxCause))
+		}
+	}
+	return &out
 }
+
+// maxCause bounds the text of a failure's cause.
+const maxCause = 4096
 
 // Crashed returns the failure of work that panicked with p. Work that runs in a
 // goroutine of its own recovers with it, since nobody above could: what one

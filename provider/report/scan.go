@@ -118,8 +118,10 @@ type Scan struct {
 	// here has verified their signatures.
 	VEX []json.RawMessage `json:",omitempty"`
 	// Inner is the scanner's own report object, passed on untouched as
-	// InnerReport.
-	Inner json.RawMessage `json:",omitempty"`
+	// InnerReport; nil when it was larger than any view can send. InnerLeftOut is
+	// its size then.
+	Inner        json.RawMessage `json:",omitempty"`
+	InnerLeftOut int             `json:",omitempty"`
 }
 
 // SortVulnerabilities puts the worst first: by severity, then those that have

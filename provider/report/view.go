@@ -128,8 +128,8 @@ func fitFindings(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport,
 	switch {
 	case kept < len(scan.Vulnerabilities):
 		r = Cut(r, fmt.Sprintf("report cut to its %d worst of %d findings", kept, len(scan.Vulnerabilities)))
-	case view == ViewFull && len(scan.Inner) > room:
-		r = Cut(r, fmt.Sprintf("the scanner's own report of %d bytes is over the limit and left out", len(scan.Inner)))
+	case view == ViewFull && (len(scan.Inner) > room || scan.InnerLeftOut > 0):
+		r = Cut(r, fmt.Sprintf("the scanner's own report of %d bytes is over the limit and left out", max(len(scan.Inner), scan.InnerLeftOut)))
 	case view == ViewFull && len(scan.Inner) > 0:
 		r.InnerReport = scan.Inner
 		room -= len(scan.Inner)

@@ -209,6 +209,9 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 func (s *Service) keep(key string, scan *report.Scan) *report.Failure {
 	report.SortVulnerabilities(scan.Vulnerabilities)
 	scan.ReceivedAt = s.o.Now()
+	if n := len(scan.Inner); n > s.o.FindingsBytes {
+		scan.Inner, scan.InnerLeftOut = nil, n // no view can ever send it
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.root), storeTimeout)
 	defer cancel()
 	if err := s.o.Store.Put(ctx, key, scan); err != nil {

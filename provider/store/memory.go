@@ -17,16 +17,32 @@ import (
 
 // MemoryOptions bounds a Memory.
 type MemoryOptions struct {
-	// Reports is the greatest number of scans kept.
+	// Reports is the greatest number of scans kept, a few large ones beside them.
 	Reports int
 	// Bytes bounds the JSON size of all scans kept; a full scanner report can
 	// take megabytes, so a number of reports alone would bound nothing.
 	Bytes int64
 }
 
-// Memory keeps scans in this process and forgets the least recently used.
+// Large scans have a quarter of the bytes, and only each other to evict: a few
+// of them would else take the place of thousands. A scan is large from a
+// hundredth of all bytes on.
+const (
+	largeShare = 4
+	largeFrom  = 100
+)
+
+// Memory keeps scans in this process and forgets the least recently used, the
+// large ones apart from the others.
 type Memory struct {
-	mu    sync.Mutex
+	mu           sync.Mutex
+	small, large *segment
+	// from is the size at which a scan is large.
+	from int64
+}
+
+// segment is a cache bounded in bytes.
+type segment struct {
 	lru   *simplelru.LRU[string, entry]
 	bytes int64
 	max   int64
@@ -39,13 +55,35 @@ type entry struct {
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) (*Memory, error) {
-	m := &Memory{max: o.Bytes}
-	lru, err := simplelru.NewLRU(o.Reports, func(_ string, e entry) { m.bytes -= e.bytes })
+	large := o.Bytes / largeShare
+	m := &Memory{from: max(o.Bytes/largeFrom, 1)}
+	var err error
+	if m.small, err = newSegment(o.Reports, o.Bytes-large); err != nil {
+		return nil, err
+	}
+	if m.large, err = newSegment(o.Reports, large); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func newSegment(entries int, most int64) (*segment, error) {
+	s := &segment{max: most}
+	lru, err := simplelru.NewLRU(entries, func(_ string, e entry) { s.bytes -= e.bytes })
 	if err != nil {
 		return nil, fmt.Errorf("making the report cache: %w", err)
 	}
-	m.lru = lru
-	return m, nil
+	s.lru = lru
+	return s, nil
+}
+
+// put adds an entry and keeps it although it is alone over the bound.
+func (s *segment) put(digest string, e entry) {
+	s.lru.Add(digest, e)
+	s.bytes += e.bytes
+	for s.bytes > s.max && s.lru.Len() > 1 {
+		s.lru.RemoveOldest()
+	}
 }
 
 // Get returns the scan of the manifest, or nil when there is none. The scan is
@@ -53,13 +91,16 @@ func NewMemory(o MemoryOptions) (*Memory, error) {
 func (m *Memory) Get(_ context.Context, digest string) (*report.Scan, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, _ := m.lru.Get(digest)
+	e, ok := m.small.lru.Get(digest)
+	if !ok {
+		e, _ = m.large.lru.Get(digest)
+	}
 	return e.scan, nil
 }
 
 // Put keeps the scan of a manifest in place of an earlier one. A scan larger
-// than the whole budget is kept alone rather than not at all: without it the
-// image would be scanned for ever and never judged.
+// than all bytes that large ones have is the only large one, rather than not
+// kept at all: without it the image would be scanned for ever and never judged.
 func (m *Memory) Put(_ context.Context, digest string, scan *report.Scan) error {
 	b, err := json.Marshal(scan)
 	if err != nil {
@@ -67,11 +108,13 @@ func (m *Memory) Put(_ context.Context, digest string, scan *report.Scan) error 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lru.Remove(digest)
-	m.lru.Add(digest, entry{scan: scan, bytes: int64(len(b))})
-	m.bytes += int64(len(b))
-	for m.bytes > m.max && m.lru.Len() > 1 {
-		m.lru.RemoveOldest()
+	m.small.lru.Remove(digest)
+	m.large.lru.Remove(digest)
+	e := entry{scan: scan, bytes: int64(len(b))}
+	if e.bytes < m.from {
+		m.small.put(digest, e)
+	} else {
+		m.large.put(digest, e)
 	}
 	return nil
 }
@@ -80,5 +123,5 @@ func (m *Memory) Put(_ context.Context, digest string, scan *report.Scan) error 
 func (m *Memory) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.lru.Len()
+	return m.small.lru.Len() + m.large.lru.Len()
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -58,23 +59,88 @@ func TestMemoryForgetsTheLeastRecentlyUsed(t *testing.T) {
 }
 
 func TestMemoryStaysWithinItsBytes(t *testing.T) {
-	m := newMemory(t, store.MemoryOptions{Reports: 100, Bytes: 5000})
-	for i := range 20 {
+	m := newMemory(t, store.MemoryOptions{Reports: 1000, Bytes: 200_000})
+	for i := range 400 {
 		mustPut(t, m, fmt.Sprint(i), scanOfSize(1000))
 	}
-	if n := m.Len(); n < 2 || n > 4 {
-		t.Errorf("%d scans of about 1.1 kB kept in 5000 bytes", n)
+	if n := m.Len(); n < 100 || n > 150 {
+		t.Errorf("%d scans of about 1.1 kB kept in 150 000 bytes", n)
 	}
-	for range 20 {
+	before := m.Len()
+	for range 400 {
 		mustPut(t, m, "same", scanOfSize(1000))
 	}
-	if n := m.Len(); n < 2 {
-		t.Errorf("replacing one scan 20 times left %d: its bytes are counted more than once", n)
+	if n := m.Len(); n < before {
+		t.Errorf("replacing one scan 400 times left %d of %d: its bytes are counted more than once", n, before)
 	}
-	big := scanOfSize(10000)
+}
+
+func TestAScanLargerThanAllBytesIsTheOnlyLargeOne(t *testing.T) {
+	m := newMemory(t, store.MemoryOptions{Reports: 100, Bytes: 200_000})
+	big, small := scanOfSize(300_000), scanOfSize(1)
+	mustPut(t, m, "small", small)
+	mustPut(t, m, "other", scanOfSize(10_000))
 	mustPut(t, m, "big", big)
-	if get(t, m, "big") != big || m.Len() != 1 {
-		t.Error("a scan over the whole budget must be kept, alone")
+	if get(t, m, "big") != big || get(t, m, "other") != nil || get(t, m, "small") != small {
+		t.Error("a scan over all bytes must be kept, in place of the large ones alone")
+	}
+	mustPut(t, m, "big", small)
+	if get(t, m, "big") != small || m.Len() != 2 {
+		t.Errorf("the small scan that replaced it is one of %d", m.Len())
+	}
+}
+
+// Eight large reports evicted a thousand small ones.
+func TestLargeScansDoNotEvictSmallOnes(t *testing.T) {
+	m := newMemory(t, store.MemoryOptions{Reports: 10_000, Bytes: 4 << 20})
+	for i := range 1000 {
+		mustPut(t, m, fmt.Sprint("small", i), scanOfSize(1000))
+	}
+	for i := range 50 {
+		mustPut(t, m, fmt.Sprint("large", i), scanOfSize(500_000))
+	}
+	for i := range 1000 {
+		if get(t, m, fmt.Sprint("small", i)) == nil {
+			t.Fatalf("small scan %d is gone", i)
+		}
+	}
+	if get(t, m, "large49") == nil {
+		t.Error("the last large scan is gone")
+	}
+}
+
+// What the store holds at its worst, by kind of scan, beside what it may.
+func TestMemoryAtItsWorst(t *testing.T) {
+	const most = 64 << 20
+	for _, tc := range []struct {
+		name string
+		make func(i int) *report.Scan
+	}{
+		{"reports of scanners", func(int) *report.Scan { return scanOfSize(1 << 20) }},
+		{"many short findings", func(int) *report.Scan {
+			s := &report.Scan{}
+			for i := range 1000 {
+				s.Vulnerabilities = append(s.Vulnerabilities, report.Vulnerability{ID: fmt.Sprint("CVE-", i), Package: "p", Installed: "1"})
+			}
+			return s
+		}},
+		{"empty scans", func(int) *report.Scan { return &report.Scan{} }},
+	} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		m := newMemory(t, store.MemoryOptions{Reports: 10_000, Bytes: most})
+		for i := range 1200 {
+			mustPut(t, m, fmt.Sprintf("sha256:%064d", i), tc.make(i))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		held := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+		fmt.Printf("store of %d MiB, %s: %d kept, %.1f MiB resident\n", most>>20, tc.name, m.Len(), float64(held)/(1<<20))
+		if held > 4*most {
+			t.Errorf("%s: %d bytes are held", tc.name, held)
+		}
+		runtime.KeepAlive(m)
 	}
 }
 
