@@ -111,12 +111,12 @@ func TestLargeScansDoNotEvictSmallOnes(t *testing.T) {
 
 // What the store holds at its worst, by kind of scan, beside what it may.
 func TestMemoryAtItsWorst(t *testing.T) {
-	const most = 64 << 20
+	const most = 8 << 20
 	for _, tc := range []struct {
 		name string
 		make func(i int) *report.Scan
 	}{
-		{"reports of scanners", func(int) *report.Scan { return scanOfSize(1 << 20) }},
+		{"reports of scanners", func(int) *report.Scan { return scanOfSize(256 << 10) }},
 		{"many short findings", func(int) *report.Scan {
 			s := &report.Scan{}
 			for i := range 1000 {
@@ -130,7 +130,7 @@ func TestMemoryAtItsWorst(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		m := newMemory(t, store.MemoryOptions{Reports: 10_000, Bytes: most})
-		for i := range 1200 {
+		for i := range 150 {
 			mustPut(t, m, fmt.Sprintf("sha256:%064d", i), tc.make(i))
 		}
 		runtime.GC()
