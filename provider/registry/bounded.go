@@ -50,20 +50,22 @@ func (b *bounded[V]) Get(key string) (V, bool) {
 	return k.value, true
 }
 
-// Add keeps a value unless it is larger than everything may be.
-func (b *bounded[V]) Add(key string, v V) {
+// Add keeps a value unless it is larger than everything may be, and says whether
+// another had to go for it.
+func (b *bounded[V]) Add(key string, v V) (evicted bool) {
 	bytes := b.size(v) + len(key) + entryBytes
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lru.Remove(key)
 	if bytes > b.most {
-		return
+		return false
 	}
 	for b.bytes+bytes > b.most {
 		b.lru.RemoveOldest()
+		evicted = true
 	}
 	b.bytes += bytes
-	b.lru.Add(key, kept[V]{value: v, bytes: bytes, until: time.Now().Add(b.ttl)})
+	return b.lru.Add(key, kept[V]{value: v, bytes: bytes, until: time.Now().Add(b.ttl)}) || evicted
 }
 
 // Bytes is about what the cache takes.

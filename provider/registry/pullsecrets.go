@@ -34,7 +34,7 @@ type pullSecrets struct {
 	turns *turns.Turns
 	// secrets holds a keychain for each Secret, nil for one that is missing or
 	// of another type; accounts the Secrets each service account names.
-	secrets  *expirable.LRU[string, *keyring.Config]
+	secrets  *bounded[*keyring.Config]
 	accounts *expirable.LRU[string, []string]
 }
 
@@ -46,6 +46,8 @@ const (
 	maxAPIWaiting = 2048
 	// maxPullSecrets bounds the Secrets read for one Pod.
 	maxPullSecrets = 32
+	// secretBytes bounds what is remembered of Secrets.
+	secretBytes = 32 << 20
 )
 
 func newPullSecrets(o Options) (*pullSecrets, error) {
@@ -56,11 +58,16 @@ func newPullSecrets(o Options) (*pullSecrets, error) {
 			return nil, err
 		}
 	}
+	// A Secret may have a mebibyte.
+	secrets, err := newBounded(o.CacheSize, secretBytes, o.PullSecrets.TTL, (*keyring.Config).Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of Secrets: %w", err)
+	}
 	return &pullSecrets{
 		client:   client,
 		timeout:  min(apiTimeout, o.Timeout),
 		turns:    turns.New(turns.Limits{Turns: apiReads, Waiting: maxAPIWaiting}),
-		secrets:  expirable.NewLRU[string, *keyring.Config](o.CacheSize, nil, o.PullSecrets.TTL),
+		secrets:  secrets,
 		accounts: expirable.NewLRU[string, []string](o.CacheSize, nil, o.PullSecrets.TTL),
 	}, nil
 }
@@ -209,9 +216,14 @@ func (p *pullSecrets) secret(ctx context.Context, namespace, secret string) (*ke
 	})
 }
 
+type memory[V any] interface {
+	Get(key string) (V, bool)
+	Add(key string, v V) bool
+}
+
 // remember answers from the cache or asks the API server once for all who are
 // waiting; an asker that gives up does not take the answer from the others.
-func remember[V any](ctx context.Context, p *pullSecrets, cache *expirable.LRU[string, V], kind, key string, ask func(context.Context) (V, error)) (V, error) {
+func remember[V any](ctx context.Context, p *pullSecrets, cache memory[V], kind, key string, ask func(context.Context) (V, error)) (V, error) {
 	if v, ok := cache.Get(key); ok {
 		return v, nil
 	}

@@ -122,3 +122,19 @@ func (c *Config) Broken() []error {
 	}
 	return errs
 }
+
+// Bytes is about what the configuration takes in memory; nil takes nothing.
+func (c *Config) Bytes() int {
+	if c == nil {
+		return 0
+	}
+	n := len(c.Store)
+	for k, v := range c.Helpers {
+		n += len(k) + len(v)
+	}
+	for _, e := range c.entries {
+		a := e.config
+		n += 2*len(e.name) + len(a.Username) + len(a.Password) + len(a.IdentityToken) + len(a.RegistryToken) + 200
+	}
+	return n
+}
