@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -19,7 +20,7 @@ import (
 type MemoryOptions struct {
 	// Reports is the greatest number of scans kept, a few large ones beside them.
 	Reports int
-	// Bytes bounds the JSON size of all scans kept; a full scanner report can
+	// Bytes bounds the memory of all scans kept, about; a full scanner report can
 	// take megabytes, so a number of reports alone would bound nothing.
 	Bytes int64
 }
@@ -31,6 +32,9 @@ const (
 	largeShare = 4
 	largeFrom  = 100
 )
+
+// perFinding is what a finding takes beside its text, which is most of a short one.
+var perFinding = int(reflect.TypeFor[report.Vulnerability]().Size())
 
 // Memory keeps scans in this process and forgets the least recently used, the
 // large ones apart from the others.
@@ -110,7 +114,7 @@ func (m *Memory) Put(_ context.Context, digest string, scan *report.Scan) error 
 	defer m.mu.Unlock()
 	m.small.lru.Remove(digest)
 	m.large.lru.Remove(digest)
-	e := entry{scan: scan, bytes: int64(len(b))}
+	e := entry{scan: scan, bytes: int64(len(b) + len(scan.Vulnerabilities)*perFinding)}
 	if e.bytes < m.from {
 		m.small.put(digest, e)
 	} else {

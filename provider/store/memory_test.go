@@ -137,7 +137,7 @@ func TestMemoryAtItsWorst(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		held := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 		fmt.Printf("store of %d MiB, %s: %d kept, %.1f MiB resident\n", most>>20, tc.name, m.Len(), float64(held)/(1<<20))
-		if held > 4*most {
+		if held > 2*most {
 			t.Errorf("%s: %d bytes are held", tc.name, held)
 		}
 		runtime.KeepAlive(m)
