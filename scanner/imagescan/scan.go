@@ -89,6 +89,8 @@ func explain(err error, req sandbox.Request) error {
 		return err
 	case errors.As(err, &broken):
 		return failure.Wrap(failure.Invalid, err, "the image is broken: container runtimes do not unpack it: %s", broken)
+	case errors.Is(err, rootfs.ErrTooManyEntries):
+		return failure.Wrap(failure.TooLarge, err, "a layer of the image has more than %d files, the limit", rootfs.MaxEntries)
 	case errors.Is(err, syscall.EFBIG):
 		return failure.Wrap(failure.TooLarge, err, "a layer or a file of the image is larger than %s, the limit on one file", humanize.IBytes(uint64(req.Limits.File)))
 	case errors.Is(err, syscall.ENOMEM):

@@ -29,6 +29,13 @@ const (
 	maxName = 255
 )
 
+// MaxEntries is how many entries a layer may have. The largest real ones have
+// some hundred thousand; each takes half a KiB of memory.
+const MaxEntries = 1_000_000
+
+// ErrTooManyEntries is in the chain of Read's error for a layer with more.
+var ErrTooManyEntries = errors.New("the layer has too many entries")
+
 // What a layer may not set: overlayfs reads its marks from there.
 var overlayMarks = []string{"SCHILY.xattr.trusted.overlay.", "SCHILY.xattr.user.overlay."}
 
@@ -53,6 +60,9 @@ func Read(ctx context.Context, from *os.File, index int, spill func(size int64) 
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read layer %d: %w", index, err)
+		}
+		if len(l.entries) >= MaxEntries {
+			return nil, fmt.Errorf("read layer %d: %w", index, ErrTooManyEntries)
 		}
 		e, reason := newEntry(h, index)
 		if reason != "" {
