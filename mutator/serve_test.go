@@ -192,7 +192,8 @@ func (s *system) get(t *testing.T, path string) (int, string) {
 
 func TestWaitCapOverMutualTLS(t *testing.T) {
 	provider := &standIn{waiting: make(chan struct{}, 100), release: make(chan struct{})}
-	s := start(t, provider, func(c *config.Config) { c.Wait.Max = 3 })
+	// Of four one namespace has three.
+	s := start(t, provider, func(c *config.Config) { c.Wait.Max = 4 })
 	type result struct {
 		resp *admissionv1.AdmissionResponse
 		err  error
