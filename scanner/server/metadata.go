@@ -16,6 +16,8 @@ const (
 	propNote    = "imagegate.dev/note"
 	// propCancel says that scans can be given up: DELETE /api/v1/scan/{id}.
 	propCancel = "imagegate.dev/cancel"
+	// propShare says that scans are shared by the header harbor.HeaderShare.
+	propShare = "imagegate.dev/share"
 )
 
 // metadata is GET /api/v1/metadata.
@@ -44,7 +46,7 @@ func (s server) metadata(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s server) properties() map[string]string {
-	p := map[string]string{propType: "os-package-vulnerability", propCancel: "true"}
+	p := map[string]string{propType: "os-package-vulnerability", propCancel: "true", propShare: "true"}
 	at, kind, ok := s.Database.BuiltAt()
 	if !ok {
 		p[propKind] = "none"

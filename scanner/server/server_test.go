@@ -170,7 +170,11 @@ func TestShareAndCancel(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	wantError(t, call(h, http.MethodDelete, "/api/v1/scan/p", ""), http.StatusNotFound, "unknown_scan", "has not ended")
-	if w := call(h, http.MethodGet, "/api/v1/metadata", ""); !strings.Contains(w.Body.String(), `"imagegate.dev/cancel":"true"`) {
+	w = call(h, http.MethodGet, "/api/v1/metadata", "")
+	if !strings.Contains(w.Body.String(), `"imagegate.dev/share":"true"`) {
+		t.Errorf("metadata %s do not say that scans are shared", w.Body)
+	}
+	if !strings.Contains(w.Body.String(), `"imagegate.dev/cancel":"true"`) {
 		t.Errorf("the metadata do not say that scans can be given up: %s", w.Body)
 	}
 }

@@ -27,9 +27,11 @@ const (
 	// cancelProperty is "true" for adapters whose scans can be given up, which is
 	// not in Harbor's API: DELETE /scan/{id}.
 	cancelProperty = "imagegate.dev/cancel"
-	// shareHeader says on whose behalf a scan is asked for. Adapters that do not
-	// know it ignore it.
-	shareHeader = "Imagegate-Share"
+	// shareProperty is "true" for adapters that share themselves by shareHeader,
+	// which says on whose behalf a scan is asked for. It names a namespace: others
+	// need not know it, and it would tell them which of the cluster's run an image.
+	shareProperty = "imagegate.dev/share"
+	shareHeader   = "Imagegate-Share"
 
 	metadataTTL = 30 * time.Second
 )

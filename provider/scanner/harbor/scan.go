@@ -159,7 +159,11 @@ func (c *Client) submit(ctx context.Context, m *metadata, image scanner.Image, p
 	if err != nil {
 		return "", &report.Failure{Reason: report.ReasonInternal, Message: "cannot write the scan request", Err: err}
 	}
-	r, err := c.call(ctx, http.MethodPost, "/scan", responseType, requestType, body, maxSmallBody, shareHeader, image.Share)
+	share := ""
+	if m.Properties[shareProperty] == "true" {
+		share = image.Share
+	}
+	r, err := c.call(ctx, http.MethodPost, "/scan", responseType, requestType, body, maxSmallBody, shareHeader, share)
 	if err != nil {
 		return "", err
 	}
