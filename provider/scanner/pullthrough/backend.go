@@ -32,8 +32,8 @@ func (b *Backend) Scan(ctx context.Context, image scanner.Image) (*report.Scan, 
 	there := image
 	there.Registry, there.Authorization = b.server.base, token.header()
 	scan, err := b.next.Scan(s.ctx, there)
-	if f, lasting := s.failure(); f != nil && (lasting || err != nil) {
-		return nil, f
+	if f := s.failure(); f != nil {
+		return nil, f // a scan without it would say nothing of what is in there
 	}
 	return scan, b.named(err, image)
 }

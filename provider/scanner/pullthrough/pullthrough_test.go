@@ -756,6 +756,51 @@ func TestATransferThatWorksInTheEndIsNoFailure(t *testing.T) {
 	}
 }
 
+// TestAReportWithoutALayerThatWasAskedForDoesNotCount: a scanner that passes over
+// what it could not read would list nothing of it.
+func TestAReportWithoutALayerThatWasAskedForDoesNotCount(t *testing.T) {
+	g, s := newRegistry(t), newServer(t)
+	p := gzipPart(t, tarOf(t, "a", nil))
+	image := g.image(t, []part{p}, nil)
+	g.serve[digest(p.packed)] = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	}
+	b := s.Guard(adapter(func(ctx context.Context, there scanner.Image) error {
+		if _, err := pull(ctx, there); err == nil {
+			t.Error("the transfer worked")
+		}
+		return nil
+	}))
+	scan, err := b.Scan(t.Context(), image)
+	if f := failure(t, err); scan != nil || !f.Transient() || !strings.Contains(f.Message, "status 503") {
+		t.Errorf("%+v, %s %q", scan, f.Reason, f.Message)
+	}
+}
+
+// TestALayerThatWasHandedOnIsNotMissed although a second transfer of it failed.
+func TestALayerThatWasHandedOnIsNotMissed(t *testing.T) {
+	g, s := newRegistry(t), newServer(t)
+	p := large(t) // is read again each time
+	image := g.image(t, []part{p}, nil)
+	g.serve[digest(p.packed)] = func(n int, w http.ResponseWriter, _ *http.Request) bool {
+		if n > 2 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return n > 2
+	}
+	b := s.Guard(adapter(func(ctx context.Context, there scanner.Image) error {
+		_, err := pull(ctx, there)
+		if _, again := pull(ctx, there); again == nil {
+			t.Error("the second transfer worked")
+		}
+		return err
+	}))
+	if _, err := b.Scan(t.Context(), image); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAnEmptyPassword: some registries take a token as the user alone.
 func TestAnEmptyPassword(t *testing.T) {
 	g, s := newRegistry(t), newServer(t)

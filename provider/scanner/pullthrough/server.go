@@ -147,6 +147,8 @@ func (s *Server) begin(ctx context.Context, image scanner.Image) (*session, toke
 		work:    s.work,
 		slots:   make(chan struct{}, transfersPerJob),
 		passing: map[string]*report.Failure{},
+
+		handedOn: map[string]bool{},
 	}
 	n.ctx, n.cancel = context.WithCancelCause(ctx)
 	token := newToken()

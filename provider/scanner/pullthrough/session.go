@@ -29,10 +29,11 @@ type session struct {
 
 	mu     sync.Mutex
 	closed bool
-	// lasting is what is wrong with the image, passing what went wrong last
-	// with one of its layers.
-	lasting *report.Failure
-	passing map[string]*report.Failure
+	// lasting is what is wrong with the image, passing what went wrong last with
+	// each of its layers that were not handed on yet.
+	lasting  *report.Failure
+	passing  map[string]*report.Failure
+	handedOn map[string]bool
 }
 
 // token opens a session. It is kept hashed, so that looking one up tells
@@ -81,7 +82,9 @@ func (s *session) failed(digest string, f *report.Failure) {
 		return // the scan is over already, and this is only its end
 	}
 	if f.Transient() || f.Reason == report.ReasonUnauthorized || f.Reason == report.ReasonNotFound {
-		s.passing[digest] = f
+		if !s.handedOn[digest] {
+			s.passing[digest] = f
+		}
 		return
 	}
 	s.lasting = f
@@ -93,18 +96,19 @@ func (s *session) served(digest string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.passing, digest)
+	s.handedOn[digest] = true
 }
 
-// failure is what kept the scanner from reading the image, or nil. lasting says
-// that it overrules what the scanner says.
-func (s *session) failure() (f *report.Failure, lasting bool) {
+// failure is what kept the scanner from reading all of the image that it asked
+// for, or nil. It overrules what the scanner says.
+func (s *session) failure() *report.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lasting != nil {
-		return s.lasting, true
+		return s.lasting
 	}
 	for _, f := range s.passing {
-		return f, false
+		return f
 	}
-	return nil, false
+	return nil
 }
