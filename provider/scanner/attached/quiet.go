@@ -1,6 +1,7 @@
 package attached
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"time"
@@ -20,14 +21,25 @@ const (
 )
 
 // quiet remembers which registries asked to be left alone, and until when, for
-// the look-ups of all their images.
+// all look-ups that open them by the same authorization. Registries count by it:
+// what one account used up must not keep another's attachments from being found.
 type quiet struct {
 	now   func() time.Time
-	until *lru.Cache[string, time.Time]
+	until *lru.Cache[quietKey, time.Time]
+}
+
+// quietKey is a canonical host and the authorization, hashed.
+type quietKey struct {
+	host string
+	by   [sha256.Size]byte
+}
+
+func keyOf(host, authorization string) quietKey {
+	return quietKey{reference.Host(host), sha256.Sum256([]byte(authorization))}
 }
 
 func newQuiet(now func() time.Time) (*quiet, error) {
-	until, err := lru.New[string, time.Time](maxQuiet)
+	until, err := lru.New[quietKey, time.Time](maxQuiet)
 	if err != nil {
 		return nil, fmt.Errorf("making the memory of busy registries: %w", err)
 	}
@@ -45,17 +57,17 @@ func (e *busyError) Error() string {
 }
 
 // check fails for a host that is to be left alone.
-func (q *quiet) check(host string) error {
-	host = reference.Host(host)
-	until, ok := q.until.Get(host)
+func (q *quiet) check(host, authorization string) error {
+	key := keyOf(host, authorization)
+	until, ok := q.until.Get(key)
 	if after := until.Sub(q.now()); ok && after > 0 {
-		return &busyError{host: host, after: after}
+		return &busyError{host: key.host, after: after}
 	}
 	return nil
 }
 
 // heed remembers what an answer asks for, and fails with it.
-func (q *quiet) heed(host string, resp *http.Response) error {
+func (q *quiet) heed(host, authorization string, resp *http.Response) error {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return nil
 	}
@@ -63,7 +75,7 @@ func (q *quiet) heed(host string, resp *http.Response) error {
 	if after <= 0 {
 		return nil
 	}
-	host = reference.Host(host)
-	q.until.Add(host, q.now().Add(after))
-	return &busyError{host: host, after: after}
+	key := keyOf(host, authorization)
+	q.until.Add(key, q.now().Add(after))
+	return &busyError{host: key.host, after: after}
 }

@@ -76,3 +76,27 @@ func TestARegistryIsAskedAgainWhenItsTimeIsOver(t *testing.T) {
 		t.Errorf("after it: %+v, %v", found, err)
 	}
 }
+
+// Whoever may create Pods may use up what a registry lets one account ask: that
+// is no reason to leave another's VEX documents out.
+func TestOneAccountsRegistryThatIsBusyIsAskedByAnother(t *testing.T) {
+	w := newWorld(t, true)
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if user, _, _ := req.BasicAuth(); user == "greedy" {
+			rw.Header().Set("Retry-After", "3600")
+			rw.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		w.proxy(rw, req)
+	})
+	f := w.finder()
+	greedy := w.image
+	greedy.Authorization = "Basic Z3JlZWR5Og=="
+	if _, err := f.Find(t.Context(), greedy); err == nil {
+		t.Error("the busy registry has an answer")
+	}
+	if found, err := f.Find(t.Context(), w.image); err != nil || found.Scan == nil {
+		t.Errorf("another account: %+v, %v", found, err)
+	}
+}

@@ -41,7 +41,7 @@ func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error)
 	if err != nil || base.Host == "" {
 		return nil, errors.New("the registry is not a URL")
 	}
-	g := &gate{ways: f.ways, blob: f.options.MaxBytes, quiet: f.quiet}
+	g := &gate{ways: f.ways, blob: f.options.MaxBytes, quiet: f.quiet, authorization: image.Authorization}
 	var names []name.Option
 	switch base.Scheme {
 	case "https":

@@ -24,8 +24,10 @@ type gate struct {
 	plain string
 	// blob bounds the answers that are neither manifests nor lists.
 	blob int64
-	// quiet knows the hosts that asked to be left alone.
-	quiet *quiet
+	// quiet knows the hosts that asked whoever holds the authorization, the
+	// image's, to leave them alone.
+	quiet         *quiet
+	authorization string
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -42,7 +44,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("plain HTTP to %s is off", req.URL.Host)
 	}
-	if err := g.quiet.check(req.URL.Host); err != nil {
+	if err := g.quiet.check(req.URL.Host, g.authorization); err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
@@ -52,7 +54,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.quiet.heed(req.URL.Host, resp); err != nil {
+	if err := g.quiet.heed(req.URL.Host, g.authorization, resp); err != nil {
 		_ = resp.Body.Close()
 		return nil, err
 	}
