@@ -15,7 +15,7 @@ import (
 type chosen struct {
 	mu   sync.Mutex
 	best result
-	// lackingAt is when the newest report was made that is incomplete.
+	// lackingAt is when the newest report was made that lacks something.
 	lackingAt time.Time
 	vex       []Document
 	vexBytes  int
@@ -65,7 +65,7 @@ func (l *lookup) choose() *Found {
 	switch {
 	case c.best.report == nil:
 	case c.lackingAt.After(c.best.report.ScannedAt):
-		l.count(stale, c.best.digest, fmt.Errorf("a newer report, of %s, is incomplete", c.lackingAt.Format(time.RFC3339)))
+		l.count(stale, c.best.digest, fmt.Errorf("a newer report, of %s, does not count for what it lacks", c.lackingAt.Format(time.RFC3339)))
 	default:
 		found.Scan = c.best.report
 		c.signers = append(c.signers, c.best.key)

@@ -199,8 +199,9 @@ type result struct {
 	key    string
 	report *report.Scan
 	vex    json.RawMessage
-	// lackingAt is when a report was made that does not count for being
-	// incomplete: it overrules older ones all the same.
+	// lackingAt is when a report was made that does not count for what it lacks:
+	// it overrules older ones all the same. One dated in the future does not: it
+	// would for ever.
 	lackingAt time.Time
 }
 
@@ -297,7 +298,7 @@ func (l *lookup) judgeReport(statement *predicate.Statement, subject string) (re
 		return result{}, otherManifest, err
 	}
 	if f.options.NeedFixes && !r.TellsFixes {
-		return result{}, unsupported, errors.New("it does not tell of every finding whether there is a fix")
+		return result{lackingAt: r.Scan.ScannedAt}, unsupported, errors.New("it does not tell of every finding whether there is a fix")
 	}
 	return f.judgeScan(r.Scan, l.image.Digest)
 }
@@ -325,7 +326,7 @@ func (f *Finder) judgeScan(scan *report.Scan, digest string) (result, outcome, e
 		return result{lackingAt: scan.ScannedAt}, incomplete, err
 	}
 	if most := f.options.MaxDatabaseAge; most > 0 && now.Sub(scan.DatabaseBuiltAt) > most {
-		return result{}, stale, fmt.Errorf("it does not say that its vulnerability data is no older than %s", most)
+		return result{lackingAt: scan.ScannedAt}, stale, fmt.Errorf("it does not say that its vulnerability data is no older than %s", most)
 	}
 	return result{report: scan}, used, nil
 }

@@ -290,8 +290,29 @@ func TestNeedFixes(t *testing.T) {
 	w.expect(w.find(), "", map[string]int{"unsupported": 1, "none": 1})
 	w.bundle(attachedtest.Statement(t, predicate.VulnsV02, vulns(now().Add(-2*time.Hour)), w.image.Digest))
 	w.options.Registerer = nil
+	if found := w.find(); found.Scan != nil {
+		t.Errorf("a report from before a finding counts: %+v", found.Scan)
+	}
+	w.bundle(attachedtest.Statement(t, predicate.VulnsV02, vulns(now().Add(-time.Minute)), w.image.Digest))
 	if found := w.find(); found.Scan == nil || len(found.Scan.Vulnerabilities) != 0 {
-		t.Errorf("found %+v, want the clean report", found.Scan)
+		t.Errorf("found %+v, want the clean report made after it", found.Scan)
+	}
+}
+
+// A newer report of older data does not count, and overrules one from before it.
+func TestANewerReportOfOldDataOverrulesAnOlderOne(t *testing.T) {
+	w := newWorld(t, true)
+	w.options.MaxDatabaseAge = 12 * time.Hour
+	newer := grype(now().Add(-time.Hour), "CVE-1")
+	result := newer["scanner"].(map[string]any)["result"].(map[string]any)
+	result["descriptor"].(map[string]any)["db"] = map[string]any{"built": now().Add(-48 * time.Hour)}
+	w.bundle(attachedtest.Statement(t, predicate.CosignVuln, newer, w.image.Digest))
+	older := grype(now().Add(-2 * time.Hour))
+	result = older["scanner"].(map[string]any)["result"].(map[string]any)
+	result["descriptor"].(map[string]any)["db"] = map[string]any{"built": now().Add(-3 * time.Hour)}
+	w.bundle(attachedtest.Statement(t, predicate.CosignVuln, older, w.image.Digest))
+	if found := w.find(); found.Scan != nil {
+		t.Errorf("found %+v", found.Scan)
 	}
 }
 
