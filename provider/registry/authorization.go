@@ -42,15 +42,15 @@ func (r *Resolver) Authorization(ctx context.Context, res *Resolved, access Acce
 
 // Refused ends the proof of access that the resolution stands for: the registry
 // has since turned its credential down. The next Resolve asks it again, with a
-// new token.
+// new token, whoever holds the credential and beside whatever others.
 func (r *Resolver) Refused(ctx context.Context, res *Resolved, access Access) {
 	t, creds, err := r.opened(ctx, res, access)
 	if err != nil {
 		return // without credentials nothing is remembered for the access either
 	}
-	r.proofs.Remove(proofKey(t.repository(), res.Digest, creds))
 	for _, cred := range creds.list {
 		if cred.public() == res.Credential {
+			r.proofs.Remove(proofKey(t.repository(), res.Digest, cred))
 			r.pullers.Remove(pullerKey(t, cred))
 		}
 	}

@@ -124,3 +124,20 @@ func TestAFailureKeepsNoAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestAResolverLeavesNoGoroutines: each of its caches had one that swept it a
+// hundred times in its time to live and never ended. Those of the tests' short
+// times took a hundred seconds of two processors.
+func TestAResolverLeavesNoGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 50 {
+		r, err := New(Options{TagTTL: time.Second, AccessTTL: time.Second, FailureTTL: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+	}
+	if after := runtime.NumGoroutine(); after >= before+50 {
+		t.Errorf("%d goroutines are left of 50 resolvers", after-before)
+	}
+}

@@ -32,6 +32,11 @@ func (c credential) public() string {
 	return c.id
 }
 
+// bytes is what the secrets of the credential take.
+func (c credential) bytes() int {
+	return len(c.config.Username) + len(c.config.Password) + len(c.config.Auth) + len(c.config.IdentityToken) + len(c.config.RegistryToken)
+}
+
 // credentials are what one access has for one repository, in the order they
 // are tried. The list is never empty; anonymous is an entry of its own.
 type credentials struct {

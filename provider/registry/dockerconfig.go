@@ -12,7 +12,6 @@ import (
 	"github.com/docker/cli/cli/config/types"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/hashicorp/golang-lru/v2/expirable"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/imagegate/imagegate/provider/filewatch"
@@ -35,10 +34,10 @@ type dockerConfig struct {
 	generation int // of what the file holds
 
 	// answers saves running a credential helper for every question.
-	answers *expirable.LRU[question, types.AuthConfig]
+	answers *bounded[types.AuthConfig]
 	// failures of helpers that took so long that nobody may have waited for
 	// them: without this each asker would be told to try again, and none why.
-	failures *expirable.LRU[question, error]
+	failures *bounded[error]
 	// flights has one helper run for a question, however many ask.
 	flights singleflight.Group
 }
@@ -52,6 +51,7 @@ type question struct {
 const (
 	helperTTL        = time.Minute
 	helperAnswers    = 1024
+	helperBytes      = 8 << 20
 	helperPatience   = 30 * time.Second
 	helperFailureTTL = 30 * time.Second
 	// helperQuick is what every asker waits for a helper's failure.
@@ -61,6 +61,15 @@ const (
 	dockerConfigSource = "the provider's docker configuration"
 )
 
+// String is the question as a key.
+func (q question) String() string { return fmt.Sprintf("%d\n%s", q.generation, q.key) }
+
+// authSize is about what a helper's answer takes.
+func authSize(a types.AuthConfig) int {
+	const fields = 200
+	return fields + len(a.Username) + len(a.Password) + len(a.IdentityToken)
+}
+
 // entryError is an entry that cannot be read. Its text repeats nothing secret.
 type entryError struct{ error }
 
@@ -68,13 +77,15 @@ type entryError struct{ error }
 var errHelperBusy = errors.New("a credential helper has not answered yet")
 
 func newDockerConfig(path string, log *slog.Logger) (*dockerConfig, error) {
-	d := &dockerConfig{
-		path:     path,
-		log:      log,
-		patience: helperPatience,
-		answers:  expirable.NewLRU[question, types.AuthConfig](helperAnswers, nil, helperTTL),
-		failures: expirable.NewLRU[question, error](helperAnswers, nil, helperFailureTTL),
+	answers, err := newBounded(helperAnswers, helperBytes, helperTTL, authSize)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of helpers' answers: %w", err)
 	}
+	failures, err := newBounded(helperAnswers, helperBytes, helperFailureTTL, func(err error) int { return len(err.Error()) })
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of helpers' failures: %w", err)
+	}
+	d := &dockerConfig{path: path, log: log, patience: helperPatience, answers: answers, failures: failures}
 	d.file = filewatch.New("docker configuration", []string{path}, func(contents [][]byte) (*keyring.Config, error) {
 		return keyring.Parse(contents[0])
 	})
@@ -188,13 +199,13 @@ func entries(repo name.Repository) []string {
 // lookup answers by ctx's end: a credential helper is a program that may take
 // its time, and it goes on for the next asker.
 func (d *dockerConfig) lookup(ctx context.Context, helper string, q question) (types.AuthConfig, error) {
-	if got, ok := d.answers.Get(q); ok {
+	if got, ok := d.answers.Get(q.String()); ok {
 		return got, nil
 	}
-	if err, ok := d.failures.Get(q); ok {
+	if err, ok := d.failures.Get(q.String()); ok {
 		return types.AuthConfig{}, err
 	}
-	ch := d.flights.DoChan(fmt.Sprintf("%d\n%s", q.generation, q.key), func() (_ any, err error) {
+	ch := d.flights.DoChan(q.String(), func() (_ any, err error) {
 		defer report.Recover(&err)
 		return d.ask(context.WithoutCancel(ctx), helper, q)
 	})
@@ -218,9 +229,9 @@ func (d *dockerConfig) ask(ctx context.Context, helper string, q question) (type
 	}
 	switch {
 	case err == nil:
-		d.answers.Add(q, got)
+		d.answers.Add(q.String(), got)
 	case time.Since(began) > helperQuick || ctx.Err() != nil:
-		d.failures.Add(q, err)
+		d.failures.Add(q.String(), err)
 	}
 	return got, err
 }

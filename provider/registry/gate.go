@@ -41,6 +41,12 @@ func (e *throttledError) Error() string {
 // maxHosts bounds the per-registry state: hosts are named by Pods' authors.
 const maxHosts = 1024
 
+// maxHost bounds a host in bytes: a challenge or a redirect may name one as long
+// as a header. DNS allows no more, before a port.
+const maxHost = 253 + len(":65535")
+
+var errLongHost = errors.New("the name of the host is too long")
+
 // gate sends all requests to registries and their token servers. It
 // settles the scheme, bounds concurrency, rate and size for each host, and
 // picks the trusted authorities.
@@ -102,6 +108,10 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	req, err := g.settleScheme(req)
 	if err != nil {
 		return nil, err
+	}
+	if len(req.URL.Host) > maxHost {
+		closeBody(req)
+		return nil, errLongHost
 	}
 	h := g.host(reference.Host(req.URL.Host))
 	release, err := h.acquire(req.Context())

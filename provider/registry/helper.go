@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,11 @@ const (
 	// (github.com/docker/docker-credential-helpers).
 	helperNothing = "credentials not found in native keychain"
 	tokenUser     = "<token>"
+	// maxHelperBytes bounds what a helper may print.
+	maxHelperBytes = 64 << 10
 )
+
+var errHelperLong = errors.New("too much is printed")
 
 // helperError is a credential helper's failure.
 type helperError struct {
@@ -35,6 +40,21 @@ func (e *helperError) sentence() string {
 	return fmt.Sprintf("credential helper docker-credential-%s %s", e.helper, e.text)
 }
 
+// limited keeps what a helper prints, and takes no more than that.
+type limited struct {
+	bytes.Buffer
+	over bool
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > maxHelperBytes {
+		l.over = true
+		return 0, errHelperLong
+	}
+	return l.Buffer.Write(p)
+}
+
 // runHelper asks a credential helper for the credentials of a server; none is
 // no error. Docker's own client would wait for it for ever, so the program is
 // run here, and killed at the end of ctx.
@@ -43,7 +63,13 @@ func runHelper(ctx context.Context, helper, server string) (types.AuthConfig, er
 	cmd.Stdin = strings.NewReader(server)
 	// A process of its own that holds the output open must not hold up the end.
 	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
+	printed := &limited{}
+	cmd.Stdout = printed
+	err := cmd.Run()
+	out := printed.Bytes()
+	if printed.over {
+		return types.AuthConfig{}, &helperError{helper: helper, text: fmt.Sprintf("printed more than %d bytes", maxHelperBytes), err: err}
+	}
 	said := strings.TrimSpace(string(out))
 	if err != nil && said == helperNothing {
 		return types.AuthConfig{}, nil

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"syscall"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -34,7 +31,7 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 			r.asksFor(t, cred, err)
 			return nil, t.failure(err, cred)
 		}
-		r.proofs.Add(proofKey(t.repository(), digest, creds), i)
+		r.proofs.Add(proofKey(t.repository(), digest, cred), struct{}{})
 		if t.tag != "" {
 			r.tags.Add(tagKey(t, creds), seen{digest: digest, at: asked})
 		}
@@ -57,6 +54,7 @@ func (r *Resolver) fetch(ctx context.Context, t target, creds credentials, i int
 	if err != nil {
 		return "", nil, err
 	}
+	defer r.pullers.Weigh(pullerKey(t, creds.list[i]), maxClient)
 	if _, ok := t.ref.(name.Digest); ok {
 		if doc, ok := r.documents.Get(t.repository() + "@" + t.ref.Identifier()); ok {
 			if _, err := puller.Head(ctx, t.ref); err == nil {
@@ -97,6 +95,7 @@ func (r *Resolver) document(ctx context.Context, t target, cred credential, dige
 	if err != nil {
 		return nil, err
 	}
+	defer r.pullers.Weigh(pullerKey(t, cred), maxClient)
 	_, doc, err := r.get(ctx, t, puller, t.ref.Context().Digest(digest))
 	return doc, err
 }
@@ -110,7 +109,7 @@ func (r *Resolver) child(ctx context.Context, t target, cred credential, digest 
 	}
 	doc, err = r.document(ctx, t, cred, digest)
 	if f, ok := errors.AsType[*report.Failure](err); ok && isUnsupported(err) {
-		r.unfit.Add(t.repository()+"@"+digest, f)
+		r.unfit.Add(t.repository()+"@"+digest, report.FailureOf(brief(f)))
 	}
 	return doc, err
 }
@@ -126,7 +125,7 @@ func (r *Resolver) rememberedChild(t target, digest string) (*document, error) {
 	return nil, errNotRemembered
 }
 
-func (r *Resolver) get(ctx context.Context, t target, puller *remote.Puller, ref name.Reference) (string, *document, error) {
+func (r *Resolver) get(ctx context.Context, t target, puller *client, ref name.Reference) (string, *document, error) {
 	desc, err := puller.Get(ctx, ref)
 	if err != nil {
 		return "", nil, err
@@ -142,34 +141,4 @@ func (r *Resolver) get(ctx context.Context, t target, puller *remote.Puller, ref
 	doc.digest = digest
 	r.documents.Add(t.repository()+"@"+digest, doc)
 	return digest, doc, nil
-}
-
-// puller returns the client for one repository and credential. It is kept for
-// the token it holds, no longer than a proof of access is.
-func (r *Resolver) puller(t target, cred credential) (*remote.Puller, error) {
-	key := pullerKey(t, cred)
-	if p, ok := r.pullers.Get(key); ok {
-		return p, nil
-	}
-	p, err := remote.NewPuller(
-		remote.WithAuth(authn.FromConfig(cred.config)),
-		remote.WithTransport(r.gate),
-		remote.WithUserAgent(r.options.UserAgent),
-		// The scan service decides about repeating a failure; here only a
-		// connection that the registry dropped is tried once more.
-		remote.WithRetryStatusCodes(),
-		remote.WithRetryPredicate(isDropped),
-		remote.WithRetryBackoff(remote.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Steps: 2}),
-	)
-	if err != nil {
-		return nil, &report.Failure{Reason: report.ReasonInternal, Message: "cannot make a registry client", Err: err}
-	}
-	r.pullers.Add(key, p)
-	return p, nil
-}
-
-func pullerKey(t target, cred credential) string { return t.repository() + "\n" + cred.id }
-
-func isDropped(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

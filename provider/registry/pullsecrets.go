@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/hashicorp/golang-lru/v2/expirable"
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,7 +35,7 @@ type pullSecrets struct {
 	// secrets holds a keychain for each Secret, nil for one that is missing or
 	// of another type; accounts the Secrets each service account names.
 	secrets  *bounded[*keyring.Config]
-	accounts *expirable.LRU[string, []string]
+	accounts *bounded[[]string]
 }
 
 const (
@@ -48,6 +48,8 @@ const (
 	maxPullSecrets = 32
 	// secretBytes bounds what is remembered of Secrets.
 	secretBytes = 32 << 20
+	// accountBytes bounds what is remembered of service accounts.
+	accountBytes = 8 << 20
 )
 
 func newPullSecrets(o Options) (*pullSecrets, error) {
@@ -63,12 +65,16 @@ func newPullSecrets(o Options) (*pullSecrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cache of Secrets: %w", err)
 	}
+	accounts, err := newBounded(o.CacheSize, accountBytes, o.PullSecrets.TTL, namesSize)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of service accounts: %w", err)
+	}
 	return &pullSecrets{
 		client:   client,
 		timeout:  min(apiTimeout, o.Timeout),
 		turns:    turns.New(turns.Limits{Turns: apiReads, Waiting: maxAPIWaiting}),
 		secrets:  secrets,
-		accounts: expirable.NewLRU[string, []string](o.CacheSize, nil, o.PullSecrets.TTL),
+		accounts: accounts,
 	}, nil
 }
 
@@ -138,6 +144,15 @@ func (p *pullSecrets) credentials(ctx context.Context, repo name.Repository, acc
 	return list, nil
 }
 
+// namesSize is about what names take.
+func namesSize(names []string) int {
+	n := 0
+	for _, s := range names {
+		n += 16 + len(s)
+	}
+	return n
+}
+
 func unique(lists ...[]string) []string {
 	var out []string
 	seen := map[string]bool{}
@@ -186,7 +201,9 @@ func (p *pullSecrets) account(ctx context.Context, namespace, account string) ([
 		for _, ref := range sa.ImagePullSecrets {
 			names = append(names, ref.Name)
 		}
-		return names, nil
+		names = unique(names)
+		// A copy, or what is cut off would be kept as well.
+		return slices.Clone(names[:min(len(names), maxPullSecrets)]), nil
 	})
 }
 

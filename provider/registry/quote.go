@@ -30,6 +30,16 @@ type quoted string
 
 func (q quoted) Error() string { return string(q) }
 
+// failureSize is about what a brief failure takes beside its entry.
+func failureSize(f *report.Failure) int {
+	const fields = 150
+	n := fields + len(f.Message)
+	if f.Err != nil {
+		n += len(f.Err.Error())
+	}
+	return n
+}
+
 // brief returns f with its cause quoted.
 func brief(f *report.Failure) *report.Failure {
 	out := *f

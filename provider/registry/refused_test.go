@@ -31,6 +31,49 @@ func TestARefusalEndsTheProof(t *testing.T) {
 	wantFailure(t, err, report.ReasonUnauthorized, "refused the credentials of pull secret a/short-lived")
 }
 
+// TestARefusalEndsTheProofOfEveryListThatHoldsTheCredential: the proof used to be
+// kept by list, so that another Pod with one more Secret went on with the dead
+// credential for five minutes.
+func TestARefusalEndsTheProofOfEveryListThatHoldsTheCredential(t *testing.T) {
+	reg, digest := private(t)
+	c := newCluster(t)
+	c.secret("a", "other", reg.host(), "bob", "wrong")
+	c.secret("a", "short-lived", reg.host(), "ann", "secret")
+	c.secret("b", "a-copy", reg.host(), "ann", "secret")
+	r := resolver(t, Options{Insecure: []string{reg.host()}, PullSecrets: c.pullSecrets(t)})
+	image := reg.host() + "/team/app@" + digest
+	lists := []Access{
+		{Namespace: "a", PullSecrets: []string{"short-lived"}},
+		{Namespace: "a", PullSecrets: []string{"other", "short-lived"}},
+		{Namespace: "a", PullSecrets: []string{"short-lived", "other"}},
+		{Namespace: "b", PullSecrets: []string{"a-copy"}},
+	}
+	var res *Resolved
+	for _, access := range lists {
+		var err error
+		if res, err = r.Resolve(t.Context(), image, "", access); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reg.renew("changed")
+	for _, access := range lists {
+		if _, err := r.Resolve(t.Context(), image, "", access); err != nil {
+			t.Fatalf("%v, within the time that a proof counts: %v", access, err)
+		}
+	}
+	r.Refused(t.Context(), res, lists[3])
+	for _, access := range lists {
+		_, err := r.Resolve(t.Context(), image, "", access)
+		wantFailure(t, err, report.ReasonUnauthorized, "refused")
+	}
+	// Another credential's proof is its own.
+	reg.renew("secret")
+	r.failures.Purge()
+	if res, err := r.Resolve(t.Context(), image, "", lists[1]); err != nil || res.Credential == "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 // TestAuthorizationIsThatOfTheAcceptedCredential and of no other, whatever has
 // been forgotten since.
 func TestAuthorizationIsThatOfTheAcceptedCredential(t *testing.T) {

@@ -2,14 +2,14 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/hashicorp/golang-lru/v2/expirable"
 
 	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
@@ -71,31 +71,37 @@ type Resolver struct {
 	turns     *turns.Turns
 
 	// tags: tag and credentials -> digest.
-	tags *expirable.LRU[string, seen]
-	// proofs: repository, digest and credentials -> which of the credentials
-	// the registry accepted.
-	proofs *expirable.LRU[string, int]
+	tags *bounded[seen]
+	// proofs: repository, digest and one credential -> the registry accepted it.
+	// It is for whoever holds the credential, beside whatever others, and so is
+	// its end.
+	proofs *bounded[struct{}]
 	// failures: namespace, question and credentials -> why it had no answer just now. An
 	// asker rarely stays until a registry that hangs has timed out; without
 	// this each would be told to try again, and none why.
-	failures *expirable.LRU[string, *report.Failure]
+	failures *bounded[*report.Failure]
 	// documents: repository and digest -> what the manifest says.
 	documents *bounded[*document]
 	// unfit: repository and digest of an index's child -> why it is neither an
 	// image nor an index.
-	unfit *expirable.LRU[string, *report.Failure]
+	unfit *bounded[*report.Failure]
 	// pullers: repository and one credential -> client that holds its token.
-	pullers *expirable.LRU[string, *remote.Puller]
+	pullers *bounded[*client]
 	// waits: registry and credential -> until when it asked to be left alone.
-	waits *expirable.LRU[string, time.Time]
+	waits *bounded[time.Time]
 }
 
 const (
-	documentTTL   = 24 * time.Hour
+	documentTTL = 24 * time.Hour
+	// What the caches may hold of foreign text, in bytes. Their entries are
+	// bounded in number too, by Options.CacheSize.
 	documentBytes = 64 << 20
-	// maxPullers bounds the clients kept: each holds a token, of a size that the
-	// token server chooses.
-	maxPullers = 1024
+	pullerBytes   = 32 << 20
+	tagBytes      = 16 << 20
+	proofBytes    = 16 << 20
+	failureBytes  = 16 << 20
+	unfitBytes    = 8 << 20
+	waitBytes     = 8 << 20
 )
 
 // seen is what a tag meant.
@@ -127,11 +133,7 @@ func New(o Options) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := newBounded(o.CacheSize, documentBytes, documentTTL, (*document).bytes)
-	if err != nil {
-		return nil, fmt.Errorf("making the cache of manifests: %w", err)
-	}
-	return &Resolver{
+	r := &Resolver{
 		options:   o,
 		platforms: list,
 		gate:      g,
@@ -139,14 +141,24 @@ func New(o Options) (*Resolver, error) {
 		allowed:   allowed,
 		flights:   flights{all: map[string]*flight{}},
 		turns:     turns.New(lookupTurns()),
-		tags:      expirable.NewLRU[string, seen](o.CacheSize, nil, max(o.TagTTL, o.PinTTL)),
-		proofs:    expirable.NewLRU[string, int](o.CacheSize, nil, o.AccessTTL),
-		failures:  expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.FailureTTL),
-		documents: documents,
-		unfit:     expirable.NewLRU[string, *report.Failure](o.CacheSize, nil, o.AccessTTL),
-		pullers:   expirable.NewLRU[string, *remote.Puller](min(o.CacheSize, maxPullers), nil, o.AccessTTL),
-		waits:     expirable.NewLRU[string, time.Time](o.CacheSize, nil, maxWait),
-	}, nil
+	}
+	return r, r.makeCaches()
+}
+
+func (r *Resolver) makeCaches() error {
+	o, small := r.options, func(time.Time) int { return 0 }
+	var errs [7]error
+	r.tags, errs[0] = newBounded(o.CacheSize, tagBytes, max(o.TagTTL, o.PinTTL), func(s seen) int { return len(s.digest) })
+	r.proofs, errs[1] = newBounded(o.CacheSize, proofBytes, o.AccessTTL, func(struct{}) int { return 0 })
+	r.failures, errs[2] = newBounded(o.CacheSize, failureBytes, o.FailureTTL, failureSize)
+	r.documents, errs[3] = newBounded(o.CacheSize, documentBytes, documentTTL, (*document).bytes)
+	r.unfit, errs[4] = newBounded(o.CacheSize, unfitBytes, o.AccessTTL, failureSize)
+	r.pullers, errs[5] = newBounded(o.CacheSize, pullerBytes, o.AccessTTL, (*client).bytes)
+	r.waits, errs[6] = newBounded(o.CacheSize, waitBytes, maxWait, small)
+	if err := errors.Join(errs[:]...); err != nil {
+		return fmt.Errorf("making the caches: %w", err)
+	}
+	return nil
 }
 
 // Close drops idle connections. Resolutions under way end by their timeout.
@@ -273,8 +285,11 @@ func (r *Resolver) remembered(t target, creds credentials, tagTTL time.Duration)
 		}
 		digest = tag.digest
 	}
-	accepted, ok := r.proofs.Get(proofKey(t.repository(), digest, creds))
-	if !ok || accepted >= len(creds.list) {
+	proved := slices.IndexFunc(creds.list, func(cred credential) bool {
+		_, ok := r.proofs.Get(proofKey(t.repository(), digest, cred))
+		return ok
+	})
+	if proved < 0 {
 		return nil, false
 	}
 	doc, ok := r.documents.Get(t.repository() + "@" + digest)
@@ -287,7 +302,7 @@ func (r *Resolver) remembered(t target, creds credentials, tagTTL time.Duration)
 	if err != nil {
 		return nil, false
 	}
-	return t.resolved(digest, creds.list[accepted], manifests), true
+	return t.resolved(digest, creds.list[proved], manifests), true
 }
 
 func (t target) resolved(digest string, cred credential, manifests []Manifest) *Resolved {
@@ -304,6 +319,6 @@ func (t target) resolved(digest string, cred credential, manifests []Manifest) *
 
 func tagKey(t target, creds credentials) string { return t.ref.Name() + "\n" + creds.id }
 
-func proofKey(repository, digest string, creds credentials) string {
-	return repository + "@" + digest + "\n" + creds.id
+func proofKey(repository, digest string, cred credential) string {
+	return repository + "@" + digest + "\n" + cred.id
 }
