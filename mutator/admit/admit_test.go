@@ -439,6 +439,33 @@ func TestExemptImagesAreScannedButNotPinned(t *testing.T) {
 	}
 }
 
+// What a Pod means by more platforms than can be asked about is not asked in
+// pieces. One that exists already stays as it is.
+func TestAPodOfTooManyPlatformsIsNotPinned(t *testing.T) {
+	names := make([]string, 2000)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d", i)
+	}
+	wide := pod("a:1", "b@"+digest)
+	wide.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+			{Key: "kubernetes.io/os", Operator: corev1.NodeSelectorOpIn, Values: names},
+			{Key: "kubernetes.io/arch", Operator: corev1.NodeSelectorOpIn, Values: names},
+		}}},
+	}}}
+	provider := known()
+	a := admit.New(provider, settings())
+	if d := a.Admit(t.Context(), create(t, wide)); d.Response.Allowed || !strings.Contains(d.Response.Result.Message, "more than the 32 platforms") {
+		t.Errorf("got %+v", d.Response)
+	}
+	if d := a.Admit(t.Context(), update(t, wide, wide)); !d.Response.Allowed || d.Response.Patch != nil {
+		t.Errorf("an update that changes no image: %+v", d.Response)
+	}
+	if asked := len(provider.resolved) + len(provider.scans()); asked > 0 {
+		t.Errorf("the provider was asked %d times", asked)
+	}
+}
+
 func TestUnreadableObjects(t *testing.T) {
 	for _, object := range []string{"", "[]", `{"spec":{"containers":7}}`} {
 		req := create(t, pod())

@@ -116,6 +116,8 @@ func (a *Admitter) sort(req *admissionv1.AdmissionRequest, pod, old *pin.Pod) *w
 		switch pinned, err := pin.Check(image.Reference); {
 		case err != nil:
 			w.failed[i] = err
+		case pod.PlatformErr != nil:
+			w.failed[i] = pod.PlatformErr
 		case !pinned && !a.settings.exempt(image.Reference):
 			w.unpinned = append(w.unpinned, i)
 		}

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/imagegate/imagegate/provider/platform"
 )
 
 // anything is the pattern of a Pod that says nothing about its nodes.
@@ -24,6 +26,14 @@ func archLabels() []string   { return []string{"kubernetes.io/arch", "beta.kuber
 // node, and must not be read as a part of the key's syntax.
 var labelValue = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
+// maxWords bounds the words of node affinity about platforms that are looked at:
+// what two lists of a thousand allow together is a million platforms.
+const maxWords = 256
+
+// ErrPlatforms says that a Pod names more platforms than the provider can be
+// asked about.
+var ErrPlatforms = fmt.Errorf("the Pod's node affinity names more than the %d platforms that can be judged: name fewer", platform.MaxPatterns)
+
 // requirement is one thing that a node must fulfil.
 type requirement struct {
 	key, operator string
@@ -33,7 +43,8 @@ type requirement struct {
 // platforms returns what the Pod says of the platforms it may run on, as the
 // provider reads it, or "" when it says nothing: node selector, required node
 // affinity and spec.os bind the scheduler or the kubelet. Templates read a Pod
-// by the same rules (templates/lib/platform.rego), and one table tests both.
+// by the same rules (templates/lib/platform.rego), and one table tests both. The
+// error may be ErrPlatforms.
 func platforms(spec map[string]any) (string, error) {
 	always, err := required(spec)
 	if err != nil {
@@ -42,6 +53,15 @@ func platforms(spec map[string]any) (string, error) {
 	terms, err := affinityTerms(spec)
 	if err != nil {
 		return "", err
+	}
+	words := 0
+	for _, term := range terms {
+		for _, r := range term {
+			words += 1 + len(r.values)
+		}
+	}
+	if words > maxWords {
+		return "", ErrPlatforms
 	}
 	if len(terms) == 0 {
 		terms = [][]requirement{nil}
@@ -57,6 +77,9 @@ func platforms(spec map[string]any) (string, error) {
 	}
 	if len(patterns) == 1 && patterns[anything] {
 		return "", nil
+	}
+	if len(patterns) > platform.MaxPatterns {
+		return "", ErrPlatforms
 	}
 	return strings.Join(slices.Sorted(maps.Keys(patterns)), ","), nil
 }
@@ -103,6 +126,11 @@ func half(all []requirement, labels []string) map[string]bool {
 	return either
 }
 
+// tells reports whether a label of a node says something of its platform.
+func tells(label string) bool {
+	return label == windowsBuild || slices.Contains(systemLabels(), label) || slices.Contains(archLabels(), label)
+}
+
 func set(values []string) map[string]bool {
 	out := map[string]bool{}
 	for _, v := range values {
@@ -121,6 +149,9 @@ func required(spec map[string]any) ([]requirement, error) {
 	}
 	var all []requirement
 	for label := range selector {
+		if !tells(label) {
+			continue
+		}
 		value, err := text(selector, label)
 		if err != nil {
 			return nil, fmt.Errorf("nodeSelector: %w", err)
@@ -138,8 +169,8 @@ func required(spec map[string]any) ([]requirement, error) {
 	return append(all, requirement{systemLabels()[0], "In", []string{name}}), nil
 }
 
-// affinityTerms are the alternatives of the required node affinity. A term
-// without any condition matches no node.
+// affinityTerms are the alternatives of the required node affinity, with what each
+// says of the platform. A term without any condition matches no node.
 func affinityTerms(spec map[string]any) (terms [][]requirement, err error) {
 	const field = "requiredDuringSchedulingIgnoredDuringExecution"
 	affinity, err := nested(spec, "affinity", "nodeAffinity", field)
@@ -159,13 +190,15 @@ func affinityTerms(spec map[string]any) (terms [][]requirement, err error) {
 		if len(expressions)+len(fields) == 0 {
 			continue
 		}
-		all := make([]requirement, 0, len(expressions))
+		var all []requirement
 		for _, e := range expressions {
 			r, err := expression(e)
 			if err != nil {
 				return nil, fmt.Errorf("matchExpressions: %w", err)
 			}
-			all = append(all, r)
+			if tells(r.key) {
+				all = append(all, r)
+			}
 		}
 		terms = append(terms, all)
 	}

@@ -2,6 +2,7 @@ package pin
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -17,8 +18,8 @@ type platformCase struct {
 	Platform string         `json:"platform"`
 }
 
-// platformCases is the table that the templates' library is tested with.
-func platformCases(t *testing.T) []platformCase {
+// fromTemplates reads a table that the templates' library is tested with.
+func fromTemplates(t *testing.T, table string, into any) {
 	t.Helper()
 	sources, err := regotest.Load("../../templates")
 	if err != nil {
@@ -32,7 +33,7 @@ func platformCases(t *testing.T) []platformCase {
 	if compiler.Compile(modules); compiler.Failed() {
 		t.Fatal(compiler.Errors)
 	}
-	found, err := rego.New(rego.Compiler(compiler), rego.Query("data.lib.platform_test.cases")).Eval(t.Context())
+	found, err := rego.New(rego.Compiler(compiler), rego.Query("data.lib.platform_test."+table)).Eval(t.Context())
 	if err != nil || len(found) != 1 {
 		t.Fatalf("no table: %v, %v", found, err)
 	}
@@ -40,17 +41,16 @@ func platformCases(t *testing.T) []platformCase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []platformCase
-	if err := json.Unmarshal(b, &cases); err != nil {
+	if err := json.Unmarshal(b, into); err != nil {
 		t.Fatal(err)
 	}
-	return cases
 }
 
 // A Pod is read by the mutator as templates read it, and the provider
 // understands what either of them says.
 func TestWhatPodsSayOfTheirPlatforms(t *testing.T) {
-	cases := platformCases(t)
+	var cases []platformCase
+	fromTemplates(t, "cases", &cases)
 	if len(cases) < 30 {
 		t.Fatalf("only %d cases", len(cases))
 	}
@@ -72,6 +72,44 @@ func TestWhatPodsSayOfTheirPlatforms(t *testing.T) {
 				t.Errorf("the provider does not understand it: %v", err)
 			}
 		})
+	}
+}
+
+// Two lists of a thousand in a Pod of a few KiB allow a million platforms.
+func TestMorePlatformsThanCanBeAskedAreNotSpelledOut(t *testing.T) {
+	var wide []map[string]any
+	fromTemplates(t, "wide", &wide)
+	if len(wide) < 5 {
+		t.Fatalf("only %d cases", len(wide))
+	}
+	l, _ := Locate("", "pods", "")
+	for i, spec := range wide {
+		object, err := json.Marshal(map[string]any{"spec": spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pod, err := Read(object, l); err != nil || !errors.Is(pod.PlatformErr, ErrPlatforms) || pod.Platform != "" {
+			t.Errorf("case %d: %v, platforms %q", i, err, pod.Platform)
+		}
+	}
+	var broad []struct {
+		Spec     map[string]any `json:"spec"`
+		Patterns int            `json:"patterns"`
+	}
+	fromTemplates(t, "broad", &broad)
+	for i, tc := range broad {
+		object, err := json.Marshal(map[string]any{"spec": tc.Spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod, err := Read(object, l)
+		if err != nil || pod.PlatformErr != nil {
+			t.Errorf("case %d: %v, %v", i, err, pod.PlatformErr)
+			continue
+		}
+		if set, err := platform.Parse(pod.Platform); err != nil || len(set) != tc.Patterns {
+			t.Errorf("case %d: %d platforms, %v, want %d", i, len(set), err, tc.Patterns)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package pin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -35,8 +36,10 @@ type Pod struct {
 	ServiceAccount string
 	PullSecrets    []string
 	// Platform is what the Pod says of the platforms it may run on, as keys of
-	// the provider spell it; empty when it says nothing.
-	Platform string
+	// the provider spell it; empty when it says nothing, or more than can be
+	// asked: then PlatformErr is ErrPlatforms.
+	Platform    string
+	PlatformErr error
 
 	// node is where the Pod is bound to; mirror is true where it has the
 	// annotation of a static Pod's mirror.
@@ -112,7 +115,11 @@ func (p *Pod) readSpec(spec map[string]any) (err error) {
 			p.PullSecrets = append(p.PullSecrets, name)
 		}
 	}
-	if p.Platform, err = platforms(spec); err != nil {
+	switch p.Platform, err = platforms(spec); {
+	case errors.Is(err, ErrPlatforms):
+		// An object that exists, with images that do not change, stays as it is.
+		p.PlatformErr = err
+	case err != nil:
 		return err
 	}
 	if p.location.ephemeralOnly {

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// maxPatterns bounds a set. A Pod that allows more platforms than this knows
-// nothing that would narrow the choice.
-const maxPatterns = 32
+// MaxPatterns bounds a set. Who means more is refused: what was left out would
+// run unjudged.
+const MaxPatterns = 32
 
 // Set is the union of its patterns. The empty set knows nothing.
 type Set []Pattern
@@ -25,9 +25,9 @@ func Parse(s string) (Set, error) {
 	if s == "" {
 		return nil, nil
 	}
-	words := strings.SplitN(s, ",", maxPatterns+1)
-	if len(words) > maxPatterns {
-		return nil, fmt.Errorf("more than %d platforms", maxPatterns)
+	words := strings.SplitN(s, ",", MaxPatterns+1)
+	if len(words) > MaxPatterns {
+		return nil, fmt.Errorf("more than %d platforms", MaxPatterns)
 	}
 	set := make(Set, 0, len(words))
 	for _, word := range words {

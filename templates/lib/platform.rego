@@ -5,19 +5,44 @@ package lib.platform
 import data.lib.pod
 import future.keywords
 
-# What the Pod says, as the provider reads it: linux/amd64,windows/* for
-# instance. "" when it says nothing.
-known := "" if {
-	patterns == {"*/*"}
-} else := concat(",", sort(patterns))
+# What the Pod under review says.
+known := said if {
+	said := of(pod.reviewed.spec)
+} else := ""
 
-patterns := {pattern |
-	some term in terms
-	requirements := array.concat(always, term)
+# What a Pod says, as the provider reads it: linux/amd64,windows/* for instance.
+# "" when it says nothing.
+of(spec) := too_many if {
+	words(spec) > most_words
+} else := "" if {
+	patterns(spec) == {"*/*"}
+} else := concat(",", sort(patterns(spec))) if {
+	count(patterns(spec)) <= most_patterns
+} else := too_many
+
+# How many patterns the provider takes, and how many words of node affinity about
+# platforms are looked at to find them: what two lists of a thousand allow
+# together would take longer than a webhook has.
+most_patterns := 32
+
+most_words := 256
+
+# Nothing that the provider could be asked.
+too_many := "?"
+
+patterns(spec) := {pattern |
+	some term in terms(spec)
+	requirements := array.concat(always(spec), term)
 	some os in half("os", requirements)
 	some arch in half("arch", requirements)
 	pattern := concat("/", [os, arch])
 }
+
+words(spec) := sum([words |
+	some term in given(spec)
+	some requirement in term
+	words := 1 + count(listed(requirement, "values"))
+])
 
 # What the kubelet says of its node, by the names of today and of old.
 labels := {
@@ -25,22 +50,27 @@ labels := {
 	"arch": {"kubernetes.io/arch", "beta.kubernetes.io/arch"},
 }
 
+windows_build := "node.kubernetes.io/windows-build"
+
+telling := (labels.os | labels.arch) | {windows_build}
+
 # What holds for every node: node selector and spec.os bind the scheduler and
 # the kubelet.
-always := array.concat(
-	[{"key": key, "operator": "In", "values": [value]} | some key, value in pod.reviewed.spec.nodeSelector],
-	[{"key": "kubernetes.io/os", "operator": "In", "values": [name]} | name := pod.reviewed.spec.os.name],
+always(spec) := array.concat(
+	[{"key": key, "operator": "In", "values": [spec.nodeSelector[key]]} | some key in telling],
+	[{"key": "kubernetes.io/os", "operator": "In", "values": [name]} | name := spec.os.name],
 )
 
-# The alternatives of the required node affinity.
-terms := given if {
-	count(given) > 0
-} else := [[]]
+# The alternatives of the required node affinity, each once.
+terms(spec) := {term | some term in given(spec)} if {
+	count(given(spec)) > 0
+} else := {[]}
 
-# A term without any condition matches no node.
-given := [listed(term, "matchExpressions") |
-	some term in pod.reviewed.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms
-	count(listed(term, "matchExpressions")) + count(listed(term, "matchFields")) > 0
+# What each says of the platform. A term without any condition matches no node.
+given(spec) := [[requirement | some requirement in expressions; requirement.key in telling] |
+	some term in spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms
+	expressions := listed(term, "matchExpressions")
+	count(expressions) + count(listed(term, "matchFields")) > 0
 ]
 
 listed(term, field) := term[field] if {
@@ -75,7 +105,7 @@ names(name, requirement) := values(requirement) if {
 # A label that only nodes with Windows have.
 names("os", requirement) := {"windows"} if {
 	requirement.operator in {"In", "Exists"}
-	requirement.key == "node.kubernetes.io/windows-build"
+	requirement.key == windows_build
 }
 
 excluded(name, requirements) := {value |

@@ -54,6 +54,30 @@ cases := [
 	{"name": "only values that are no labels", "spec": required([[one_of("kubernetes.io/arch", ["a!b"]), none_of("kubernetes.io/os", ["x!windows"])]]), "platform": ""},
 ]
 
+# Pods that say more than anybody can be asked. mutator/pin reads this list too.
+wide := [
+	required([[one_of("kubernetes.io/os", names("os", 2000)), one_of("kubernetes.io/arch", names("arch", 2000))]]),
+	required([[one_of("kubernetes.io/os", names("os", 3)), one_of("kubernetes.io/arch", names("arch", 11))]]),
+	required([[one_of("kubernetes.io/arch", names("arch", 33))]]),
+	required([[one_of("kubernetes.io/arch", [name])] | some name in names("arch", 33)]),
+	required([[one_of("kubernetes.io/arch", [name]) | some name in names("arch", 33)]]),
+	required([[none_of("kubernetes.io/arch", names("arch", 256))]]),
+	required([[one_of("kubernetes.io/arch", ["amd64"])] | some _ in numbers.range(1, 129)]),
+	object.union(required([[exists("kubernetes.io/os")] | some _ in numbers.range(1, 257)]), {"os": {"name": "windows"}}),
+]
+
+# Pods that say much, which is read all the same.
+broad := [
+	{"spec": required([[one_of("kubernetes.io/arch", names("arch", 32))]]), "patterns": 32},
+	{"spec": required([[one_of("kubernetes.io/arch", ["amd64"])] | some _ in numbers.range(1, 128)]), "patterns": 1},
+	{"spec": required([[one_of("zone", names("zone", 1000))] | some _ in numbers.range(1, 100)]), "patterns": 0},
+	{"spec": object.union(required([[none_of("kubernetes.io/arch", names("arch", 200))]]), {"nodeSelector": {name: "x" | some name in names("label", 1000)}}), "patterns": 1},
+]
+
+names(word, many) := [sprintf("%s%d", [word, i]) | some i in numbers.range(1, many)]
+
+exists(key) := {"key": key, "operator": "Exists"}
+
 one_of(key, values) := {"key": key, "operator": "In", "values": values}
 
 none_of(key, values) := {"key": key, "operator": "NotIn", "values": values}
@@ -77,5 +101,19 @@ test_what_is_malformed_says_nothing if {
 	] {
 		found := platform.known with input as {"review": fixtures.review(fixtures.pod_with(spec))}
 		found == ""
+	}
+}
+
+test_more_than_can_be_asked_is_not_read if {
+	every spec in wide {
+		found := platform.known with input as {"review": fixtures.review(fixtures.pod_with(spec))}
+		found == platform.too_many
+	}
+}
+
+test_much_is_read if {
+	every case in broad {
+		found := platform.known with input as {"review": fixtures.review(fixtures.pod_with(case.spec))}
+		count([pattern | some pattern in split(found, ","); pattern != ""]) == case.patterns
 	}
 }

@@ -1,6 +1,7 @@
 # The Pod under review and the images it would run.
 package lib.pod
 
+import data.lib.platform
 import data.lib.reference
 import future.keywords
 
@@ -36,7 +37,9 @@ namespace := input.review.object.metadata.namespace if {
 images := images_of(reviewed)
 
 # The images to judge. An update is judged by the images it changes: a Pod that
-# already runs must stay able to lose a finalizer or gain a label.
+# already runs must stay able to lose a finalizer or gain a label. One that still
+# waits for its scheduling gates may get another node selector, and with it run
+# another manifest of each image.
 judged := [entry |
 	some entry in images
 	not unchanged(entry)
@@ -57,9 +60,12 @@ mirrored if {
 unchanged(entry) if {
 	input.review.operation == "UPDATE"
 	present(entry.image)
+	same_platforms
 	some old in images_of(input.review.oldObject)
 	[old.field, old.name, old.image] == [entry.field, entry.name, entry.image]
 }
+
+same_platforms if platform.of(input.review.oldObject.spec) == platform.known
 
 images_of(pod) := array.concat(
 	[entry |

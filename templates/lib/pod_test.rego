@@ -62,6 +62,17 @@ test_an_update_is_judged_by_what_it_changes if {
 	judged(object.union(update, {"operation": "CREATE"})) == all
 }
 
+# A Pod behind a scheduling gate may still be sent to other nodes, where the same
+# index is another manifest.
+test_an_update_of_its_platforms_is_judged if {
+	old := fixtures.pod_with(spec)
+	moved := fixtures.pod_with(object.union(spec, {"nodeSelector": {"kubernetes.io/os": "windows"}}))
+	judged(object.union(fixtures.review(moved), {"operation": "UPDATE", "oldObject": old})) == all
+	judged(object.union(fixtures.review(moved), {"operation": "UPDATE", "oldObject": moved})) == set()
+	elsewhere := fixtures.pod_with(object.union(spec, {"nodeSelector": {"disk": "ssd"}}))
+	judged(object.union(fixtures.review(elsewhere), {"operation": "UPDATE", "oldObject": old})) == set()
+}
+
 # As Gatekeeper reviews the Pod of an ExpansionTemplate.
 test_the_update_of_a_workload_is_not_judged if {
 	expanded := object.union(fixtures.review(fixtures.pod_with(spec)), {"operation": "UPDATE", "oldObject": null})

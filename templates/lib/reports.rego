@@ -23,6 +23,14 @@ overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
 	msg := sprintf("The Pod has %d distinct images, and no more than %d can be judged: split it", [distinct, most_images])
 }
 
+# Nor is a Pod judged that says more of its platforms than can be asked about:
+# what it left unsaid would be judged in their place.
+overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
+	count(pod.judged) > 0
+	object.get(pod_context, "platform", "") == platform.too_many
+	msg := sprintf("The Pod's node affinity names more than the %d platforms that can be judged: name fewer", [platform.most_patterns])
+}
+
 # {subject: ScanReport} for a set of subjects (pod.subject), from one call with
 # every distinct key. Each gets a report, unless overfull denies the Pod: no
 # answer is report_not_available, an error is scan_failed.

@@ -195,3 +195,23 @@ test_what_is_written_is_counted if {
 	denied := reports.overfull with input as {"review": fixtures.review(pod), "parameters": {}} with reports.most_images as 2
 	count(denied) == 1
 }
+
+sprawling := {
+	"containers": [{"name": "c", "image": "good"}],
+	"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [
+		{"key": "kubernetes.io/os", "operator": "In", "values": ["windows"]},
+		{"key": "kubernetes.io/arch", "operator": "In", "values": [sprintf("a%d", [i]) | some i in numbers.range(1, 2000)]},
+	]}]}}},
+}
+
+# What it leaves unsaid must not be judged in its place.
+test_a_pod_that_names_too_many_platforms_is_denied if {
+	review := fixtures.review(fixtures.pod_with(sprawling))
+	denied := reports.overfull with input as {"review": review, "parameters": {"scanFailed": "accept"}}
+	{denial.msg | some denial in denied} == {"The Pod's node affinity names more than the 32 platforms that can be judged: name fewer"}
+	untold := reports.overfull with input as {"review": review, "parameters": {"keyContext": "none"}}
+	untold == set()
+	running := object.union(review, {"operation": "UPDATE", "oldObject": review.object})
+	unjudged := reports.overfull with input as {"review": running, "parameters": {}}
+	unjudged == set()
+}
