@@ -20,7 +20,6 @@ import (
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -51,7 +50,7 @@ type Options struct {
 	Limits      wire.Limits
 	// InFlightBytes bounds what all answers under way may take together, each
 	// counted as the most that it can be from its keys on until it is sent; zero:
-	// no bound.
+	// no bound. One namespace has three quarters of them at most beside others.
 	InFlightBytes int64
 	// AnswerBytes and FindingsBytes are the Service's bounds of one answer and of
 	// one report in it. They say what an answer can be.
@@ -75,8 +74,8 @@ type handler struct {
 	// answered, shared by namespace: whose one is can be told once it is read.
 	reading chan struct{}
 	slots   *turns.Turns
-	// bytes are those of InFlightBytes that are taken; nil without a bound.
-	bytes *semaphore.Weighted
+	// bytes are those of InFlightBytes, shared by namespace; nil without a bound.
+	bytes *turns.Amounts
 }
 
 // NewHandler returns the routes: POST /scan-reports, POST /digests, and GET
@@ -88,7 +87,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	}
 	h := &handler{o: o, metrics: m, reading: make(chan struct{}, o.Concurrency), slots: turns.New(turns.Limits{Turns: o.Concurrency})}
 	if o.InFlightBytes > 0 {
-		h.bytes = semaphore.NewWeighted(o.InFlightBytes)
+		h.bytes = turns.NewAmounts(o.InFlightBytes)
 	}
 	r := chi.NewRouter()
 	r.Post(wire.PathScanReports, h.protocol("scan-reports", h.scanReports))
@@ -187,7 +186,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, answer func(con
 		return wire.SystemError(err.Error()), held
 	}
 	keys := h.parse(raw, r.URL.Query().Has(wire.ParamWait))
-	done, ok := h.slots.TryTake(turns.Share{Namespace: namespace(keys)})
+	whose := namespace(keys)
+	done, ok := h.slots.TryTake(turns.Share{Namespace: whose})
 	if !ok {
 		return wire.SystemError(errBusy.Error()), held
 	}
@@ -198,10 +198,10 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, answer func(con
 	if h.bytes != nil {
 		n := min(h.most(keys), h.o.InFlightBytes)
 		// Who waited for many bytes would hold up those that want few.
-		if !h.bytes.TryAcquire(n) {
+		if held.bytes, ok = h.bytes.TryTake(whose, n); !ok {
+			held.bytes = func() {}
 			return wire.SystemError("the provider is sending too many large answers already; try again shortly"), held
 		}
-		held.bytes = func() { h.bytes.Release(n) }
 	}
 	return wire.NewResponse(answer(ctx, keys)), held
 }

@@ -460,7 +460,7 @@ func TestAnswersUnderWayAreBoundedInBytes(t *testing.T) {
 	b := blocking{started: make(chan struct{}, 9), release: make(chan struct{})}
 	h := handler(t, func(o *server.Options) {
 		o.Service, o.Concurrency = b, 9
-		o.InFlightBytes, o.AnswerBytes, o.FindingsBytes = 20_000, 20_000, 15_000
+		o.InFlightBytes, o.AnswerBytes, o.FindingsBytes = 22_000, 22_000, 15_000
 	})
 	answered := make(chan externaldata.Response, 1)
 	ask := func(keys ...string) externaldata.Response {
@@ -473,7 +473,7 @@ func TestAnswersUnderWayAreBoundedInBytes(t *testing.T) {
 	if resp := ask("accepted?view=findings"); !strings.Contains(resp.SystemError, "too many large answers") {
 		t.Errorf("a second large answer is made beside the first: %+v", resp)
 	}
-	if resp := ask("accepted"); resp.SystemError != "" || len(resp.Items) != 1 {
+	if resp := ask("accepted?namespace=other"); resp.SystemError != "" || len(resp.Items) != 1 {
 		t.Errorf("a small answer is refused: %+v", resp)
 	}
 	b.release <- struct{}{}
@@ -483,6 +483,41 @@ func TestAnswersUnderWayAreBoundedInBytes(t *testing.T) {
 	if resp := ask("accepted?view=findings", "pending?view=findings"); resp.SystemError != "" {
 		t.Errorf("bytes are not given back: %+v", resp)
 	}
+}
+
+// Large answers of one namespace left no byte for the smallest of any other.
+func TestOneNamespacesLargeAnswersLeaveRoomForOthers(t *testing.T) {
+	const concurrency = 40
+	b := blocking{started: make(chan struct{}, concurrency), release: make(chan struct{})}
+	h := handler(t, func(o *server.Options) {
+		o.Service, o.Concurrency = b, concurrency
+		o.InFlightBytes, o.AnswerBytes, o.FindingsBytes = 128<<10, 16<<10, 16<<10
+	})
+	ask := func(key string) externaldata.Response {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", strings.NewReader(body(key))))
+		return decode(t, rec.Body)
+	}
+	var wg sync.WaitGroup
+	refused := make(chan struct{}, 20)
+	for range 20 {
+		wg.Go(func() {
+			if resp := ask("accepted?namespace=evil&view=full"); resp.SystemError != "" {
+				refused <- struct{}{}
+			}
+		})
+	}
+	for range 20 { // each is under way or refused
+		select {
+		case <-b.started:
+		case <-refused:
+		}
+	}
+	if resp := ask("accepted?namespace=good"); resp.SystemError != "" || len(resp.Items) != 1 {
+		t.Errorf("a small answer is refused: %+v", resp)
+	}
+	close(b.release)
+	wg.Wait()
 }
 
 func FuzzProtocol(f *testing.F) {
