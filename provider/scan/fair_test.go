@@ -138,6 +138,30 @@ func TestAStormOfOthersBesideAHangingNamespace(t *testing.T) {
 	}
 }
 
+// TestTwoNamespacesThatAskForTheSameHoldNoTurnsLonger: what two asked for was
+// never stopped, and two tenants' namespaces held all workers to the deadline.
+func TestTwoNamespacesThatAskForTheSameHoldNoTurnsLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := newService(t, registryFunc(hosted), evilHangs(2*time.Second), realNumbers)
+		defer closeService(t, svc)
+		for i := range 20 {
+			for _, namespace := range []string{"evil", "evil-too"} {
+				askAs(t, svc, namespace, "", fmt.Sprintf("evil-%d/app-%d", i, i), time.Millisecond)
+			}
+		}
+		time.Sleep(time.Minute)
+		began := time.Now()
+		if r := askAs(t, svc, "good", "", "good.example/app", time.Hour); r.Status != report.Accepted {
+			t.Errorf("%+v", r)
+		}
+		took := time.Since(began)
+		t.Logf("one image: %s beside two namespaces that ask for the same images that hang", took)
+		if took > time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // TestAnHonestLongScanIsNotStoppedForEver: it gives way, and is finished once it
 // is within its namespace's share.
 func TestAnHonestLongScanIsNotStoppedForEver(t *testing.T) {

@@ -53,7 +53,9 @@ func (s *Service) dropAbandoned() {
 // yieldExcess has the namespaces that hold more than their share of the turns
 // give one back each, if others wait: what hangs would hold them to its
 // deadline. The youngest scan is stopped, of which the least is lost, but none
-// that has not had its time; it begins again when its namespace's turn comes.
+// that has not had its time; it begins again when the turn of a namespace comes
+// that asked for it. One that several asked for goes last, but it goes: whoever
+// has two namespaces could ask for all from both.
 func (s *Service) yieldExcess() {
 	over := s.turns.Excess()
 	if len(over) == 0 {
@@ -63,9 +65,14 @@ func (s *Service) yieldExcess() {
 	for share := range over {
 		var youngest *job
 		var began time.Time
+		var askers int
 		for _, j := range jobs {
-			if at, ok := j.excessive(share); ok && s.o.Now().Sub(at) >= s.o.YieldAfter && at.After(began) {
-				youngest, began = j, at
+			at, by, ok := j.excessive(share)
+			if !ok || s.o.Now().Sub(at) < s.o.YieldAfter {
+				continue
+			}
+			if youngest == nil || by < askers || by == askers && at.After(began) {
+				youngest, began, askers = j, at, by
 			}
 		}
 		if youngest != nil {
@@ -74,14 +81,14 @@ func (s *Service) yieldExcess() {
 	}
 }
 
-// excessive reports whether the job holds a turn of the share, for nobody but
-// its namespace, and since when.
-func (j *job) excessive(share turns.Share) (began time.Time, ok bool) {
+// excessive reports whether the job holds a turn of the share, since when, and
+// how many namespaces asked for it.
+func (j *job) excessive(share turns.Share) (began time.Time, askers int, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	ok = j.stop != nil && len(j.askers) <= 1 && j.share.Namespace == share.Namespace &&
+	ok = j.stop != nil && j.share.Namespace == share.Namespace &&
 		(share.Registry == "" || j.share.Registry == share.Registry)
-	return j.began, ok
+	return j.began, len(j.askers), ok
 }
 
 func (j *job) yield() {
