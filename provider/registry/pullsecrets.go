@@ -229,6 +229,7 @@ func (p *pullSecrets) secret(ctx context.Context, namespace, secret string) (*ke
 		if err != nil {
 			return nil, &invalidSecretError{err}
 		}
+		keys.Helpers, keys.Store = nil, "" // programs of the provider's, not the Secret's to name
 		return keys, nil
 	})
 }

@@ -46,6 +46,12 @@ type auth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
+// maxEntries bounds the entries and helpers of one configuration: a Secret may
+// hold hundreds of thousands, each larger in memory than in its text.
+const maxEntries = 4096
+
+var errMany = fmt.Errorf("it has more than %d entries", maxEntries)
+
 var errJSON = errors.New("it is not a docker configuration in JSON")
 
 // Parse reads a config.json. One entry that cannot be read does not keep the
@@ -54,6 +60,9 @@ func Parse(b []byte) (*Config, error) {
 	var f file
 	if err := json.Unmarshal(b, &f); err != nil {
 		return nil, errJSON
+	}
+	if len(f.Auths)+len(f.CredHelpers) > maxEntries {
+		return nil, errMany
 	}
 	c := read(f.Auths)
 	c.Helpers, c.Store = f.CredHelpers, f.CredsStore
@@ -65,6 +74,9 @@ func ParseLegacy(b []byte) (*Config, error) {
 	var auths map[string]json.RawMessage
 	if err := json.Unmarshal(b, &auths); err != nil {
 		return nil, errJSON
+	}
+	if len(auths) > maxEntries {
+		return nil, errMany
 	}
 	return read(auths), nil
 }
@@ -130,11 +142,11 @@ func (c *Config) Bytes() int {
 	}
 	n := len(c.Store)
 	for k, v := range c.Helpers {
-		n += len(k) + len(v)
+		n += len(k) + len(v) + 100
 	}
 	for _, e := range c.entries {
 		a := e.config
-		n += 2*len(e.name) + len(a.Username) + len(a.Password) + len(a.IdentityToken) + len(a.RegistryToken) + 200
+		n += 2*len(e.name) + len(a.Username) + len(a.Password) + len(a.IdentityToken) + len(a.RegistryToken) + 400
 	}
 	return n
 }
