@@ -147,7 +147,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Store:          memory,
 		Tags:           tags,
 		Judge:          p.judge,
-		Workers:        c.Scan.Workers,
+		Workers:        p.workers(c),
 		PerRegistry:    c.Scan.PerRegistry,
 		Queue:          c.Scan.Queue,
 		Deadline:       c.Scan.Deadline.Duration,
@@ -173,6 +173,23 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 		Registerer:         p.metrics,
 	})
 	return p, err
+}
+
+// workers is how many scans are under way at once. Where the bundled worker makes
+// all of them it is the number of its slots: what waits in there for a slot that
+// hangs would not be seen to wait, and nobody would be made to give one back.
+func (p *parts) workers(c *config.Config) int {
+	if p.worker == nil {
+		return c.Scan.Workers
+	}
+	return scansAtOnce(c, p.worker.Workers())
+}
+
+func scansAtOnce(c *config.Config, bundled int) int {
+	if len(c.Scanner.Routes) > 0 {
+		return c.Scan.Workers // the worker makes some of them only
+	}
+	return min(c.Scan.Workers, bundled)
 }
 
 func verdictOptions(c *config.Config, p *parts) verdict.Options {

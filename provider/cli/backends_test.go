@@ -192,3 +192,22 @@ func withReport(t *testing.T, signer *attachedtest.Signer) scanner.Image {
 	push(referrer)
 	return scanner.Image{Registry: reg.URL, Repository: "app", Digest: subject.Digest.String()}
 }
+
+// The provider gave out four turns, of which three waited in the worker for its
+// one slot: nobody was seen to wait, and who hung there was never stopped.
+func TestNoMoreTurnsThanTheBundledWorkerHasSlots(t *testing.T) {
+	c := config.Default()
+	c.Scan.Workers = 4
+	for slots, want := range map[int]int{1: 1, 2: 2, 4: 4} {
+		if got := scansAtOnce(&c, slots); got != want {
+			t.Errorf("%d turns for %d slots", got, slots)
+		}
+	}
+	c.Scanner.Routes = []config.ScannerRoute{{Prefix: "ghcr.io"}}
+	if got := scansAtOnce(&c, 1); got != 4 {
+		t.Errorf("%d turns where others scan too", got)
+	}
+	if got := (&parts{}).workers(&c); got != 4 {
+		t.Errorf("%d turns without a bundled worker", got)
+	}
+}

@@ -317,3 +317,7 @@ func (w *Worker) WaitReady(ctx context.Context) error {
 		}
 	}
 }
+
+// Workers is how many scans the worker runs at once, which may be less than it
+// was asked for.
+func (w *Worker) Workers() int { return w.options.Workers }

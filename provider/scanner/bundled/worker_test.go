@@ -129,6 +129,9 @@ func TestWorker(t *testing.T) {
 	if err := w.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if w.Workers() != 1 {
+		t.Errorf("it says that it has %d workers", w.Workers())
+	}
 	if err := w.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
