@@ -147,7 +147,7 @@ func readRules(text string, options CustomOptions) (*ownRules, error) {
 		if declared == nil {
 			own.text = "package " + rulesPackage + "\n\n" + text
 		}
-		return own, own.check()
+		return own, own.check(options.ScanRules)
 	}
 	// The version that the text looks like has the error that helps.
 	return nil, fmt.Errorf("%s does not parse %w", options.File, failures[len(failures)-1])
@@ -191,8 +191,9 @@ func candidates(text, wanted string) ([]ast.RegoVersion, error) {
 	}
 }
 
-// check refuses what compiles in OPA but does not work in a template.
-func (o *ownRules) check() error {
+// check refuses what compiles in OPA but does not work in a template: beside the
+// generated rules or, where there are none, alone.
+func (o *ownRules) check(beside bool) error {
 	var problems []error
 	report := func(at *ast.Location, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("%s:%d: %s", o.file, at.Row, fmt.Sprintf(format, args...)))
@@ -208,7 +209,7 @@ func (o *ownRules) check() error {
 		if !isHook {
 			isSet, isHook = hooks[rule.Head.Name.String()]
 		}
-		defined = defined || isHook
+		defined = defined || isHook && (isSet || beside)
 		if isHook && isSet != (rule.Head.RuleKind() == ast.MultiValue) {
 			report(rule.Location, "%s", hookShape(rule.Head.Name.String(), isSet))
 		}
@@ -220,7 +221,7 @@ func (o *ownRules) check() error {
 		})
 	}
 	if !defined {
-		problems = append(problems, fmt.Errorf("%s defines none of %s: it would never deny", o.file, strings.Join(hookNames(), ", ")))
+		problems = append(problems, fmt.Errorf("%s defines none of %s: it would never deny", o.file, strings.Join(hookNames(beside), ", ")))
 	}
 	return errors.Join(problems...)
 }
@@ -234,10 +235,14 @@ func hookShape(name string, isSet bool) string {
 	return fmt.Sprintf("%s must be true or undefined: %s { ... }, in Rego v1 %s if { ... }", name, name, name)
 }
 
-func hookNames() []string {
+// hookNames are the rules of which a file must define one. allow_pod does nothing
+// without something that denies.
+func hookNames(beside bool) []string {
 	names := make([]string, 0, len(hooks))
-	for name := range hooks {
-		names = append(names, name)
+	for name, denies := range hooks {
+		if denies || beside {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return names

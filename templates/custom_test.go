@@ -158,6 +158,34 @@ func TestCustomRulesWithTheGeneratedOnes(t *testing.T) {
 	}
 }
 
+// TestAutoGenerateFalseNeedsRulesForTheReports: a file of rules for the Pod alone
+// would let every image pass.
+func TestAutoGenerateFalseNeedsRulesForTheReports(t *testing.T) {
+	const blind = "Configuration error: scanPolicies.autoGenerate is false, which leaves no rules for the reports: the template's own have no deny_image"
+	for name, c := range map[string]struct {
+		rules string
+		want  []string
+	}{
+		"the Pod alone": {`deny_pod["on the host"] { input.PodObject.spec.hostNetwork }`, []string{blind}},
+		"allowing":      {`allow_pod { input.PodObject.metadata.labels.scan == "skip" }`, []string{blind}},
+		"the reports":   {`deny_image[msg] { input.ScanReport.Status == "rejected"; msg := "rejected" }`, []string{"rejected"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, time.Minute)
+			e.provider.reports = map[string]map[string]any{"bad": {"ImageAndTag": "bad", "Status": "rejected"}}
+			template, err := templates.Custom([]byte(c.rules), templates.CustomOptions{Kind: "Blind", ScanRules: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.addTemplate(t, template)
+			e.addConstraint(t, "Blind", "blind", `{scanPolicies: {autoGenerate: false}}`)
+			if diff := cmp.Diff(c.want, e.review(t, creation(t, strings.ReplaceAll(customPod, "IMAGE", "bad")))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // TestRulesMayUseTheAncestorsNames in both versions, whatever else they define.
 func TestRulesMayUseTheAncestorsNames(t *testing.T) {
 	for name, c := range map[string]struct{ rules, want string }{
@@ -222,7 +250,9 @@ func TestCustomRefusals(t *testing.T) {
 		"unsafe":          {"\n\ndeny_image[msg] {\n  not other\n}\n", templates.CustomOptions{}, []string{"rules.rego:3", "msg is unsafe"}},
 		"unknown builtin": {"deny_image[msg] {\n  msg := nonsense(1)\n}\n", templates.CustomOptions{File: "mine.rego"}, []string{"mine.rego:2", "nonsense"}},
 		"with package":    {"package x\n\ndeny_image[msg] {\n  msg := nonsense(1)\n}\n", templates.CustomOptions{}, []string{"rules.rego:4"}},
-		"no hook":         {"violation[msg] { msg := 1 }", templates.CustomOptions{}, []string{"defines none of allow_pod, deny_image, deny_pod"}},
+		"no hook":         {"violation[msg] { msg := 1 }", templates.CustomOptions{}, []string{"defines none of deny_image, deny_pod"}},
+		"allowing only":   {"allow_pod { input.PodObject.metadata.labels.a }", templates.CustomOptions{}, []string{"defines none of deny_image, deny_pod: it would never deny"}},
+		"no hook beside":  {"violation[msg] { msg := 1 }", templates.CustomOptions{ScanRules: true}, []string{"defines none of allow_pod, deny_image, deny_pod"}},
 		"no set":          {"deny_image { true }", templates.CustomOptions{}, []string{"rules.rego:1", "deny_image must be a set of messages"}},
 		"no boolean":      {"allow_pod[msg] { msg := 1 }", templates.CustomOptions{}, []string{"rules.rego:1", "allow_pod must be true or undefined"}},
 		"own package":     {"package x\n\nok { true }\n\ndeny_image[msg] { not data.x.ok\n msg := 1 }", templates.CustomOptions{}, []string{"rules.rego:5", "data.x.ok"}},

@@ -7,13 +7,20 @@ import data.lib.ownrules
 import data.lib.reports
 import data.lib.scanpolicy
 import data.lib.scanrules
+import data.lib.settings
 import future.keywords
 
 violation contains outcome if some outcome in breakglass.outcome(denials, set())
 
 denials := before | after
 
-before := ownrules.before | scanpolicy.before
+before := (ownrules.before | scanpolicy.before) | settings.denials(no_rules)
+
+# Where neither judges the reports every image would pass.
+no_rules contains sprintf("%s.autoGenerate is false, which leaves no rules for the reports: the template's own have no deny_image", [scanrules.judging]) if {
+	scanrules.scan_off
+	not ownrules.judge
+}
 
 after := {denial |
 	count(before) == 0

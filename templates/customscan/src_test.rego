@@ -2,6 +2,7 @@ package customscan_test
 
 import data.customscan
 import data.lib.fixtures_test as fixtures
+import data.lib.ownrules
 import data.lib.reports
 import future.keywords
 
@@ -51,6 +52,14 @@ test_deny_image_is_asked_for_what_pre_scan_accepted_beside_what_is_scanned if {
 test_generated_rules_switched_off if {
 	denials(["bad"], {}, {"scanRules": {"autoGenerate": false}}) == {"container c0 is rejected"}
 	denials(["broken"], {}, {"scanRules": {"autoGenerate": false}}) == set()
+}
+
+test_without_any_rules_for_the_reports_nothing_passes if {
+	every section in ["scanRules", "scanPolicies"] {
+		found := denials(["good"], {}, {section: {"autoGenerate": false}}) with ownrules.judge as false
+		found == {sprintf("Configuration error: %s.autoGenerate is false, which leaves no rules for the reports: the template's own have no deny_image", [section])}
+	}
+	denials(["good"], {}, {"preScanPolicies": {"autoGenerate": false}}) == set()
 }
 
 test_the_rules_of_one_phase_switched_off if {

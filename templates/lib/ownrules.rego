@@ -50,6 +50,9 @@ after(found) := {{"msg": about(text(msg), entry, found), "details": details} |
 	details := {"phase": "scan", "image": entry.image, "containers": [entry.name], "status": reports.status(report)}
 }
 
+# Whether the rules judge reports: a set of messages is there even when it is empty.
+judge if rules.deny_image with input as {}
+
 judging := "scanRules" if {
 	settings.value(input.parameters, ["scanRules"])
 } else := "scanPolicies"

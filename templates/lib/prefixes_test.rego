@@ -129,7 +129,17 @@ test_docker_hub_by_all_its_names if {
 		decide(concat("", [host, "evil/app:1"]), [["docker.io/evil/", "reject"]])[0] == "reject"
 		decide(concat("", [host, "evil/app:1"]), [["evil/", "reject"]])[0] == "reject"
 		decide(concat("", [host, "evil/app:1"]), [["registry-1.docker.io/evil/", "reject"]])[0] == "reject"
+		decide(concat("", [host, "evil/app:1"]), [["registry.hub.docker.com/evil/", "reject"]])[0] == "reject"
 	}
+}
+
+# What the provider vouches for may name the registry otherwise.
+test_a_claim_by_another_name_of_the_registry_escapes_no_rule if {
+	every host in ["registry-1.docker.io/", "registry.hub.docker.com/", "index.docker.io:443/"] {
+		image := concat("", [host, "library/nginx@sha256:abc"])
+		vouched(image, "nginx:1", [[host, "reject"], ["nginx:", "accept"]]) == "reject"
+	}
+	vouched("good.io:443/x@sha256:abc", "good.io/x:1", [["good.io:443/", "reject"], ["good.io/", "accept"]]) == "reject"
 }
 
 test_a_host_is_no_path_of_docker_hub if {

@@ -91,7 +91,7 @@ tagged(image) := split(image, "@")[0] if {
 hub_spellings(image) := {concat("", [start, name, suffix(parsed)]) |
 	parsed := parse(image)
 	known_as_hub(parsed.host)
-	some start in ["", "docker.io/", "index.docker.io/", "registry-1.docker.io/"]
+	some start in ["", "docker.io/", "index.docker.io/", "registry-1.docker.io/", "registry.hub.docker.com/"]
 	some name in {hub_path(parsed), trim_prefix(hub_path(parsed), "library/")}
 }
 

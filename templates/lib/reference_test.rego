@@ -47,6 +47,8 @@ test_other_spellings_of_a_hub_image if {
 		"index.docker.io/library/nginx:1",
 		"registry-1.docker.io/nginx:1",
 		"registry-1.docker.io/library/nginx:1",
+		"registry.hub.docker.com/nginx:1",
+		"registry.hub.docker.com/library/nginx:1",
 	}
 }
 
