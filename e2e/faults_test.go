@@ -33,8 +33,8 @@ func TestFaults(t *testing.T) {
 			name:       "scanner down",
 			hurt:       func(*testing.T) { shared.System.Scanner.Stop() },
 			repair:     start(shared.System.Scanner),
-			mutator:    []string{"scan failed: the scanner at " + scanner + " cannot be reached"},
-			gatekeeper: []string{"scan failed: the scanner at " + scanner + " cannot be reached"},
+			mutator:    []string{"scan failed: the scanner at " + scanner + " cannot be reached; the provider's log says why"},
+			gatekeeper: []string{"scan failed: the scanner at " + scanner + " cannot be reached; the provider's log says why"},
 		},
 		{
 			name: "registry down",
@@ -44,8 +44,8 @@ func TestFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			mutator:    []string{"registry " + host + " cannot be reached", "connection refused"},
-			gatekeeper: []string{"scan failed: registry " + host + " cannot be reached", "connection refused"},
+			mutator:    []string{"registry " + host + " cannot be reached; the provider's log says why"},
+			gatekeeper: []string{"scan failed: registry " + host + " cannot be reached; the provider's log says why"},
 		},
 		{
 			name: "wrong credentials",

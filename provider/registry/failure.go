@@ -92,7 +92,9 @@ func (t target) slow(err error) *report.Failure {
 }
 
 func (t target) unreachable(err error) *report.Failure {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	op, ok := errors.AsType[*net.OpError](err)
+	connected := !ok || op.Op != "dial"
+	if connected && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		return t.slow(err)
 	}
 	if p, ok := errors.AsType[*plainHTTPError](err); ok && reference.Host(p.host) != t.host() {

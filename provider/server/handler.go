@@ -326,6 +326,8 @@ func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	if err := h.o.Ready(ctx); err != nil {
+		// What a failure's sentence leaves out is nowhere else to be read.
+		h.o.Logger.WarnContext(r.Context(), "not ready", "error", err, "cause", report.FailureOf(err).Err)
 		writeText(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}

@@ -114,7 +114,7 @@ func TestTLS(t *testing.T) {
 	if err := client(t, srv.URL, func(o *anchore.Options) { o.CAFile = ca }).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	wantFailure(t, nil, client(t, srv.URL).Ready(t.Context()), report.ReasonUnavailable, "a certificate that is not trusted (scanner.anchore.caFile)")
+	wantFailure(t, nil, client(t, srv.URL).Ready(t.Context()), report.ReasonUnavailable, "cannot be reached; the provider's log says why")
 
 	old := httptest.NewUnstartedServer(status(200))
 	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}

@@ -3,7 +3,6 @@ package harbor
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -77,15 +76,5 @@ func (c *Client) broken(ctx context.Context, err error) *report.Failure {
 	if ctx.Err() != nil {
 		return remote.Ended(ctx)
 	}
-	what := "cannot be reached"
-	if errors.Is(err, context.DeadlineExceeded) {
-		what = fmt.Sprintf("did not answer within %s", c.options.RequestTimeout)
-	} else if errors.Is(err, io.ErrUnexpectedEOF) {
-		what = "broke off its answer"
-	}
-	return &report.Failure{
-		Reason:  report.ReasonUnavailable,
-		Message: fmt.Sprintf("the scanner at %s %s", strings.TrimSuffix(c.base, apiPath), what),
-		Err:     err,
-	}
+	return remote.Broken("scanner.harbor", strings.TrimSuffix(c.base, apiPath), c.options.RequestTimeout, err)
 }

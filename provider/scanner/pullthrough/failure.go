@@ -11,6 +11,7 @@ import (
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
 
 // wrong is the failure of an image that this registry serves wrongly or that
@@ -63,6 +64,8 @@ func (o *origin) trouble(what string, err error) *report.Failure {
 		f.Message = fmt.Sprintf("registry %s does not have %s", o.host, what)
 	case code != 0:
 		f.Message = fmt.Sprintf("registry %s answered with status %d when it was asked for %s", o.host, code, what)
+	case remote.Unconnected(err):
+		f.Message = o.unreachable()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		f.Message = fmt.Sprintf("registry %s has not sent %s in time", o.host, what)
 	case errors.Is(err, errSlow):
@@ -70,9 +73,15 @@ func (o *origin) trouble(what string, err error) *report.Failure {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		f.Message = fmt.Sprintf("registry %s broke off when it was sending %s", o.host, what)
 	default:
-		f.Message = fmt.Sprintf("registry %s cannot be reached", o.host)
+		f.Message = o.unreachable()
 	}
 	return f
+}
+
+// unreachable is the sentence that the look-up of the image says too, whatever is
+// in the way.
+func (o *origin) unreachable() string {
+	return fmt.Sprintf("registry %s cannot be reached; the provider's log says why", o.host)
 }
 
 // maxName bounds a repository in a message, in bytes.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -702,6 +703,43 @@ func TestTheRegistrysCredentialsStayHere(t *testing.T) {
 	}
 	if all := fmt.Sprint(seen); len(seen) != 2 || strings.Contains(all, "Authorization") || strings.Contains(all, secret) || strings.Contains(all, contentMark) {
 		t.Errorf("the other host saw %s", all)
+	}
+}
+
+// TestOneSentenceForARegistryThatCannotBeReached, which is that of the look-up.
+func TestOneSentenceForARegistryThatCannotBeReached(t *testing.T) {
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	foreign := httptest.NewUnstartedServer(http.NotFoundHandler())
+	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	foreign.StartTLS()
+	defer foreign.Close()
+	resets := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}))
+	defer resets.Close()
+	g, s := newRegistry(t), newServer(t)
+	image := g.image(t, []part{gzipPart(t, nil)}, nil)
+	for what, url := range map[string]string{
+		"closed port": closed.URL, "unknown name": "http://name.invalid", "unknown CA": foreign.URL,
+		"not TLS": strings.Replace(g.URL, "http:", "https:", 1), "reset": resets.URL,
+	} {
+		image.Registry = url
+		_, err := s.Guard(adapter(nil)).Scan(t.Context(), image)
+		f := failure(t, err)
+		_, host, _ := strings.Cut(url, "://")
+		if want := "registry " + host + " cannot be reached; the provider's log says why"; f.Reason != report.ReasonUnavailable || f.Message != want {
+			t.Errorf("%s: %s %q, want %q", what, f.Reason, f.Message, want)
+		}
+		if f.Err == nil {
+			t.Errorf("%s: the log learns nothing", what)
+		}
 	}
 }
 

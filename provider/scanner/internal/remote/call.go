@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -106,21 +107,38 @@ func (c *Client) broken(ctx context.Context, err error) *report.Failure {
 	if ctx.Err() != nil {
 		return Ended(ctx)
 	}
-	what := "cannot be reached"
-	var certificate *tls.CertificateVerificationError
+	return Broken(c.o.Name, c.o.URL, c.o.RequestTimeout, err)
+}
+
+// Broken is the failure of a request to the scanner at base that had no whole
+// answer within patience. name is the configuration's of the backend. There is
+// one sentence for a scanner that cannot be reached, whatever is in the way: a
+// Pod's author can mend none of it, and the network within is not for them to
+// read. The cause is for the log.
+func Broken(name, base string, patience time.Duration, err error) *report.Failure {
+	what := "cannot be reached; the provider's log says why"
 	switch {
-	case errors.As(err, &certificate):
-		what = fmt.Sprintf("has a certificate that is not trusted (%s.caFile)", c.o.Name)
+	case Unconnected(err):
 	case errors.Is(err, context.DeadlineExceeded):
-		what = fmt.Sprintf("did not answer within %s", c.o.RequestTimeout)
+		what = fmt.Sprintf("did not answer within %s", patience)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		what = "broke off its answer"
 	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = fmt.Errorf("its certificate is not trusted (%s.caFile): %w", name, err)
+	}
 	return &report.Failure{
 		Reason:  report.ReasonUnavailable,
-		Message: fmt.Sprintf("the scanner at %s %s", c.o.URL, what),
+		Message: fmt.Sprintf("the scanner at %s %s", base, what),
 		Err:     err,
 	}
+}
+
+// Unconnected reports whether there was no connection to begin with, be it that
+// nobody knows the name, or that nothing answers at the address, or not in time.
+func Unconnected(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 // Ended is the failure of a scan whose context is over.

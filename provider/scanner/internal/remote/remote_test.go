@@ -3,8 +3,12 @@ package remote_test
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -224,5 +228,48 @@ func TestCheckURL(t *testing.T) {
 		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", url, err)
 		}
+	}
+}
+
+// TestOneSentenceForAScannerThatCannotBeReached whatever is in the way: a Pod's
+// author learns neither addresses nor what listens there. The log learns both.
+func TestOneSentenceForAScannerThatCannotBeReached(t *testing.T) {
+	quiet := log.New(io.Discard, "", 0)
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	foreign := httptest.NewUnstartedServer(http.NotFoundHandler())
+	foreign.Config.ErrorLog = quiet
+	foreign.StartTLS()
+	defer foreign.Close()
+	resets := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}))
+	defer resets.Close()
+	for what, tc := range map[string]struct{ url, cause string }{
+		"closed port":  {closed.URL, "refused"},
+		"unknown name": {"http://name.invalid", "name.invalid"},
+		"unknown CA":   {foreign.URL, "not trusted (scanner.example.caFile)"},
+		"not TLS":      {strings.Replace(resets.URL, "http:", "https:", 1), ""},
+		"reset":        {resets.URL, ""},
+	} {
+		_, err := client(t, tc.url).Call(t.Context(), get("/"))
+		f := failure(t, err)
+		if want := "the scanner at " + tc.url + " cannot be reached; the provider's log says why"; f.Reason != report.ReasonUnavailable || f.Message != want {
+			t.Errorf("%s: %s %q, want %q", what, f.Reason, f.Message, want)
+		}
+		if f.Err == nil || !strings.Contains(f.Err.Error(), tc.cause) {
+			t.Errorf("%s: the log learns %v", what, f.Err)
+		}
+	}
+	// As from an address that nothing answers at.
+	late := &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	if f := remote.Broken("scanner.example", "http://a", time.Second, late); !strings.Contains(f.Message, "cannot be reached") {
+		t.Errorf("no connection in time: %q", f.Message)
 	}
 }
