@@ -91,7 +91,7 @@ func (k *keychain) credentials(ctx context.Context, repo name.Repository, access
 	var doubt error
 	if len(list) == 0 && k.docker != nil {
 		var err error
-		if list, doubt, err = k.docker.credentials(ctx, repo); err != nil {
+		if list, doubt, err = k.docker.credentials(onBehalf(ctx, access.Namespace), repo); err != nil {
 			return credentials{}, unreadable(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/registry/keyring"
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // dockerConfig reads credentials from a docker config.json, through the
@@ -38,8 +39,11 @@ type dockerConfig struct {
 	// failures of helpers that took so long that nobody may have waited for
 	// them: without this each asker would be told to try again, and none why.
 	failures *bounded[error]
-	// flights has one helper run for a question, however many ask.
+	// flights has one helper run for a question of a namespace, however many ask.
 	flights singleflight.Group
+	// turns share the helpers by namespace. Each is a process, and a Pod's author
+	// names as many repositories as he likes.
+	turns *turns.Turns
 }
 
 // question is what is asked of one state of the file.
@@ -49,6 +53,11 @@ type question struct {
 }
 
 const (
+	// maxHelpers bounds the helpers that run at once, maxHelpersWaiting the
+	// questions that wait for one.
+	maxHelpers        = 8
+	maxHelpersWaiting = 1024
+
 	helperTTL        = time.Minute
 	helperAnswers    = 1024
 	helperBytes      = 8 << 20
@@ -85,7 +94,8 @@ func newDockerConfig(path string, log *slog.Logger) (*dockerConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cache of helpers' failures: %w", err)
 	}
-	d := &dockerConfig{path: path, log: log, patience: helperPatience, answers: answers, failures: failures}
+	d := &dockerConfig{path: path, log: log, patience: helperPatience, answers: answers, failures: failures,
+		turns: turns.New(turns.Limits{Turns: maxHelpers, Waiting: maxHelpersWaiting})}
 	d.file = filewatch.New("docker configuration", []string{path}, func(contents [][]byte) (*keyring.Config, error) {
 		return keyring.Parse(contents[0])
 	})
@@ -199,13 +209,10 @@ func entries(repo name.Repository) []string {
 // lookup answers by ctx's end: a credential helper is a program that may take
 // its time, and it goes on for the next asker.
 func (d *dockerConfig) lookup(ctx context.Context, helper string, q question) (types.AuthConfig, error) {
-	if got, ok := d.answers.Get(q.String()); ok {
-		return got, nil
+	if got, err, ok := d.remembered(q); ok {
+		return got, err
 	}
-	if err, ok := d.failures.Get(q.String()); ok {
-		return types.AuthConfig{}, err
-	}
-	ch := d.flights.DoChan(q.String(), func() (_ any, err error) {
+	ch := d.flights.DoChan(behalf(ctx)+"\n"+q.String(), func() (_ any, err error) {
 		defer report.Recover(&err)
 		return d.ask(context.WithoutCancel(ctx), helper, q)
 	})
@@ -218,8 +225,27 @@ func (d *dockerConfig) lookup(ctx context.Context, helper string, q question) (t
 	}
 }
 
-// ask runs the helper and remembers what came of it.
+func (d *dockerConfig) remembered(q question) (got types.AuthConfig, err error, ok bool) { //nolint:revive // the error is what is remembered
+	if got, ok := d.answers.Get(q.String()); ok {
+		return got, nil, true
+	}
+	err, ok = d.failures.Get(q.String())
+	return types.AuthConfig{}, err, ok
+}
+
+// ask runs the helper, in a turn of the namespace's, and remembers what came of
+// it.
 func (d *dockerConfig) ask(ctx context.Context, helper string, q question) (types.AuthConfig, error) {
+	waiting, over := context.WithTimeout(ctx, d.patience)
+	defer over()
+	done, err := d.turns.Take(waiting, turns.Share{Namespace: behalf(ctx)})
+	if err != nil {
+		return types.AuthConfig{}, fmt.Errorf("%w: %w", errHelperBusy, err)
+	}
+	defer done()
+	if got, err, ok := d.remembered(q); ok { // another namespace may have asked the same
+		return got, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	began := time.Now()

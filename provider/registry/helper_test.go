@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -239,4 +240,48 @@ func TestDockerHubGoesByItsAlias(t *testing.T) {
 			t.Errorf("docker configuration for %s: %+v, %v", key, list, err)
 		}
 	}
+}
+
+// Each repository was a process at once: two Pods with a few hundred images ran a
+// thousand, and nobody else's were found.
+func TestCredentialHelpersAreBoundedAndShared(t *testing.T) {
+	running, gate := t.TempDir(), filepath.Join(t.TempDir(), "gate")
+	path := helper(t, `case $server in
+  good.example*) echo '{"Username":"ann","Secret":"secret"}'; exit;;
+esac
+touch `+running+`/$$
+while [ ! -e `+gate+` ]; do sleep 0.05; done
+rm `+running+`/$$
+echo "credentials not found in native keychain"; exit 1`)
+	d := resolver(t, Options{DockerConfig: path}).keys.docker
+	ask := func(namespace, repository string) ([]credential, error) {
+		repo, err := name.NewRepository(repository)
+		if err != nil {
+			t.Error(err)
+			return nil, err
+		}
+		list, _, err := d.credentials(onBehalf(t.Context(), namespace), repo)
+		return list, err
+	}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if _, err := ask("evil", fmt.Sprintf("evil-%d.example/app", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for d.turns.Held()+d.turns.Waiting() < 40 {
+		time.Sleep(time.Millisecond)
+	}
+	if list, err := ask("good", "good.example/app"); err != nil || len(list) != 1 {
+		t.Errorf("another namespace's: %+v, %v", list, err)
+	}
+	if files, err := os.ReadDir(running); err != nil || len(files) >= maxHelpers {
+		t.Errorf("%d helpers run for one namespace, %v", len(files), err)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
 }
