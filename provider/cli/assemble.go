@@ -16,7 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/registry"
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/scanner/attached"
@@ -45,6 +47,10 @@ type parts struct {
 	scanners *route.Router
 	// pulls is where adapters read images from; nil when none does.
 	pulls *pullthrough.Server
+	// hosts is what is configured of registries and their token servers.
+	hosts *transport.Hosts
+	// followed are the files that a server keeps in step with.
+	followed []filewatch.Followed
 	// background is what a server runs beside its requests.
 	background []func(context.Context) error
 	// attachments finds what is attached to images; nil when nothing is trusted.
@@ -118,8 +124,12 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if p.hosts, err = transport.NewHosts(c.Registry.CAFiles, c.Registry.TokenHosts, log); err != nil {
+		return p, err
+	}
+	p.followed = append(p.followed, p.hosts.Followed()...)
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if p.images, err = registry.New(registryOptions(c, log)); err != nil {
+	if p.images, err = registry.New(registryOptions(c, p.hosts, log)); err != nil {
 		return p, fmt.Errorf("registry: %w", err)
 	}
 	if err := p.startScanners(ctx, c); err != nil {
@@ -219,12 +229,12 @@ func silenceCounts(c *config.Config) bool {
 		slices.ContainsFunc(c.Scanner.Routes, func(r config.ScannerRoute) bool { return r.Harbor.EmptyReport == harbor.Accept })
 }
 
-func registryOptions(c *config.Config, log *slog.Logger) registry.Options {
+func registryOptions(c *config.Config, hosts *transport.Hosts, log *slog.Logger) registry.Options {
 	return registry.Options{
 		Logger:       log,
 		Platforms:    c.Registry.Platforms,
 		Insecure:     c.Registry.Insecure,
-		CAFiles:      c.Registry.CAFiles,
+		Hosts:        hosts,
 		Allowed:      c.Registry.Allowed,
 		DockerConfig: c.Registry.DockerConfig,
 		PullSecrets: registry.PullSecrets{

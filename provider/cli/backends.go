@@ -6,12 +6,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
 	"github.com/imagegate/imagegate/provider/scanner/attached"
@@ -38,9 +38,10 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 	}
 	routes := []route.Route{{Backend: wrap(c.Scanner.Backend, main)}}
 	for i, r := range c.Scanner.Routes {
-		backend, err := p.backend(r.Backend)
+		where := fmt.Sprintf("scanner.routes[%d].", i)
+		backend, err := p.backend(where, r.Backend)
 		if err != nil {
-			return fmt.Errorf("scanner.routes[%d].%w", i, err)
+			return fmt.Errorf("%s%w", where, err)
 		}
 		routes = append(routes, route.Route{Prefix: r.Prefix, Backend: wrap(r.Backend, backend)})
 	}
@@ -55,7 +56,7 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backend, error) {
 	main := c.Scanner.Backend
 	if main.Configured() {
-		backend, err := p.backend(main)
+		backend, err := p.backend("scanner.", main)
 		if err != nil {
 			return nil, fmt.Errorf("scanner.%w", err)
 		}
@@ -68,7 +69,7 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 	p.worker = worker
 	// The worker verifies what it reads by itself.
 	main.Harbor.URL, main.Harbor.Verify = worker.URL(), config.VerifyOff
-	client, err := p.backend(main)
+	client, err := p.backend("scanner.", main)
 	if err != nil {
 		return nil, fmt.Errorf("the bundled scanner: %w", err)
 	}
@@ -99,7 +100,7 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 		Timeout:      a.Timeout.Duration,
 		Concurrency:  a.Concurrency,
 		SkipTags:     a.SkipCosignTags,
-		CAFiles:      c.Registry.CAFiles,
+		Hosts:        p.hosts,
 		Logger:       p.log,
 		Registerer:   p.metrics,
 	})
@@ -126,19 +127,24 @@ func attachedAge(c *config.Config) time.Duration {
 	return age
 }
 
-// backend makes the client of one backend. Its errors begin with the field.
-func (p *parts) backend(b config.Backend) (route.Backend, error) {
+// backend makes the client of one backend, whose fields are under where. Its
+// errors begin with the field.
+func (p *parts) backend(where string, b config.Backend) (route.Backend, error) {
 	if b.Anchore.URL != "" {
-		return p.anchore(b.Anchore)
+		return p.anchore(where, b.Anchore)
 	}
-	token, err := secret(b.Harbor.TokenFile)
+	token, err := p.secret(where, "harbor.tokenFile", b.Harbor.TokenFile)
 	if err != nil {
-		return nil, fmt.Errorf("harbor.tokenFile: %w", err)
+		return nil, err
+	}
+	authorities, err := p.authorities(where, "harbor.caFile", b.Harbor.CAFile)
+	if err != nil {
+		return nil, err
 	}
 	client, err := harbor.New(harbor.Options{
 		URL:          b.Harbor.URL,
 		Token:        token,
-		CAFile:       b.Harbor.CAFile,
+		Authorities:  authorities,
 		Proxy:        b.Harbor.Proxy,
 		PollInterval: b.Harbor.PollInterval.Duration,
 		EmptyReport:  b.Harbor.EmptyReport,
@@ -167,10 +173,7 @@ func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
 	if !used {
 		return nil
 	}
-	ways, err := transport.NewSet(c.Registry.CAFiles, pullHeader, c.Scan.Workers)
-	if err != nil {
-		return fmt.Errorf("registry.caFiles: %w", err)
-	}
+	ways := transport.NewSet(p.hosts, pullHeader, c.Scan.Workers)
 	p.closers = append(p.closers, ways.CloseIdle)
 	o := pullthrough.Options{
 		Listen:     c.Scanner.PullThrough.Listen,
@@ -189,6 +192,7 @@ func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
 		o.TLS = files.Config()
 		p.background = append(p.background, files.Start)
 	}
+	var err error
 	if p.pulls, err = pullthrough.New(ctx, o); err != nil {
 		return fmt.Errorf("scanner.pullThrough.%w", err)
 	}
@@ -196,14 +200,18 @@ func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-func (p *parts) anchore(a config.Anchore) (route.Backend, error) {
-	token, err := secret(a.TokenFile)
+func (p *parts) anchore(where string, a config.Anchore) (route.Backend, error) {
+	token, err := p.secret(where, "anchore.tokenFile", a.TokenFile)
 	if err != nil {
-		return nil, fmt.Errorf("anchore.tokenFile: %w", err)
+		return nil, err
 	}
-	password, err := secret(a.PasswordFile)
+	password, err := p.secret(where, "anchore.passwordFile", a.PasswordFile)
 	if err != nil {
-		return nil, fmt.Errorf("anchore.passwordFile: %w", err)
+		return nil, err
+	}
+	authorities, err := p.authorities(where, "anchore.caFile", a.CAFile)
+	if err != nil {
+		return nil, err
 	}
 	client, err := anchore.New(anchore.Options{
 		URL:               a.URL,
@@ -215,7 +223,7 @@ func (p *parts) anchore(a config.Anchore) (route.Backend, error) {
 		Account:           a.Account,
 		Submit:            a.Submit,
 		Findings:          a.Findings,
-		CAFile:            a.CAFile,
+		Authorities:       authorities,
 		Proxy:             a.Proxy,
 		PollInterval:      a.PollInterval.Duration,
 		RequestTimeout:    a.RequestTimeout.Duration,
@@ -230,13 +238,29 @@ func (p *parts) anchore(a config.Anchore) (route.Backend, error) {
 	return client, nil
 }
 
-// secret reads a file that holds one secret; no path is no secret.
-func secret(path string) (string, error) {
-	if path == "" {
-		return "", nil
+// secret is the secret in a file, as the file is; no path is no secret.
+func (p *parts) secret(where, field, path string) (*filewatch.Secret, error) {
+	s, err := filewatch.NewSecret(where+field, path, p.log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
 	}
-	b, err := os.ReadFile(path)
-	return strings.TrimSpace(string(b)), err
+	if s != nil {
+		p.followed = append(p.followed, s)
+	}
+	return s, nil
+}
+
+// authorities are the certificate authorities in a file, as the file is; no path
+// is none.
+func (p *parts) authorities(where, field, path string) (*tlsfiles.Authorities, error) {
+	a, err := tlsfiles.NewAuthorities(where+field, path, p.log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	if a != nil {
+		p.followed = append(p.followed, a)
+	}
+	return a, nil
 }
 
 func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bundled.Worker, error) {

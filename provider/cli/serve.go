@@ -17,6 +17,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/selfsigned"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
@@ -89,6 +90,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return files.Start(ctx) })
 	running.Go(func() error { return p.judge.Start(ctx) })
+	running.Go(func() error { return filewatch.FollowAll(ctx, log, p.followed...) })
 	if p.attachments != nil {
 		running.Go(func() error { return p.attachments.Start(ctx) })
 	}

@@ -95,6 +95,9 @@ type Registry struct {
 	// CAFiles names for a registry, as host:port, a PEM bundle that is trusted
 	// for it beside the system's.
 	CAFiles map[string]string `json:"caFiles,omitempty"`
+	// TokenHosts lists the token servers, as ip[:port], that registries may name
+	// although their address is private, loopback or link-local.
+	TokenHosts []string `json:"tokenHosts,omitempty"`
 	// TagTTL is how long a tag's digest is remembered for reports.
 	TagTTL metav1.Duration `json:"tagTTL"`
 	// PinTTL is the same for pinning, where the digest is kept for good; zero,

@@ -147,6 +147,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"client auth", "server: {tls: {clientAuth: maybe}}", "server.tls.clientAuth"},
 		{"attached, unstated", "scanner: {attached: {unstated: maybe}}", "scanner.attached.unstated"},
 		{"registry with scheme", `registry: {insecure: ["http://a:5000"]}`, "registry.insecure[0]"},
+		{"token server with a name", `registry: {tokenHosts: ["10.0.0.5:5001", "auth.example.com"]}`, "registry.tokenHosts[1]"},
 		{"platform", `registry: {platforms: [linux]}`, "registry.platforms[0]"},
 		{"no platform", `registry: {platforms: []}`, "registry.platforms"},
 		{"backoff", "scan: {backoff: {initial: 2s, max: 1s}}", "scan.backoff.max"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
@@ -94,6 +95,11 @@ func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, readable(p.Child("pullSecrets", "kubeconfig"), r.PullSecrets.Kubeconfig)...)
 	for i, host := range r.Insecure {
 		errs = append(errs, registryHost(p.Child("insecure").Index(i), host)...)
+	}
+	for i, host := range r.TokenHosts {
+		if _, err := transport.ParseTokenHost(host); err != nil {
+			errs = append(errs, field.Invalid(p.Child("tokenHosts").Index(i), host, err.Error()))
+		}
 	}
 	for i, s := range r.Platforms {
 		if set, err := platform.Parse(s); err != nil || len(set) != 1 {

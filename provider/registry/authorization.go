@@ -90,14 +90,14 @@ func (r *Resolver) header(ctx context.Context, t target, cred credential) (strin
 func (r *Resolver) exchange(ctx context.Context, repo name.Repository, cred credential) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	defer cancel()
-	challenge, err := transport.Ping(ctx, repo.Registry, r.gate)
+	challenge, err := transport.Ping(ctx, repo.Registry, r.way)
 	if err != nil {
 		return "", err
 	}
 	if challenge.Scheme == "" {
 		return "", nil
 	}
-	token, err := transport.Exchange(ctx, repo.Registry, authn.FromConfig(cred.config), r.gate, []string{repo.Scope(transport.PullScope)}, challenge)
+	token, err := transport.Exchange(ctx, repo.Registry, authn.FromConfig(cred.config), r.way, []string{repo.Scope(transport.PullScope)}, challenge)
 	if err != nil {
 		return "", err
 	}

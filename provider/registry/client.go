@@ -76,7 +76,7 @@ func (r *Resolver) puller(t target, cred credential) (*client, error) {
 	if c, ok := r.pullers.Get(key); ok {
 		return c, nil
 	}
-	sent := &meter{inner: r.gate}
+	sent := &meter{inner: r.way}
 	p, err := remote.NewPuller(
 		remote.WithAuth(authn.FromConfig(cred.config)),
 		remote.WithTransport(sent),

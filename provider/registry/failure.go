@@ -12,6 +12,7 @@ import (
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -47,6 +48,9 @@ func (t target) explain(err error, cred credential) *report.Failure {
 			return &report.Failure{Reason: f.Reason, Message: fmt.Sprintf("%s cannot be scanned: %s", t.reference, f.Message), Err: f.Err}
 		}
 		return f
+	}
+	if e, ok := errors.AsType[*transport.TokenHostError](err); ok {
+		return t.unavailable("cannot be read: "+e.Error(), err)
 	}
 	if isRefused(err) {
 		return t.refused(err, credentials{list: []credential{cred}})

@@ -70,13 +70,9 @@ func newGate(o Options) (*gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the table of registries: %w", err)
 	}
-	ways, err := transport.NewSet(o.CAFiles, o.Timeout, o.Concurrency)
-	if err != nil {
-		return nil, fmt.Errorf("CAFiles: %w", err)
-	}
 	g := &gate{
 		insecure:    map[string]bool{},
-		ways:        ways,
+		ways:        transport.NewSet(o.Hosts, o.Timeout, o.Concurrency),
 		concurrency: o.Concurrency,
 		rate:        o.Rate,
 		hosts:       hosts,

@@ -56,7 +56,7 @@ func TestRedirectsToPlainHTTPAreRefused(t *testing.T) {
 	reg.breakWith(func(w http.ResponseWriter, req *http.Request) {
 		http.Redirect(w, req, "http://"+other.host()+req.URL.Path, http.StatusTemporaryRedirect)
 	})
-	r := resolver(t, Options{CAFiles: map[string]string{reg.host(): reg.caFile()}})
+	r := resolver(t, Options{Hosts: reg.hosts()})
 	_, err := r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
 	wantFailure(t, err, report.ReasonUnavailable, other.host(), "registry.insecure")
 	if asked.Load() {

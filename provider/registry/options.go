@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/imagegate/imagegate/provider/platform"
+	"github.com/imagegate/imagegate/provider/registry/transport"
 )
 
 // Options configures a Resolver. The zero value is usable: public registries
@@ -24,9 +25,9 @@ type Options struct {
 	// Allowed are the registries and repository paths (host[:port][/path]) whose
 	// images are looked up; default all.
 	Allowed []string
-	// CAFiles maps a registry (host[:port]) to a PEM file of certificate
-	// authorities that are trusted for it beside the system's.
-	CAFiles map[string]string
+	// Hosts are the certificate authorities that registries have of their own, and
+	// the token servers that may have a private address; nil is none.
+	Hosts *transport.Hosts
 	// DockerConfig is the path of a docker config.json with credentials for
 	// every asker; empty means none. It is read again when it changes.
 	DockerConfig string

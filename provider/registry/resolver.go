@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,6 +66,7 @@ type Resolver struct {
 	options   Options
 	platforms platform.Set
 	gate      *gate
+	way       http.RoundTripper // the gate, with token servers at listed addresses
 	keys      *keychain
 	allowed   []reference.Prefix
 	flights   flights
@@ -137,6 +139,7 @@ func New(o Options) (*Resolver, error) {
 		options:   o,
 		platforms: list,
 		gate:      g,
+		way:       g.ways.Around(g),
 		keys:      keys,
 		allowed:   allowed,
 		flights:   flights{all: map[string]*flight{}},

@@ -78,7 +78,7 @@ func TestPlainHTTPOnlyWhenListed(t *testing.T) {
 func TestTLS(t *testing.T) {
 	reg := newRegistry(t, true)
 	digest := reg.push("app:1")
-	res, err := resolver(t, Options{CAFiles: map[string]string{reg.host(): reg.caFile()}}).
+	res, err := resolver(t, Options{Hosts: reg.hosts()}).
 		Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +244,6 @@ func TestOptionsAreChecked(t *testing.T) {
 		"TagTTL":       {TagTTL: -1},
 		"platforms":    {Platforms: []string{"a/b/c/d/e"}},
 		"Insecure":     {Insecure: []string{"http://a"}},
-		"CAFiles":      {CAFiles: map[string]string{"a:1": "/does/not/exist"}},
 		"DockerConfig": {DockerConfig: "/does/not/exist"},
 		"PullSecrets":  {PullSecrets: PullSecrets{Enabled: true, Kubeconfig: "/does/not/exist"}},
 		"Concurrency":  {Concurrency: -1},

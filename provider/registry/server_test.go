@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -103,6 +105,15 @@ func (r *testRegistry) requests(method string) []string {
 		}
 	}
 	return out
+}
+
+// hosts trusts the registry's own authority for it, and lists token servers.
+func (r *testRegistry) hosts(tokenHosts ...string) *transport.Hosts {
+	h, err := transport.NewHosts(map[string]string{r.host(): r.caFile()}, tokenHosts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return h
 }
 
 func (r *testRegistry) caFile() string {

@@ -1,49 +1,46 @@
 package transport
 
 import (
-	"fmt"
+	"crypto/x509"
 	"net/http"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 // Set is the ways to registries: one for each that has certificate authorities
 // of its own, and one for all others. It is safe for concurrent use.
 type Set struct {
-	shared *http.Transport
-	byHost map[string]*http.Transport
+	hosts  *Hosts
+	shared *tlsfiles.Transport
+	byHost map[string]*tlsfiles.Transport
 }
 
-// NewSet makes the transports as New does. caFiles maps a registry's
-// host[:port], docker.io for Docker Hub, to a PEM file of authorities that are
-// trusted for it beside the system's. Errors name the registry.
-func NewSet(caFiles map[string]string, header time.Duration, perHost int) (*Set, error) {
-	s := &Set{shared: New(nil, header, perHost), byHost: map[string]*http.Transport{}}
-	for registry, file := range caFiles {
-		host, err := reference.ParseHost(registry)
-		if err != nil {
-			return nil, fmt.Errorf("registry %q %w", registry, err)
-		}
-		if s.byHost[host] != nil {
-			return nil, fmt.Errorf("registry %s is there twice: it is %s", registry, host)
-		}
-		roots, err := Roots(file)
-		if err != nil {
-			return nil, fmt.Errorf("registry %s: %w", registry, err)
-		}
-		s.byHost[host] = New(roots, header, perHost)
+// NewSet makes the transports as New does.
+func NewSet(hosts *Hosts, header time.Duration, perHost int) *Set {
+	build := func(roots *x509.CertPool) *http.Transport { return New(roots, header, perHost) }
+	s := &Set{hosts: hosts, shared: tlsfiles.NewTransport(nil, build), byHost: map[string]*tlsfiles.Transport{}}
+	if hosts == nil {
+		return s
 	}
-	return s, nil
+	for host, authorities := range hosts.authorities {
+		s.byHost[host] = tlsfiles.NewTransport(authorities, build)
+	}
+	return s
 }
 
-// For returns the transport for requests to a host.
+// For returns the transport for the next request to a host, with the host's
+// authorities as they are now.
 func (s *Set) For(host string) *http.Transport {
 	if own, ok := s.byHost[reference.Host(host)]; ok {
-		return own
+		return own.Current()
 	}
-	return s.shared
+	return s.shared.Current()
 }
+
+// Around is Hosts.Around.
+func (s *Set) Around(next http.RoundTripper) http.RoundTripper { return s.hosts.Around(next) }
 
 // CloseIdle drops idle connections.
 func (s *Set) CloseIdle() {

@@ -36,12 +36,12 @@ func New(o Options) (*Client, error) {
 		Name:              configured,
 		URL:               o.URL,
 		Proxy:             o.Proxy,
-		CAFile:            o.CAFile,
+		Authorities:       o.Authorities,
 		RequestTimeout:    o.RequestTimeout,
 		RequestsPerSecond: o.RequestsPerSecond,
 		Burst:             o.Burst,
 		UserAgent:         o.UserAgent,
-		Secrets:           o.secrets(),
+		Secrets:           o.secrets,
 	})
 	if err != nil {
 		return nil, err
@@ -80,11 +80,21 @@ func (c *Client) Ready(ctx context.Context) error {
 	return c.remote.Failed("asking the scanner whether it is ready", r)
 }
 
-// call sends a request to a path of the API.
+// call sends a request to a path of the API, once more when what opens the
+// service was refused and has changed.
 func (c *Client) call(ctx context.Context, a API, r remote.Request) (*remote.Reply, error) {
+	secret := c.o.secret().Get()
+	reply, err := c.send(ctx, a, r, secret)
+	if err == nil && (reply.Status == http.StatusUnauthorized || reply.Status == http.StatusForbidden) && c.o.secret().Renew(secret) {
+		return c.send(ctx, a, r, c.o.secret().Get())
+	}
+	return reply, err
+}
+
+func (c *Client) send(ctx context.Context, a API, r remote.Request, secret string) (*remote.Reply, error) {
 	r.Path = a.path() + r.Path
 	r.Header = http.Header{}
-	if s := c.o.authorization(a); s != "" {
+	if s := c.o.authorization(a, secret); s != "" {
 		r.Header.Set("Authorization", s)
 	}
 	if c.o.Account != "" {

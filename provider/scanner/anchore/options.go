@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 // API is which variant of Anchore's API a service speaks.
@@ -76,12 +78,14 @@ type Options struct {
 	URL string
 	// API is Auto by default.
 	API API
-	// Token opens the service in the form TokenForm.
-	Token     string
+	// Token opens the service in the form TokenForm. When the service refuses it
+	// and it has changed meanwhile, the new one is tried at once; so with Password.
+	Token     *filewatch.Secret
 	TokenForm TokenForm
 	// User and Password open it otherwise. An API key of Anchore Enterprise has
 	// the user _api_key.
-	User, Password string
+	User     string
+	Password *filewatch.Secret
 	// Account is an Anchore account to act in, for users who may:
 	// the header x-anchore-account. Empty is the user's own.
 	Account string
@@ -89,8 +93,8 @@ type Options struct {
 	Submit Submit
 	// Findings is FindingsOptional by default.
 	Findings Findings
-	// CAFile is a PEM file of authorities trusted beside the system's.
-	CAFile string
+	// Authorities are trusted beside the system's; nil is none.
+	Authorities *tlsfiles.Authorities
 	// Proxy is an HTTP proxy's URL. Empty follows the environment, "direct"
 	// uses none.
 	Proxy string
@@ -169,9 +173,9 @@ func (o *Options) check() error {
 	switch {
 	case o.PollInterval < 0 || o.RequestTimeout < 0 || o.MaxReportBytes < 0 || o.RequestsPerSecond < 0 || o.Burst < 0:
 		return errors.New("pollInterval, requestTimeout, maxReportBytes, requestsPerSecond and burst cannot be negative")
-	case o.Token != "" && (o.User != "" || o.Password != ""):
+	case o.Token != nil && (o.User != "" || o.Password != nil):
 		return errors.New("token: it cannot be given together with user and password")
-	case o.Password != "" && o.User == "":
+	case o.Password != nil && o.User == "":
 		return errors.New("user: it is missing beside a password")
 	}
 	for _, e := range []struct {
@@ -230,17 +234,26 @@ func (a API) path() string {
 	return "/" + string(a)
 }
 
-// authorization is the value of the header of that name for one API.
-func (o *Options) authorization(a API) string {
-	switch {
-	case o.Token == "" && o.User == "":
-		return ""
-	case o.Token == "":
-		return basic(o.User, o.Password)
-	case o.TokenForm == TokenBearer, o.TokenForm == "" && a == V2:
-		return "Bearer " + o.Token
+// secret is what opens the service, beside the user if there is one.
+func (o *Options) secret() *filewatch.Secret {
+	if o.Token != nil {
+		return o.Token
 	}
-	return basic(o.Token, "")
+	return o.Password
+}
+
+// authorization is the value of the header of that name for one API, with what
+// secret held.
+func (o *Options) authorization(a API, secret string) string {
+	switch {
+	case o.Token == nil && o.User == "":
+		return ""
+	case o.Token == nil:
+		return basic(o.User, secret)
+	case o.TokenForm == TokenBearer, o.TokenForm == "" && a == V2:
+		return "Bearer " + secret
+	}
+	return basic(secret, "")
 }
 
 func basic(user, password string) string {
@@ -249,10 +262,10 @@ func basic(user, password string) string {
 
 // secrets are what must never be quoted.
 func (o *Options) secrets() []string {
-	list := []string{o.Token, o.Password}
-	for _, a := range []API{V1, V2} {
-		if s := o.authorization(a); s != "" {
-			list = append(list, s)
+	list := o.secret().Held()
+	for _, held := range list {
+		for _, a := range []API{V1, V2} {
+			list = append(list, o.authorization(a, held))
 		}
 	}
 	return list

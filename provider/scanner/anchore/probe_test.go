@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
@@ -121,7 +122,7 @@ func TestAWaiterForTheProbeMayGiveUp(t *testing.T) {
 func TestReady(t *testing.T) {
 	for _, api := range []anchoretest.API{anchoretest.V1, anchoretest.V2, anchoretest.Sysdig} {
 		srv := server(t, anchoretest.Options{API: api, Authorization: "Basic c2VjcmV0OnRva2Vu"})
-		good := client(t, srv.URL+string(api), func(o *anchore.Options) { o.User, o.Password = "secret", "token" })
+		good := client(t, srv.URL+string(api), func(o *anchore.Options) { o.User, o.Password = "secret", filewatch.FixedSecret("token") })
 		if err := good.Ready(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -2,19 +2,24 @@ package anchore_test
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/pem"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
 	"github.com/imagegate/imagegate/provider/scanner/anchore/anchoretest"
 	"github.com/imagegate/imagegate/provider/scanner/scannertest"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 func TestCredentials(t *testing.T) {
@@ -24,12 +29,12 @@ func TestCredentials(t *testing.T) {
 		want   string
 	}{
 		"none":                  {anchoretest.V1, func(*anchore.Options) {}, ""},
-		"Sysdig's token":        {anchoretest.Sysdig, func(o *anchore.Options) { o.Token = "tok" }, "Basic dG9rOg=="},
-		"Sysdig's, as a bearer": {anchoretest.Sysdig, func(o *anchore.Options) { o.Token, o.TokenForm = "tok", anchore.TokenBearer }, "Bearer tok"},
-		"a token for v1":        {anchoretest.V1, func(o *anchore.Options) { o.Token = "tok" }, "Basic dG9rOg=="},
-		"a token for v2":        {anchoretest.V2, func(o *anchore.Options) { o.Token = "tok" }, "Bearer tok"},
-		"v2, as a user":         {anchoretest.V2, func(o *anchore.Options) { o.Token, o.TokenForm = "tok", anchore.TokenBasic }, "Basic dG9rOg=="},
-		"a user":                {anchoretest.V2, func(o *anchore.Options) { o.User, o.Password = "_api_key", "tok" }, "Basic X2FwaV9rZXk6dG9r"},
+		"Sysdig's token":        {anchoretest.Sysdig, func(o *anchore.Options) { o.Token = filewatch.FixedSecret("tok") }, "Basic dG9rOg=="},
+		"Sysdig's, as a bearer": {anchoretest.Sysdig, func(o *anchore.Options) { o.Token, o.TokenForm = filewatch.FixedSecret("tok"), anchore.TokenBearer }, "Bearer tok"},
+		"a token for v1":        {anchoretest.V1, func(o *anchore.Options) { o.Token = filewatch.FixedSecret("tok") }, "Basic dG9rOg=="},
+		"a token for v2":        {anchoretest.V2, func(o *anchore.Options) { o.Token = filewatch.FixedSecret("tok") }, "Bearer tok"},
+		"v2, as a user":         {anchoretest.V2, func(o *anchore.Options) { o.Token, o.TokenForm = filewatch.FixedSecret("tok"), anchore.TokenBasic }, "Basic dG9rOg=="},
+		"a user":                {anchoretest.V2, func(o *anchore.Options) { o.User, o.Password = "_api_key", filewatch.FixedSecret("tok") }, "Basic X2FwaV9rZXk6dG9r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := server(t, anchoretest.Options{API: tc.api, Authorization: tc.want})
@@ -76,7 +81,7 @@ func TestSecretsAreNotQuoted(t *testing.T) {
 			_, _ = w.Write([]byte(text))
 			return true
 		}})
-		c := client(t, srv.URL, func(o *anchore.Options) { o.API, o.Token = anchore.Sysdig, "hunter2" })
+		c := client(t, srv.URL, func(o *anchore.Options) { o.API, o.Token = anchore.Sysdig, filewatch.FixedSecret("hunter2") })
 		got, err := c.Scan(t.Context(), image)
 		f := failureOf(t, got, err, report.ReasonUnavailable, "[redacted]")
 		for _, secret := range []string{"hunter2", "aHVudGVyMjo=", registry} {
@@ -96,7 +101,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			http.Redirect(w, req, other.URL, code)
 			return true
 		}})
-		c := client(t, srv.URL+"/v1", func(o *anchore.Options) { o.Token = "hunter2" })
+		c := client(t, srv.URL+"/v1", func(o *anchore.Options) { o.Token = filewatch.FixedSecret("hunter2") })
 		got, err := c.Scan(t.Context(), scannertest.Image(0))
 		wantFailure(t, got, err, report.ReasonInternal, "redirect")
 	}
@@ -105,13 +110,22 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
+func authorities(t *testing.T, file string) *tlsfiles.Authorities {
+	t.Helper()
+	a, err := tlsfiles.NewAuthorities("scanner.anchore.caFile", file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func TestTLS(t *testing.T) {
 	srv := server(t, anchoretest.Options{API: anchoretest.V2, TLS: true})
 	ca := filepath.Join(t.TempDir(), "ca.crt")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := client(t, srv.URL, func(o *anchore.Options) { o.CAFile = ca }).Ready(t.Context()); err != nil {
+	if err := client(t, srv.URL, func(o *anchore.Options) { o.Authorities = authorities(t, ca) }).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 	wantFailure(t, nil, client(t, srv.URL).Ready(t.Context()), report.ReasonUnavailable, "cannot be reached; the provider's log says why")
@@ -121,7 +135,7 @@ func TestTLS(t *testing.T) {
 	old.Config.ErrorLog = srv.Config.ErrorLog
 	old.StartTLS()
 	defer old.Close()
-	wantFailure(t, nil, client(t, old.URL, func(o *anchore.Options) { o.CAFile = ca }).Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
+	wantFailure(t, nil, client(t, old.URL, func(o *anchore.Options) { o.Authorities = authorities(t, ca) }).Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
 }
 
 // proxy answers in the place of any host, as an HTTP proxy for http URLs does.
@@ -172,10 +186,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"tokenForm: \"hmac\"":                   {URL: "http://a", TokenForm: "hmac"},
 		"submit: \"name\"":                      {URL: "http://a", Submit: "name"},
 		"findings: \"some\"":                    {URL: "http://a", Findings: "some"},
-		"token: it cannot be given together":    {URL: "http://a", Token: "hunter2", User: "me"},
-		"user: it is missing":                   {URL: "http://a", Password: "hunter2"},
-		"caFile: open /does/not/exist":          {URL: "http://a", CAFile: "/does/not/exist"},
-		"caFile: transport_test.go holds no":    {URL: "http://a", CAFile: "transport_test.go"},
+		"token: it cannot be given together":    {URL: "http://a", Token: filewatch.FixedSecret("hunter2"), User: "me"},
+		"user: it is missing":                   {URL: "http://a", Password: filewatch.FixedSecret("hunter2")},
 		"proxy: it is not a URL":                {URL: "http://a", Proxy: "http://me:hunter2@a b"},
 		"proxy: \"socks5://me:xxxxx@a\"":        {URL: "http://a", Proxy: "socks5://me:hunter2@a"},
 		"cannot be negative":                    {URL: "http://a", PollInterval: -time.Second},
@@ -190,4 +202,56 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
+}
+
+// TestARefusedSecretIsTriedAgainWithTheNewOne: the token or the password in the
+// file was renewed; before, the provider had to be restarted.
+func TestARefusedSecretIsTriedAgainWithTheNewOne(t *testing.T) {
+	for name, tc := range map[string]struct {
+		set  func(o *anchore.Options, s *filewatch.Secret)
+		sent func(secret string) string
+	}{
+		"a token":    {func(o *anchore.Options, s *filewatch.Secret) { o.Token = s }, func(s string) string { return "Bearer " + s }},
+		"a password": {func(o *anchore.Options, s *filewatch.Secret) { o.User, o.Password = "me", s }, func(s string) string { return basicly("me", s) }},
+	} {
+		file := filepath.Join(t.TempDir(), "secret")
+		put := func(s string) {
+			t.Helper()
+			if err := os.WriteFile(file, []byte(s), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("hunter2")
+		secret, err := filewatch.NewSecret("scanner.anchore", file, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var valid atomic.Value
+		valid.Store("hunter2")
+		srv := server(t, anchoretest.Options{API: anchoretest.V2, Override: func(w http.ResponseWriter, req *http.Request, _ string) bool {
+			if req.Header.Get("Authorization") == tc.sent(valid.Load().(string)) {
+				return false
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"message":"hunter2 is over, use correcthorse"}`))
+			return true
+		}})
+		c := client(t, srv.URL+"/v2", func(o *anchore.Options) { tc.set(o, secret) })
+		if err := c.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		valid.Store("correcthorse")
+		wantFailure(t, nil, c.Ready(t.Context()), report.ReasonUnavailable, "refuses the provider's own credentials")
+		put("correcthorse")
+		if err := c.Ready(t.Context()); err != nil {
+			t.Errorf("%s: with the new one in the file: %v", name, err)
+		}
+		valid.Store("neither")
+		err = c.Ready(t.Context())
+		wantFailure(t, nil, err, report.ReasonUnavailable, "[redacted] is over, use [redacted]")
+	}
+}
+
+func basicly(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

@@ -45,9 +45,7 @@ func New(o Options) (*Finder, error) {
 	if _, err := f.keys.Reload(); err != nil {
 		return nil, err
 	}
-	if f.ways, err = transport.NewSet(o.CAFiles, o.Timeout, o.Concurrency); err != nil {
-		return nil, fmt.Errorf("CAFiles: %w", err)
-	}
+	f.ways = transport.NewSet(o.Hosts, o.Timeout, o.Concurrency)
 	if f.quiet, err = newQuiet(o.Now); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/registry/transport"
+	"github.com/imagegate/imagegate/provider/registry/transport/transporttest"
 	"github.com/imagegate/imagegate/provider/scanner/attached"
 	"github.com/imagegate/imagegate/provider/scanner/attached/attachedtest"
 	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
@@ -587,7 +590,11 @@ func TestTLSWithAnAuthorityOfItsOwn(t *testing.T) {
 	if err := os.WriteFile(ca, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.options.CAFiles = map[string]string{strings.TrimPrefix(front.URL, "https://"): ca}
+	hosts, err := transport.NewHosts(map[string]string{strings.TrimPrefix(front.URL, "https://"): ca}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.options.Hosts = hosts
 	w.options.Registerer = nil
 	if found := w.find(); found.Scan == nil {
 		t.Errorf("nothing found\n%s", w.log)
@@ -645,10 +652,30 @@ func TestNewRefuses(t *testing.T) {
 		"KeyFiles, Keys): stat /does/not/exist": {KeyFiles: []string{"/does/not/exist"}},
 		"more than 16":                          {Keys: many},
 		"cannot be negative":                    {Keys: [][]byte{key}, MaxAge: -1},
-		"CAFiles":                               {Keys: [][]byte{key}, CAFiles: map[string]string{"r.example": "/does/not/exist"}},
 	} {
 		if _, err := attached.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}
+	}
+}
+
+// TestATokenServerWithAPrivateAddress is asked when it is listed.
+func TestATokenServerWithAPrivateAddress(t *testing.T) {
+	w := newWorld(t, true)
+	w.bundle(w.report(time.Hour, "CVE-1"))
+	door := transporttest.NewDoor(t, http.HandlerFunc(w.proxy))
+	w.image.Registry = door.Registry.URL
+	w.image.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(transporttest.User+":"+transporttest.Password))
+	w.options.Hosts = door.Hosts(t)
+	_, err := w.finder().Find(t.Context(), w.image)
+	if err == nil || !strings.Contains(err.Error(), door.TokenHost()) || !strings.Contains(err.Error(), "registry.tokenHosts") {
+		t.Errorf("not listed: %v", err)
+	}
+	if n := door.Asked.Load(); n != 0 {
+		t.Errorf("a token server that is not listed was asked %d times", n)
+	}
+	w.options.Hosts, w.options.Registerer = door.Hosts(t, door.TokenHost()), nil
+	if found := w.find(); found.Scan == nil || door.Asked.Load() == 0 {
+		t.Errorf("listed: nothing found, asked %d times\n%s", door.Asked.Load(), w.log)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/imagegate/imagegate/provider/filewatch"
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
 )
@@ -46,9 +47,9 @@ type Options struct {
 	Concurrency int
 	// SkipTags leaves out cosign's tag scheme, one request less for each image.
 	SkipTags bool
-	// CAFiles names, for a registry's host[:port], a PEM file of certificate
-	// authorities to trust beside the system's.
-	CAFiles map[string]string
+	// Hosts are the certificate authorities that registries have of their own, and
+	// the token servers that may have a private address; nil is none.
+	Hosts *transport.Hosts
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 	// Logger is where attachments that are passed over are reported; default

@@ -62,7 +62,7 @@ func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error)
 	puller, err := remote.NewPuller(
 		remote.WithContext(ctx),
 		remote.WithAuth(auth),
-		remote.WithTransport(g),
+		remote.WithTransport(f.ways.Around(g)),
 		remote.WithUserAgent("imagegate"),
 		// A scan is the answer to a failure, at once.
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),

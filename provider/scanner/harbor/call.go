@@ -26,6 +26,16 @@ const maxSmallBody = 1 << 20
 // it. header are names of further headers, each before its value; empty values
 // are not sent. Its errors are Failures.
 func (c *Client) call(ctx context.Context, method, path, accept, contentType string, body []byte, limit int64, header ...string) (*reply, error) {
+	token := c.options.Token.Get()
+	r, err := c.send(ctx, token, method, path, accept, contentType, body, limit, header...)
+	if err == nil && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden) && c.options.Token.Renew(token) {
+		return c.send(ctx, c.options.Token.Get(), method, path, accept, contentType, body, limit, header...)
+	}
+	return r, err
+}
+
+// send sends one request with a token.
+func (c *Client) send(ctx context.Context, token, method, path, accept, contentType string, body []byte, limit int64, header ...string) (*reply, error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
 	defer cancel()
@@ -43,8 +53,8 @@ func (c *Client) call(ctx context.Context, method, path, accept, contentType str
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	if c.options.Token != "" {
-		req.Header.Set("Authorization", authorization(c.options.Token))
+	if token != "" {
+		req.Header.Set("Authorization", authorization(token))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

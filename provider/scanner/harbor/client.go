@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 // Options configures a Client. Only URL is required.
@@ -17,11 +19,11 @@ type Options struct {
 	// URL is the adapter's base URL, http or https, without /api/v1.
 	URL string
 	// Token opens the adapter: "Basic ..." and "Bearer ..." are sent as they
-	// are, anything else as a bearer token. Empty sends nothing.
-	Token string
-	// CAFile is a PEM file of authorities that are trusted for the adapter
-	// beside the system's.
-	CAFile string
+	// are, anything else as a bearer token. Nil sends nothing. When the adapter
+	// refuses it and it has changed meanwhile, the new one is tried at once.
+	Token *filewatch.Secret
+	// Authorities are trusted for the adapter beside the system's; nil is none.
+	Authorities *tlsfiles.Authorities
 	// Proxy is an HTTP proxy's URL. Empty follows the environment, "direct"
 	// uses none.
 	Proxy string
@@ -105,7 +107,7 @@ func New(o Options) (*Client, error) {
 	if o.UserAgent == "" {
 		o.UserAgent = "imagegate"
 	}
-	tr, err := remote.Transport(o.Proxy, o.CAFile)
+	tr, err := remote.Transport(o.Proxy, o.Authorities)
 	if err != nil {
 		return nil, err
 	}

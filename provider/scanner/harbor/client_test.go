@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/scannertest"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 func wantFailure(t *testing.T, err error, reason report.Reason, words string) {
@@ -317,6 +320,15 @@ func TestReady(t *testing.T) {
 	wantFailure(t, c.Ready(t.Context()), report.ReasonUnavailable, "cannot be reached")
 }
 
+func authorities(t *testing.T, file string) *tlsfiles.Authorities {
+	t.Helper()
+	a, err := tlsfiles.NewAuthorities("scanner.harbor.caFile", file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func TestTokenAndTLS(t *testing.T) {
 	var seen []string
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -329,7 +341,7 @@ func TestTokenAndTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, token := range []string{"", "abc", "Basic dTpw", "Bearer xyz"} {
-		c := client(t, srv.URL, func(o *harbor.Options) { o.CAFile, o.Token = ca, token })
+		c := client(t, srv.URL, func(o *harbor.Options) { o.Authorities, o.Token = authorities(t, ca), filewatch.FixedSecret(token) })
 		if err := c.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -348,7 +360,7 @@ func TestTheTokenIsNotQuoted(t *testing.T) {
 			_, _ = fmt.Fprintf(w, `{"error":{"message":"cannot serve %s"}}`, req.Header.Get("Authorization"))
 			return true
 		}
-		c := client(t, a.URL, func(o *harbor.Options) { o.Token = token })
+		c := client(t, a.URL, func(o *harbor.Options) { o.Token = filewatch.FixedSecret(token) })
 		_, err := c.Scan(t.Context(), scannertest.Image(0))
 		wantFailure(t, err, report.ReasonInternal, "[redacted]")
 		if strings.Contains(err.Error(), "hunter2") {
@@ -364,7 +376,49 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%q: error is %v", url, err)
 		}
 	}
-	if _, err := harbor.New(harbor.Options{URL: "http://a", CAFile: "/does/not/exist"}); err == nil || !strings.Contains(err.Error(), "caFile") {
-		t.Errorf("error is %v", err)
+}
+
+// TestARefusedTokenIsTriedAgainWithTheNewOne: the token in the file was renewed;
+// before, the provider had to be restarted.
+func TestARefusedTokenIsTriedAgainWithTheNewOne(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	put := func(s string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("old")
+	token, err := filewatch.NewSecret("scanner.harbor.tokenFile", file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var valid atomic.Value
+	valid.Store("old")
+	var asked atomic.Int32
+	a := newAdapter(t, scannertest.Script{})
+	a.override = func(w http.ResponseWriter, req *http.Request) bool {
+		asked.Add(1)
+		if got := req.Header.Get("Authorization"); got != "Bearer "+valid.Load().(string) {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = fmt.Fprintf(w, `{"error":{"message":"%s is over"}}`, got)
+			return true
+		}
+		return false
+	}
+	c := client(t, a.URL, func(o *harbor.Options) { o.Token = token })
+	if _, err := c.Scan(t.Context(), scannertest.Image(0)); err != nil {
+		t.Fatal(err)
+	}
+	valid.Store("new")
+	before := asked.Load()
+	_, err = c.Scan(t.Context(), scannertest.Image(0))
+	wantFailure(t, err, report.ReasonUnavailable, "scanner.harbor.tokenFile")
+	if n := asked.Load() - before; n != 1 {
+		t.Errorf("a refused token that is still the same was sent %d times", n)
+	}
+	put("new")
+	if _, err := c.Scan(t.Context(), scannertest.Image(0)); err != nil {
+		t.Errorf("with the new token in the file: %v", err)
 	}
 }

@@ -83,7 +83,7 @@ func (c *Client) coverage(ctx context.Context, m *metadata, image scanner.Image,
 	if err != nil {
 		return nil, &report.Failure{
 			Reason:  report.ReasonIncomplete,
-			Message: "the scanner's answer is not a list of packages: " + redact(err.Error(), image.Authorization, c.options.Token),
+			Message: "the scanner's answer is not a list of packages: " + redact(err.Error(), append(c.options.Token.Held(), image.Authorization)...),
 			Err:     err,
 		}
 	}

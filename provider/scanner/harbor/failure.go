@@ -30,7 +30,7 @@ const (
 func (c *Client) failed(doing string, r *reply, secret string) *report.Failure {
 	var body errorBody
 	_ = json.Unmarshal(r.body, &body)
-	said := redact(body.Error.Message, secret, c.options.Token)
+	said := redact(body.Error.Message, append(c.options.Token.Held(), secret)...)
 	f := &report.Failure{Reason: report.ReasonInternal}
 	switch r.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:

@@ -10,6 +10,7 @@ import (
 
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
 )
@@ -47,6 +48,9 @@ func (e *statusError) Error() string { return fmt.Sprintf("status %d", e.code) }
 func (o *origin) trouble(what string, err error) *report.Failure {
 	if f, ok := errors.AsType[*report.Failure](err); ok {
 		return f
+	}
+	if e, ok := errors.AsType[*transport.TokenHostError](err); ok {
+		return &report.Failure{Reason: report.ReasonUnavailable, Message: fmt.Sprintf("registry %s cannot be read: %s", o.host, e), Err: err}
 	}
 	code, after := 0, time.Duration(0)
 	if e, ok := errors.AsType[*statusError](err); ok {

@@ -51,7 +51,7 @@ func open(ctx context.Context, ways *transport.Set, image scanner.Image) (*origi
 	if err != nil {
 		return nil, &report.Failure{Reason: report.ReasonInternal, Message: err.Error()}
 	}
-	rt, err := remotetransport.NewWithContext(ctx, repo.Registry, auth, way, []string{repo.Scope(remotetransport.PullScope)})
+	rt, err := remotetransport.NewWithContext(ctx, repo.Registry, auth, ways.Around(way), []string{repo.Scope(remotetransport.PullScope)})
 	if err != nil {
 		return nil, o.trouble("its content", err)
 	}

@@ -30,6 +30,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/imagegate/imagegate/provider/registry/transport"
+	"github.com/imagegate/imagegate/provider/registry/transport/transporttest"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
@@ -231,10 +232,7 @@ func (adapter) Generation(context.Context) (scanner.Generation, error) {
 
 func newServer(t *testing.T) *Server {
 	t.Helper()
-	ways, err := transport.NewSet(nil, time.Minute, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ways := transport.NewSet(nil, time.Minute, 8)
 	s, err := New(t.Context(), Options{Ways: ways, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -877,10 +875,7 @@ func TestHowLongARegistryAsksToBeLeftAlone(t *testing.T) {
 func TestHTTPS(t *testing.T) {
 	certified := httptest.NewTLSServer(nil)
 	defer certified.Close()
-	ways, err := transport.NewSet(nil, time.Minute, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ways := transport.NewSet(nil, time.Minute, 8)
 	defer ways.CloseIdle()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -1005,5 +1000,41 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if a, err := authenticator(""); err != nil || a != authn.Anonymous {
 		t.Errorf("no header: %v, %v", a, err)
+	}
+}
+
+// TestATokenServerWithAPrivateAddress is read through when it is listed.
+func TestATokenServerWithAPrivateAddress(t *testing.T) {
+	g := newRegistry(t)
+	image := g.image(t, []part{gzipPart(t, nil)}, nil)
+	door := transporttest.NewDoor(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.SetBasicAuth(user, password)
+		g.ServeHTTP(w, r)
+	}))
+	image.Registry = door.Registry.URL
+	image.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(transporttest.User+":"+transporttest.Password))
+	scan := func(hosts *transport.Hosts) error {
+		ways := transport.NewSet(hosts, time.Minute, 8)
+		defer ways.CloseIdle()
+		s, err := New(t.Context(), Options{Ways: ways, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		_, err = s.Guard(adapter(func(ctx context.Context, there scanner.Image) error {
+			_, err := pull(ctx, there)
+			return err
+		})).Scan(t.Context(), image)
+		return err
+	}
+	f := failure(t, scan(door.Hosts(t)))
+	if f.Reason != report.ReasonUnavailable || !strings.Contains(f.Message, door.TokenHost()) || !strings.Contains(f.Message, "registry.tokenHosts") {
+		t.Errorf("not listed: %s %q", f.Reason, f.Message)
+	}
+	if n := door.Asked.Load(); n != 0 {
+		t.Errorf("a token server that is not listed was asked %d times", n)
+	}
+	if err := scan(door.Hosts(t, door.TokenHost())); err != nil || door.Asked.Load() == 0 {
+		t.Errorf("listed: %v, asked %d times", err, door.Asked.Load())
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 // Options configures a Client.
@@ -23,16 +25,17 @@ type Options struct {
 	// Proxy is the URL of an HTTP proxy. Empty follows the environment
 	// (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); Direct uses none.
 	Proxy string
-	// CAFile is a PEM file of authorities trusted beside the system's.
-	CAFile string
+	// Authorities are trusted beside the system's; nil is none.
+	Authorities *tlsfiles.Authorities
 	// RequestTimeout bounds one request with its answer.
 	RequestTimeout time.Duration
 	// RequestsPerSecond and Burst limit how fast the scanner is asked.
 	RequestsPerSecond float64
 	Burst             int
 	UserAgent         string
-	// Secrets are taken out of everything the scanner says.
-	Secrets []string
+	// Secrets returns what is taken out of everything the scanner says; nil is
+	// nothing.
+	Secrets func() []string
 }
 
 // Direct as Options.Proxy means that no proxy is used, whatever the
@@ -58,7 +61,10 @@ func New(o Options) (*Client, error) {
 	if o.RequestTimeout <= 0 || o.RequestsPerSecond <= 0 || o.Burst <= 0 {
 		return nil, errors.New("requestTimeout, requestsPerSecond and burst must be greater than zero")
 	}
-	tr, err := Transport(o.Proxy, o.CAFile)
+	if o.Secrets == nil {
+		o.Secrets = func() []string { return nil }
+	}
+	tr, err := Transport(o.Proxy, o.Authorities)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func client(t testing.TB, url string, change ...func(*remote.Options)) *remote.C
 	t.Helper()
 	o := remote.Options{
 		Name: "scanner.example", URL: url, RequestTimeout: 10 * time.Second,
-		RequestsPerSecond: 1e6, Burst: 100, UserAgent: "test", Secrets: []string{"hunter2", "Basic aHVudGVyMg=="},
+		RequestsPerSecond: 1e6, Burst: 100, UserAgent: "test", Secrets: func() []string { return []string{"hunter2", "Basic aHVudGVyMg=="} },
 	}
 	for _, f := range change {
 		f(&o)

@@ -64,7 +64,7 @@ func (c *Client) Redact(s string, secrets ...string) string {
 }
 
 func (c *Client) redact(s string, secrets []string) string {
-	for _, list := range [][]string{c.o.Secrets, secrets} {
+	for _, list := range [][]string{c.o.Secrets(), secrets} {
 		for _, secret := range list {
 			s = without(s, secret)
 		}

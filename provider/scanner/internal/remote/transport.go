@@ -8,36 +8,35 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
 // Transport returns how a scanner is reached: TLS 1.2 or newer, verified
-// against the system's authorities and those of caFile, through a proxy as
-// Options.Proxy says. Its errors name the option at fault.
-func Transport(proxy, caFile string) (*http.Transport, error) {
+// against the system's authorities and those given, as they are at the time,
+// through a proxy as Options.Proxy says. Its errors name the option at fault.
+func Transport(proxy string, authorities *tlsfiles.Authorities) (*tlsfiles.Transport, error) {
 	through, err := proxyFunc(proxy)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := authorities(caFile)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Transport{
-		Proxy:                  through,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxConnsPerHost:        32,
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    16,
-		IdleConnTimeout:        90 * time.Second,
-		ForceAttemptHTTP2:      true,
-	}, nil
+	return tlsfiles.NewTransport(authorities, func(roots *x509.CertPool) *http.Transport {
+		return &http.Transport{
+			Proxy:                  through,
+			DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			TLSHandshakeTimeout:    5 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+			MaxConnsPerHost:        32,
+			MaxIdleConns:           16,
+			MaxIdleConnsPerHost:    16,
+			IdleConnTimeout:        90 * time.Second,
+			ForceAttemptHTTP2:      true,
+		}
+	}), nil
 }
 
 func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
@@ -58,22 +57,4 @@ func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
 		return nil, fmt.Errorf("proxy: %q is not an http(s) URL", u.Redacted())
 	}
 	return http.ProxyURL(u), nil
-}
-
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil // tls.Config's spelling of "the system's"
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("caFile: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("caFile: %s holds no PEM certificate", file)
-	}
-	return pool, nil
 }
