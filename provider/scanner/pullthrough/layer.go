@@ -6,9 +6,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"runtime"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 const (
@@ -80,7 +81,7 @@ func (l *layer) verify(ctx context.Context, o *origin, work *work) error {
 
 // compare returns the sums of the chunks when all is as it should be.
 func (l *layer) compare(ctx context.Context, o *origin, from *body, work *work, kept *bytes.Buffer) ([][sha256.Size]byte, error) {
-	whole, unpacked := sha256.New(), newUnpacker(l.packing)
+	whole, unpacked := sha256.New(), newUnpacker(l.packing, &slot{work: work, ctx: ctx, share: o.share})
 	defer unpacked.abort()
 	sums := [][sha256.Size]byte{}
 	chunk := make([]byte, chunkSize)
@@ -93,18 +94,18 @@ func (l *layer) compare(ctx context.Context, o *origin, from *body, work *work, 
 			return nil, err
 		}
 		left -= int64(len(b))
-		err := work.do(ctx, func() {
+		err := work.do(ctx, o.share, func() {
 			_, _ = whole.Write(b) // a hash never fails
 			sums = append(sums, sha256.Sum256(b))
 			if kept != nil {
 				_, _ = kept.Write(b)
 			}
-			if broken == nil {
-				_, broken = unpacked.Write(b)
-			}
 		})
 		if err != nil {
 			return nil, o.trouble("layer "+l.digest, err)
+		}
+		if broken == nil {
+			_, broken = unpacked.Write(b)
 		}
 	}
 	if n, err := io.ReadFull(from, chunk[:1]); n > 0 {
@@ -118,6 +119,9 @@ func (l *layer) compare(ctx context.Context, o *origin, from *body, work *work, 
 	got, err := unpacked.diffID()
 	if errors.Is(err, errBomb) {
 		return nil, o.tooLarge("its layer %s unpacks to more than %d bytes", l.digest, int64(maxUnpacked))
+	}
+	if errors.Is(err, turns.ErrCrowded) {
+		return nil, o.trouble("layer "+l.digest, err)
 	}
 	if err != nil {
 		return nil, o.wrong("its layer %s is broken: %s", l.digest, err)
@@ -165,7 +169,7 @@ func (l *layer) send(ctx context.Context, o *origin, work *work, w io.Writer) er
 		}
 		left -= int64(len(b))
 		same := false
-		if err := work.do(ctx, func() { same = sha256.Sum256(b) == want }); err != nil {
+		if err := work.do(ctx, o.share, func() { same = sha256.Sum256(b) == want }); err != nil {
 			return o.trouble("layer "+l.digest, err)
 		}
 		if !same {
@@ -192,31 +196,4 @@ func (l *layer) drop() {
 		l.kept = nil
 		l.room.Release(l.size)
 	}
-}
-
-// work is what all jobs share.
-type work struct {
-	// slots bound the comparing and unpacking that goes on at once, a chunk at a
-	// time: no job holds one while it waits for its registry.
-	slots chan struct{}
-	// kept is what is left of keepAll.
-	kept *semaphore.Weighted
-}
-
-func newWork() *work {
-	return &work{
-		slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		kept:  semaphore.NewWeighted(keepAll),
-	}
-}
-
-func (w *work) do(ctx context.Context, f func()) error {
-	select {
-	case w.slots <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-w.slots }()
-	f()
-	return nil
 }

@@ -5,19 +5,22 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/imagegate/imagegate/provider/turns"
 )
 
 func TestUnpackingIsBounded(t *testing.T) {
 	zeros := gzipped(t, make([]byte, 1<<20))
-	if _, err := unpack(bytes.NewReader(zeros), packed, 1<<20); err != nil {
+	if _, err := unpack(bytes.NewReader(zeros), packed, 1<<20, free(t)); err != nil {
 		t.Error(err)
 	}
-	if _, err := unpack(bytes.NewReader(zeros), packed, 1<<20-1); !errors.Is(err, errBomb) {
+	if _, err := unpack(bytes.NewReader(zeros), packed, 1<<20-1, free(t)); !errors.Is(err, errBomb) {
 		t.Errorf("error is %v", err)
 	}
 	w, err := zstd.NewWriter(nil, zstd.WithWindowSize(2*maxWindow), zstd.WithSingleSegment(false))
@@ -36,7 +39,7 @@ func TestUnpackingIsBounded(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := unpack(&stream, packed, maxUnpacked); !errors.Is(err, zstd.ErrWindowSizeExceeded) {
+	if _, err := unpack(&stream, packed, maxUnpacked, free(t)); !errors.Is(err, zstd.ErrWindowSizeExceeded) {
 		t.Errorf("a zstd stream may ask for any memory: %v", err)
 	}
 }
@@ -101,4 +104,40 @@ func TestAScannerMayTakeItsTime(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 	})
+}
+
+func free(t *testing.T) *slot {
+	t.Helper()
+	return &slot{work: newWork(), ctx: t.Context()}
+}
+
+// A few bytes that unpack to very much held the only slot until they had: a
+// namespace with some such layers made another's wait for as long at each chunk.
+func TestWhatUnpacksToMuchLetsOthersIn(t *testing.T) {
+	bomb := gzipped(t, make([]byte, 64<<20))
+	w := newWork()
+	w.slots = turns.New(turns.Limits{Turns: 1, Waiting: 10})
+	u := newUnpacker(packed, &slot{work: w, ctx: t.Context(), share: "evil"})
+	defer u.abort()
+	written := make(chan error, 1)
+	go func() {
+		_, err := u.Write(bomb)
+		written <- err
+	}()
+	for w.slots.Held() == 0 {
+		runtime.Gosched()
+	}
+	for let := 0; ; let++ {
+		select {
+		case err := <-written:
+			if err != nil || let < 30 {
+				t.Errorf("another was let in %d times meanwhile, %v", let, err)
+			}
+			return
+		default:
+		}
+		if err := w.do(t.Context(), "good", func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -26,7 +26,9 @@ type origin struct {
 	host       string
 	repository string
 	base       string
-	client     *http.Client
+	// share is whose image it is.
+	share  string
+	client *http.Client
 }
 
 const userAgent = "imagegate"
@@ -36,7 +38,7 @@ func open(ctx context.Context, ways *transport.Set, image scanner.Image) (*origi
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, &report.Failure{Reason: report.ReasonInternal, Message: "the registry's address is not a URL", Err: err}
 	}
-	o := &origin{host: u.Host, repository: image.Repository, base: u.Scheme + "://" + u.Host + "/v2/" + image.Repository}
+	o := &origin{host: u.Host, repository: image.Repository, share: image.Share, base: u.Scheme + "://" + u.Host + "/v2/" + image.Repository}
 	way := &way{ways: ways}
 	var names []name.Option
 	if u.Scheme == "http" {

@@ -58,12 +58,14 @@ type unpacker struct {
 	err  error
 }
 
-func newUnpacker(p packing) *unpacker {
+// Its work is done in the slot.
+func newUnpacker(p packing, slot *slot) *unpacker {
 	r, w := io.Pipe()
 	u := &unpacker{in: w, done: make(chan struct{})}
 	go func() {
 		defer close(u.done)
-		u.sum, u.err = unpack(r, p, maxUnpacked)
+		defer slot.give()
+		u.sum, u.err = unpack(r, p, maxUnpacked, slot)
 		// Writing on ends with why nobody reads.
 		_ = r.CloseWithError(u.err)
 	}()
@@ -86,13 +88,13 @@ func (u *unpacker) abort() {
 	<-u.done
 }
 
-func unpack(r io.Reader, p packing, limit int64) (_ []byte, err error) {
+func unpack(r io.Reader, p packing, limit int64, slot *slot) (_ []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("unpacking it failed: %v", p)
 		}
 	}()
-	buffered := bufio.NewReaderSize(r, 64<<10)
+	buffered := bufio.NewReaderSize(&outside{inner: r, slot: slot}, 64<<10)
 	head, err := buffered.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -118,7 +120,7 @@ func unpack(r io.Reader, p packing, limit int64) (_ []byte, err error) {
 		content = z
 	}
 	sum := sha256.New()
-	n, err := io.Copy(sum, io.LimitReader(content, limit+1))
+	n, err := io.Copy(&breathing{inner: sum, slot: slot, left: breathAfter}, io.LimitReader(content, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be unpacked: %w", err)
 	}
