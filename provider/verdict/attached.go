@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxAttachedBytes bounds the attached documents that are kept parsed, by
-	// their size as written; parsed they take some times as much.
-	maxAttachedBytes = 16 << 20
+	// maxAttachedBytes bounds the attached documents that are kept parsed, by what
+	// they take then: an alias of four bytes takes a hundred.
+	maxAttachedBytes = 32 << 20
 	// maxWarned bounds the documents that are remembered as warned of.
 	maxWarned = 4096
 )
@@ -35,8 +35,10 @@ type attachedVEX struct {
 // attachedDocuments are those of one scan. They are parsed once, by the first
 // who asks, under no lock that others want.
 type attachedDocuments struct {
-	size  int
-	parse func() *statements
+	// size is as written until they are parsed.
+	size    int
+	weighed bool
+	parse   func() *statements
 }
 
 func newAttachedVEX() (*attachedVEX, error) {
@@ -62,12 +64,35 @@ func (a *attachedVEX) get(key documentsKey, size int, parse func() *statements) 
 		d = &attachedDocuments{size: size + sha256.Size, parse: sync.OnceValue(parse)}
 		a.parsed.Add(key, d)
 		a.bytes += d.size
-		for a.bytes > maxAttachedBytes && a.parsed.Len() > 1 {
-			a.parsed.RemoveOldest()
-		}
+		a.shrink()
 	}
 	a.mu.Unlock()
-	return d.parse()
+	s := d.parse()
+	a.weigh(key, d, s)
+	return s
+}
+
+// weigh counts what the parsed documents take in place of the written ones.
+func (a *attachedVEX) weigh(key documentsKey, d *attachedDocuments, s *statements) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if d.weighed {
+		return
+	}
+	d.weighed = true
+	if kept, ok := a.parsed.Peek(key); !ok || kept != d {
+		return // gone meanwhile, and not counted
+	}
+	size := s.bytes() + sha256.Size
+	a.bytes += size - d.size
+	d.size = size
+	a.shrink()
+}
+
+func (a *attachedVEX) shrink() {
+	for a.bytes > maxAttachedBytes && a.parsed.Len() > 1 {
+		a.parsed.RemoveOldest()
+	}
 }
 
 // attachedStatements reads the documents of one scan together, since a later

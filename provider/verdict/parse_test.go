@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -133,9 +134,68 @@ func TestAttachedDocumentsAreWarnedOfOnceAndKeptByTheirBytes(t *testing.T) {
 	if n := log.count("VEX statements have no effect"); n != documents {
 		t.Errorf("%d warnings of %d documents", n, documents)
 	}
-	if n := j.AttachedBytes(); n > 16<<20 || n == 0 {
+	if n := j.AttachedBytes(); n > 32<<20 || n == 0 {
 		t.Errorf("%d bytes of documents are kept", n)
 	}
+}
+
+// TestMemoryOfAttachedDocumentsAtItsWorst: they were counted as written, and
+// aliases of four bytes took twenty times that.
+func TestMemoryOfAttachedDocumentsAtItsWorst(t *testing.T) {
+	const most, size = 32 << 20, 512 << 10
+	repeated := func(i int, s string) string {
+		var b strings.Builder
+		for n := 0; b.Len() < size; n++ {
+			fmt.Fprintf(&b, s, n*1000+i)
+		}
+		return strings.TrimSuffix(b.String(), ",")
+	}
+	statement := func(products, rest string) string { return said("fixed", products, rest) }
+	for _, tc := range []struct {
+		name string
+		make func(i int) string
+	}{
+		{"aliases", func(i int) string {
+			return strings.Replace(statement(image, ""), `["GHSA-1"]`, `[`+repeated(i, `"%x",`)+`]`, 1)
+		}},
+		{"statements", func(i int) string {
+			return repeated(i, `{"vulnerability":{"name":"C%x"},"products":[{"@id":"pkg:oci/w@sha256:1"}],"status":"fixed"},`)
+		}},
+		{"products", func(i int) string { return statement(repeated(i, `{"@id":"%x"},`), "") }},
+		{"package URLs", func(i int) string { return statement(repeated(i, `{"@id":"pkg:a/b@%x?c=d"},`), "") }},
+		{"subcomponents", func(i int) string {
+			return statement(`{"@id":"a","subcomponents":[`+repeated(i, `{"@id":"%x"},`)+`]}`, "")
+		}},
+	} {
+		j := newJudge(t, verdict.Options{Threshold: report.SeverityHigh, Logger: slog.New(slog.DiscardHandler)})
+		before := heap()
+		documents, written := 0, 0
+		for i, beyond := 0, 0; beyond < 2; i++ { // two more than there is room for
+			filled := j.AttachedBytes()
+			scan := scanOf(finding("CVE-1", report.SeverityHigh, ""))
+			scan.VEX = []json.RawMessage{json.RawMessage(document(fmt.Sprint("d", i), 1, earlier, tc.make(i)))}
+			j.Judge(scan, subject())
+			documents, written = i+1, written+len(scan.VEX[0])
+			if grown := j.AttachedBytes() - filled; grown <= 0 || j.AttachedBytes()+grown > most {
+				beyond++
+			}
+		}
+		held := int(heap()) - int(before)
+		counted := j.AttachedBytes()
+		fmt.Printf("%2d attached documents of %4.1f MiB, all %-14s %5.1f MiB counted, %5.1f MiB of heap\n", documents, float64(written)/(1<<20), tc.name+":", float64(counted)/(1<<20), float64(held)/(1<<20))
+		if counted == 0 || counted > most || held > 2*most {
+			t.Errorf("%s: counted are %d bytes, held %d, more than %d", tc.name, counted, held, most)
+		}
+		runtime.KeepAlive(j)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestBrokenAttachedDocumentsAreToldOfOnceAndShortly(t *testing.T) {
