@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,12 +11,12 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
@@ -55,7 +54,7 @@ func (f *Finder) open(ctx context.Context, image scanner.Image) (*source, error)
 	if err != nil {
 		return nil, fmt.Errorf("naming the image: %w", err)
 	}
-	auth, err := authenticator(image.Authorization)
+	auth, err := transport.Authenticator(image.Authorization)
 	if err != nil {
 		return nil, err
 	}
@@ -86,26 +85,6 @@ func (s *source) subjects() []name.Digest {
 		return []name.Digest{s.image}
 	}
 	return []name.Digest{s.image, *s.index}
-}
-
-// authenticator reads an Authorization header. Its errors do not repeat it.
-func authenticator(header string) (authn.Authenticator, error) {
-	if header == "" {
-		return authn.Anonymous, nil
-	}
-	scheme, value, _ := strings.Cut(header, " ")
-	switch {
-	case strings.EqualFold(scheme, "Bearer") && value != "":
-		return authn.FromConfig(authn.AuthConfig{RegistryToken: value}), nil
-	case strings.EqualFold(scheme, "Basic"):
-		plain, err := base64.StdEncoding.DecodeString(value)
-		user, password, ok := strings.Cut(string(plain), ":")
-		if err == nil && ok {
-			// go-containerregistry sends an empty password only as Auth.
-			return authn.FromConfig(authn.AuthConfig{Username: user, Password: password, Auth: value}), nil
-		}
-	}
-	return nil, errors.New("the authorization is neither Basic nor Bearer")
 }
 
 // referrers lists what refers to a subject. go-containerregistry falls back to

@@ -2,16 +2,12 @@ package pullthrough
 
 import (
 	"context"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -49,7 +45,7 @@ func open(ctx context.Context, ways *transport.Set, image scanner.Image) (*origi
 	if err != nil {
 		return nil, o.wrong("its name is not valid")
 	}
-	auth, err := authenticator(image.Authorization)
+	auth, err := transport.Authenticator(image.Authorization)
 	if err != nil {
 		return nil, &report.Failure{Reason: report.ReasonInternal, Message: err.Error()}
 	}
@@ -59,26 +55,6 @@ func open(ctx context.Context, ways *transport.Set, image scanner.Image) (*origi
 	}
 	o.client = &http.Client{Transport: rt}
 	return o, nil
-}
-
-// authenticator reads an Authorization header. Its errors do not repeat it.
-func authenticator(header string) (authn.Authenticator, error) {
-	if header == "" {
-		return authn.Anonymous, nil
-	}
-	scheme, value, _ := strings.Cut(header, " ")
-	switch {
-	case strings.EqualFold(scheme, "Bearer") && value != "":
-		return authn.FromConfig(authn.AuthConfig{RegistryToken: value}), nil
-	case strings.EqualFold(scheme, "Basic"):
-		plain, err := base64.StdEncoding.DecodeString(value)
-		user, password, ok := strings.Cut(string(plain), ":")
-		if err == nil && ok {
-			// go-containerregistry sends an empty password only as Auth.
-			return authn.FromConfig(authn.AuthConfig{Username: user, Password: password, Auth: value}), nil
-		}
-	}
-	return nil, errors.New("the registry's authorization is neither Basic nor Bearer")
 }
 
 // blob begins to read a blob of the repository, which ends with ctx. The reader

@@ -247,7 +247,7 @@ func newServer(t *testing.T) *Server {
 // pull reads the whole image as scanners do, and returns its layers as they are
 // in the registry.
 func pull(ctx context.Context, image scanner.Image) ([][]byte, error) {
-	auth, err := authenticator(image.Authorization)
+	auth, err := transport.Authenticator(image.Authorization)
 	if err != nil {
 		return nil, err
 	}
@@ -994,11 +994,11 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 	for _, header := range []string{"Basic !", "Digest x", "Bearer ", "Basic " + base64.StdEncoding.EncodeToString([]byte("nocolon"))} {
-		if _, err := authenticator(header); err == nil || strings.Contains(err.Error(), header) {
+		if _, err := transport.Authenticator(header); err == nil || strings.Contains(err.Error(), header) {
 			t.Errorf("%q: %v", header, err)
 		}
 	}
-	if a, err := authenticator(""); err != nil || a != authn.Anonymous {
+	if a, err := transport.Authenticator(""); err != nil || a != authn.Anonymous {
 		t.Errorf("no header: %v, %v", a, err)
 	}
 }
