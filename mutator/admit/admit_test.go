@@ -466,6 +466,32 @@ func TestAPodOfTooManyPlatformsIsNotPinned(t *testing.T) {
 	}
 }
 
+// The provider is not asked for tens of thousands of images on one Pod's account,
+// nor told of as many pull secrets with each of them.
+func TestAPodOfTooManyImagesIsDenied(t *testing.T) {
+	many := pod(slices.Repeat([]string{"a:1"}, 513)...)
+	provider := known()
+	a := admit.New(provider, settings())
+	d := a.Admit(t.Context(), create(t, many))
+	if d.Response.Allowed || !strings.Contains(d.Response.Result.Message, "513 containers and image volumes, and no more than 512") {
+		t.Errorf("got %+v", d.Response)
+	}
+	if d := a.Admit(t.Context(), update(t, many, many)); !d.Response.Allowed {
+		t.Errorf("an update that changes no image: %+v", d.Response)
+	}
+	if asked := len(provider.resolved) + len(provider.scans()); asked > 0 {
+		t.Errorf("the provider was asked %d times", asked)
+	}
+	secretive := pod("a:1")
+	for range 5000 {
+		secretive.Spec.ImagePullSecrets = append(secretive.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: "s"})
+	}
+	a.Admit(t.Context(), create(t, secretive))
+	if key := provider.resolved[0].String(); len(key) < 2048 || len(key) > 4096 {
+		t.Errorf("a key of %d bytes", len(key))
+	}
+}
+
 func TestUnreadableObjects(t *testing.T) {
 	for _, object := range []string{"", "[]", `{"spec":{"containers":7}}`} {
 		req := create(t, pod())

@@ -53,6 +53,11 @@ func (a *Admitter) Admit(ctx context.Context, req *admissionv1.AdmissionRequest)
 	d := ignored()
 	d.Images = len(pod.Images)
 	work := a.sort(req, pod, old)
+	if len(pod.Images) > pin.MaxImages && len(work.changed) > 0 {
+		d.deny(Denied, http.StatusForbidden, metav1.StatusReasonForbidden,
+			fmt.Sprintf("cannot pin images: the Pod has %d containers and image volumes, and no more than %d can be judged: split it", len(pod.Images), pin.MaxImages))
+		return d
+	}
 	unreachable := a.resolve(ctx, d, work)
 	a.respond(d, req, work, unreachable)
 	if d.Response.Allowed && !dryRun(req) {

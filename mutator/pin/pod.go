@@ -17,6 +17,15 @@ const (
 	Volume             Use = "volume"
 )
 
+const (
+	// MaxImages is how many images of one Pod are looked at. The policies deny
+	// what has more (templates/lib/pod.rego).
+	MaxImages = 512
+	// maxSecrets make a key that the provider refuses for its length, however
+	// short their names: a longer one would say no more.
+	maxSecrets = 256
+)
+
 // Image is one image of a Pod.
 type Image struct {
 	Use Use
@@ -111,7 +120,7 @@ func (p *Pod) readSpec(spec map[string]any) (err error) {
 		if err != nil {
 			return fmt.Errorf("imagePullSecrets: %w", err)
 		}
-		if name != "" {
+		if name != "" && len(p.PullSecrets) < maxSecrets {
 			p.PullSecrets = append(p.PullSecrets, name)
 		}
 	}

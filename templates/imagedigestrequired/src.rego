@@ -9,7 +9,7 @@ import future.keywords
 
 violation contains outcome if some outcome in breakglass.outcome(denials, set())
 
-denials := settings.denials(mistakes) | unpinned
+denials := (settings.denials(mistakes) | unpinned) | pod.crowded
 
 mistakes := settings.mistakes | settings.mistakes_of_prefixes("exemptImages")
 

@@ -2,6 +2,7 @@ package imagedigestrequired_test
 
 import data.imagedigestrequired
 import data.lib.fixtures_test as fixtures
+import data.lib.pod
 import future.keywords
 
 denials(images, parameters) := found if {
@@ -44,4 +45,9 @@ test_break_glass if {
 test_details if {
 	found := imagedigestrequired.violation with input as fixtures.under(["a"], {})
 	{violation.details | some violation in found} == {{"image": "a", "containers": ["c0"]}}
+}
+
+test_more_images_than_can_be_looked_at if {
+	found := denials(["nginx", "nginx", "nginx"], {}) with pod.most_images as 2
+	found == {"The Pod has 3 containers and image volumes, and no more than 2 can be judged: split it"}
 }

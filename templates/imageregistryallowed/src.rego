@@ -9,7 +9,7 @@ import future.keywords
 
 violation contains outcome if some outcome in breakglass.outcome(denials, set())
 
-denials := settings.denials(mistakes) | elsewhere
+denials := (settings.denials(mistakes) | elsewhere) | pod.crowded
 
 mistakes := (settings.mistakes | missing) | malformed
 

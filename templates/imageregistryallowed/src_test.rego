@@ -2,6 +2,7 @@ package imageregistryallowed_test
 
 import data.imageregistryallowed
 import data.lib.fixtures_test as fixtures
+import data.lib.pod
 import future.keywords
 
 denied(images, registries) := found if {
@@ -71,4 +72,9 @@ test_break_glass if {
 test_details if {
 	found := imageregistryallowed.violation with input as fixtures.under(["nginx"], {"registries": []})
 	{violation.details | some violation in found} == {{"image": "nginx", "containers": ["c0"]}}
+}
+
+test_more_images_than_can_be_looked_at if {
+	found := fixtures.msgs(imageregistryallowed.violation) with input as fixtures.under(["evil.io/a", "evil.io/a", "evil.io/a"], {"registries": ["docker.io"]}) with pod.most_images as 2
+	found == {"The Pod has 3 containers and image volumes, and no more than 2 can be judged: split it"}
 }

@@ -41,7 +41,7 @@ patterns(spec) := {pattern |
 words(spec) := sum([words |
 	some term in given(spec)
 	some requirement in term
-	words := 1 + count(listed(requirement, "values"))
+	words := 1 + count(pod.listed(requirement, "values"))
 ])
 
 # What the kubelet says of its node, by the names of today and of old.
@@ -69,13 +69,9 @@ terms(spec) := {term | some term in given(spec)} if {
 # What each says of the platform. A term without any condition matches no node.
 given(spec) := [[requirement | some requirement in expressions; requirement.key in telling] |
 	some term in spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms
-	expressions := listed(term, "matchExpressions")
-	count(expressions) + count(listed(term, "matchFields")) > 0
+	expressions := pod.listed(term, "matchExpressions")
+	count(expressions) + count(pod.listed(term, "matchFields")) > 0
 ]
-
-listed(term, field) := term[field] if {
-	is_array(term[field])
-} else := []
 
 # What the requirements leave of one half of a platform: names, or one pattern
 # for all that is not excluded. When they contradict each other no node fulfils

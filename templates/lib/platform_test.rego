@@ -70,7 +70,7 @@ wide := [
 broad := [
 	{"spec": required([[one_of("kubernetes.io/arch", names("arch", 32))]]), "patterns": 32},
 	{"spec": required([[one_of("kubernetes.io/arch", ["amd64"])] | some _ in numbers.range(1, 128)]), "patterns": 1},
-	{"spec": required([[one_of("zone", names("zone", 1000))] | some _ in numbers.range(1, 100)]), "patterns": 0},
+	{"spec": required([[one_of("zone", names("zone", 10))] | some _ in numbers.range(1, 300)]), "patterns": 0},
 	{"spec": object.union(required([[none_of("kubernetes.io/arch", names("arch", 200))]]), {"nodeSelector": {name: "x" | some name in names("label", 1000)}}), "patterns": 1},
 ]
 

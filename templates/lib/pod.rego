@@ -41,6 +41,7 @@ images := images_of(reviewed)
 # waits for its scheduling gates may get another node selector, and with it run
 # another manifest of each image.
 judged := [entry |
+	count(crowded) == 0
 	some entry in images
 	not unchanged(entry)
 	not mirrored
@@ -57,6 +58,23 @@ mirrored if {
 	"system:nodes" in input.review.userInfo.groups
 }
 
+# What denies a Pod with more images than can be looked at before the webhook's
+# time is over: it would be admitted then.
+crowded contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
+	found := sum([count(listed(reviewed.spec, field)) | some field in lists]) + count([1 | some volume in reviewed.spec.volumes; volume.image])
+	found > most_images
+	not mirrored
+	not same_spec
+	msg := sprintf("The Pod has %d containers and image volumes, and no more than %d can be judged: split it", [found, most_images])
+}
+
+most_images := 512
+
+same_spec if {
+	input.review.operation == "UPDATE"
+	input.review.oldObject.spec == reviewed.spec
+}
+
 unchanged(entry) if {
 	input.review.operation == "UPDATE"
 	present(entry.image)
@@ -67,14 +85,16 @@ unchanged(entry) if {
 
 same_platforms if platform.of(input.review.oldObject.spec) == platform.known
 
+lists := ["initContainers", "containers", "ephemeralContainers"]
+
 images_of(pod) := array.concat(
 	[entry |
-		some field in ["initContainers", "containers", "ephemeralContainers"]
+		some field in lists
 		some container in pod.spec[field]
 		entry := {
 			"field": field,
 			"name": text(container, "name"),
-			"image": text(container, "image"),
+			"image": reference.cut(text(container, "image")),
 			"container": container,
 		}
 	],
@@ -84,7 +104,7 @@ images_of(pod) := array.concat(
 		entry := {
 			"field": "volumes",
 			"name": text(volume, "name"),
-			"image": text(volume.image, "reference"),
+			"image": reference.cut(text(volume.image, "reference")),
 			"container": volume_as_container(volume),
 		}
 	],
@@ -106,6 +126,7 @@ claim(entry) := written if {
 	written := reviewed.metadata.annotations[concat("/", [original_prefix(entry), entry.name])]
 	present(written)
 	written != entry.image
+	count(written) <= reference.longest
 } else := reference.tagged(entry.image)
 
 # An image and what was written for it: what decisions and reports are about.
@@ -121,6 +142,11 @@ original_prefix(entry) := "volume.original-image.imagegate.dev" if {
 text(value, field) := value[field] if {
 	is_string(value[field])
 } else := ""
+
+# A field as a list: an empty one when it is missing or none.
+listed(value, field) := value[field] if {
+	is_array(value[field])
+} else := []
 
 present(value) if {
 	is_string(value)

@@ -171,3 +171,42 @@ test_a_mirror_annotation_of_anybody_else_means_nothing if {
 		judged(review) == all_of_it
 	}
 }
+
+test_a_pod_with_more_images_than_can_be_looked_at if {
+	review := fixtures.review(fixtures.pod(["a", "b", "a"]))
+	untouched := pod.judged with input as {"review": review} with pod.most_images as 2
+	untouched == []
+	denied := pod.crowded with input as {"review": review} with pod.most_images as 2
+	{denial.msg | some denial in denied} == {"The Pod has 3 containers and image volumes, and no more than 2 can be judged: split it"}
+	volumes := fixtures.review(fixtures.pod_with({"containers": [{"name": "c", "image": "a"}], "volumes": [{"name": "v", "image": {"reference": "a"}}, {"name": "tmp", "emptyDir": {}}]}))
+	by_volumes := pod.crowded with input as {"review": volumes} with pod.most_images as 1
+	count(by_volumes) == 1
+	update := object.union(review, {"operation": "UPDATE", "oldObject": fixtures.pod(["a", "b"])})
+	by_update := pod.crowded with input as {"review": update} with pod.most_images as 2
+	count(by_update) == 1
+}
+
+test_as_many_images_as_can_be_looked_at if {
+	review := fixtures.review(fixtures.pod(["a", "b"]))
+	denied := pod.crowded with input as {"review": review} with pod.most_images as 2
+	denied == set()
+	running := object.union(review, {"operation": "UPDATE", "oldObject": fixtures.pod(["a", "b"])})
+	left_alone := pod.crowded with input as {"review": running} with pod.most_images as 1
+	left_alone == set()
+	own := mirror(static, {"nodeName": "n1"}, "system:node:n1", ["system:nodes"])
+	runs_anyway := pod.crowded with input as {"review": own} with pod.most_images as 0
+	runs_anyway == set()
+	pod.most_images == 512
+}
+
+test_what_is_too_long_for_an_image_is_not_read_whole if {
+	long := concat("", [c | some _ in numbers.range(1, 1025); c := "a"])
+	found := pod.judged with input as {"review": fixtures.review(fixtures.pod_with({
+		"containers": [{"name": "a", "image": long}, {"name": "b", "image": substring(long, 0, 1024)}],
+		"volumes": [{"name": "v", "image": {"reference": long}}],
+	}))}
+	[entry.image | some entry in found] == [concat("", [substring(long, 0, 1024), "…"]), substring(long, 0, 1024), concat("", [substring(long, 0, 1024), "…"])]
+	claimed := fixtures.pinned([["a@sha256:abc", long]])
+	claims := [pod.claim(entry) | some entry in pod.judged] with input as {"review": fixtures.review(claimed)}
+	claims == [""]
+}

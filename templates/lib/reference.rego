@@ -7,6 +7,15 @@ import future.keywords
 # key's own syntax.
 valid(image) if regex.match(`^[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*$`, image)
 
+# No reference is longer, for the provider neither. A Pod may have anything in the
+# place of one, and reading it in all its spellings would outlast the webhook.
+longest := 1024
+
+# An image as far as it can be one. What is cut is no valid reference.
+cut(image) := image if {
+	count(image) <= longest
+} else := concat("", [substring(image, 0, longest), "…"])
+
 # The parts of a reference. host is "" where none is written.
 parse(image) := {"host": host(base), "path": path(base), "tag": tag, "digest": digest} if {
 	halves := split(image, "@")

@@ -149,3 +149,10 @@ test_valid if {
 		not reference.valid(image)
 	}
 }
+
+test_what_is_cut_is_no_reference if {
+	long := concat("", [c | some _ in numbers.range(1, 2000); c := "a"])
+	not reference.valid(reference.cut(long))
+	count(reference.cut(long)) == reference.longest + 1
+	reference.cut("a:1") == "a:1"
+}

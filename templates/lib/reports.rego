@@ -23,6 +23,8 @@ overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
 	msg := sprintf("The Pod has %d distinct images, and no more than %d can be judged: split it", [distinct, most_images])
 }
 
+overfull contains denial if some denial in pod.crowded
+
 # Nor is a Pod judged that says more of its platforms than can be asked about:
 # what it left unsaid would be judged in their place.
 overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
@@ -92,8 +94,12 @@ who_pulls := {} if {
 } else := {
 	"namespace": pod.namespace,
 	"serviceAccount": pod.text(pod.reviewed.spec, "serviceAccountName"),
-	"pullSecret": [secret.name | some secret in pod.reviewed.spec.imagePullSecrets; pod.present(secret.name)],
+	"pullSecret": [secret.name | some secret in array.slice(pod.listed(pod.reviewed.spec, "imagePullSecrets"), 0, most_secrets); pod.present(secret.name)],
 }
+
+# So many make a key that the provider refuses for its length, however short
+# their names.
+most_secrets := 256
 
 # The provider's answer. With no key there is no call.
 ask(keys) := {"system_error": "", "errors": [], "responses": []} if {

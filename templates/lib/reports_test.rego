@@ -1,6 +1,7 @@
 package lib.reports_test
 
 import data.lib.fixtures_test as fixtures
+import data.lib.pod
 import data.lib.reports
 import future.keywords
 
@@ -191,8 +192,8 @@ test_the_least_favourable_report_of_an_image_whatever_was_written if {
 }
 
 test_what_is_written_is_counted if {
-	pod := fixtures.pinned([[pinned, "good:1"], [pinned, "good:2"], [pinned, "good:3"]])
-	denied := reports.overfull with input as {"review": fixtures.review(pod), "parameters": {}} with reports.most_images as 2
+	claiming := fixtures.pinned([[pinned, "good:1"], [pinned, "good:2"], [pinned, "good:3"]])
+	denied := reports.overfull with input as {"review": fixtures.review(claiming), "parameters": {}} with reports.most_images as 2
 	count(denied) == 1
 }
 
@@ -214,4 +215,15 @@ test_a_pod_that_names_too_many_platforms_is_denied if {
 	running := object.union(review, {"operation": "UPDATE", "oldObject": review.object})
 	unjudged := reports.overfull with input as {"review": running, "parameters": {}}
 	unjudged == set()
+}
+
+test_more_pull_secrets_than_a_key_can_hold if {
+	key := asked({"imagePullSecrets": [{"name": "s"} | some _ in numbers.range(1, 5000)]}, {}, "summary")
+	count(key) > 2048
+	count(key) < 4096
+}
+
+test_too_many_containers_are_denied_whatever_is_accepted if {
+	denied := reports.overfull with input as fixtures.under(["a", "a", "a"], {"scanFailed": "accept"}) with pod.most_images as 2
+	{denial.msg | some denial in denied} == {"The Pod has 3 containers and image volumes, and no more than 2 can be judged: split it"}
 }
