@@ -31,7 +31,7 @@ import (
 )
 
 // rememberedFailures bounds the digests whose failures are remembered; each
-// takes some hundred bytes.
+// takes two kilobytes at the most.
 const rememberedFailures = 10000
 
 // generationEvery is how often the scanners are asked for their database's

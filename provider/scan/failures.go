@@ -3,6 +3,7 @@ package scan
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,7 +76,10 @@ func (f *failures) add(t task, failure *report.Failure) {
 	// then, and nothing but a restart would find out.
 	e.until = f.o.Now().Add(max(wait, min(failure.RetryAfter, f.o.FailureMax)))
 	e.row++
-	e.failure = failure
+	// The log has had the cause; its text is the longest part.
+	kept := *failure
+	kept.Message, kept.Err = strings.Clone(report.CleanMessage(failure.Message)), nil
+	e.failure = &kept
 	f.lru.Add(key, e)
 }
 
