@@ -219,14 +219,20 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]string, error)
 }
 
 // namespace is whose request the keys are: Gatekeeper asks for one object at a
-// time. Keys of several, or of none, are nobody's in particular.
+// time. Keys of several, or of none, are nobody's in particular. A key that cannot
+// be understood does not count: one bad name among a Pod's images would put the
+// others on nobody's account.
 func namespace(keys []keyed) string {
 	var whose string
-	for i, k := range keys {
-		if i > 0 && k.key.Namespace != whose {
+	first := true
+	for _, k := range keys {
+		if k.err != nil {
+			continue
+		}
+		if !first && k.key.Namespace != whose {
 			return ""
 		}
-		whose = k.key.Namespace
+		whose, first = k.key.Namespace, false
 	}
 	return whose
 }

@@ -520,6 +520,35 @@ func TestOneNamespacesLargeAnswersLeaveRoomForOthers(t *testing.T) {
 	wg.Wait()
 }
 
+// A Pod with one image that cannot be named is its namespace's all the same: else
+// it would have an account of its own beside it.
+func TestABadKeyIsOnItsNamespacesAccount(t *testing.T) {
+	const concurrency = 16
+	b := blocking{started: make(chan struct{}, concurrency), release: make(chan struct{})}
+	h := handler(t, func(o *server.Options) { o.Service, o.Concurrency = b, concurrency })
+	ask := func(keys ...string) externaldata.Response {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/scan-reports", strings.NewReader(body(keys...))))
+		return decode(t, rec.Body)
+	}
+	var wg sync.WaitGroup
+	const most = concurrency * 3 / 4 // of one namespace
+	for range most {
+		wg.Go(func() { ask("accepted?namespace=evil&view=full") })
+		<-b.started
+	}
+	for _, keys := range [][]string{{"accepted?namespace=evil", "UPPER?namespace=evil"}, {"UPPER?namespace=evil", "accepted?namespace=evil"}} {
+		if resp := ask(keys...); !strings.Contains(resp.SystemError, "too many requests") {
+			t.Errorf("%q is answered: %+v", keys, resp)
+		}
+	}
+	if resp := ask("accepted?namespace=good", "UPPER?namespace=good"); resp.SystemError != "" || len(resp.Items) != 2 {
+		t.Errorf("another's: %+v", resp)
+	}
+	close(b.release)
+	wg.Wait()
+}
+
 func FuzzProtocol(f *testing.F) {
 	f.Add([]byte(body("nginx?namespace=a", "accepted")))
 	f.Add([]byte(`{"request":{"keys":[null]}}`))
