@@ -278,6 +278,7 @@ func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bun
 		SampleDatabase: c.Scanner.Bundled.Database == config.DatabaseSample,
 		Insecure:       c.Registry.Insecure,
 		CAFiles:        c.Registry.CAFiles,
+		TokenHosts:     c.Registry.TokenHosts,
 		Workers:        c.Scan.Workers,
 		Logger:         log,
 	})

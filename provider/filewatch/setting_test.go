@@ -2,12 +2,14 @@ package filewatch_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/filewatch"
 )
@@ -95,5 +97,39 @@ func TestNewSecret(t *testing.T) {
 		if _, err := filewatch.NewSecret("a", file, nil); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: error %v lacks %q", file, err, want)
 		}
+	}
+}
+
+func TestFollowAll(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	put(t, a, "1")
+	put(t, b, "2")
+	log := slog.New(slog.DiscardHandler)
+	one, err := filewatch.NewSecret("a", a, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := filewatch.NewSecret("b", b, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- filewatch.FollowAll(ctx, log, one, two) }()
+	put(t, a, "3")
+	put(t, b, "4")
+	// Far longer than it takes; it only tells "not at all".
+	for end := time.Now().Add(30 * time.Second); one.Get() != "3" || two.Get() != "4"; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the new ones are never used: %q, %q", one.Get(), two.Get())
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := filewatch.FollowAll(ctx, log); err != nil {
+		t.Errorf("without any file: %v", err)
 	}
 }

@@ -77,6 +77,7 @@ func TestFlagsThatAreWrong(t *testing.T) {
 		{"serve", "--listen", "fd://x"},
 		{"serve", "--listen", "fd://987"},
 		{"serve", "--db-sample", "--db-import", "x"},
+		{"serve", "--token-hosts", "auth.example.com"},
 	} {
 		args = append(args, "--cache-dir", t.TempDir())
 		if _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), args[1]) {

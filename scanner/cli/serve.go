@@ -55,6 +55,7 @@ func serveCommand() *cobra.Command {
 	f.IntVar(&cfg.Jobs.PerShare, "per-share", 0, "scans that run at once for one registry, or for one of those on whose behalf they are asked for (0: all workers but one)")
 	f.DurationVar(&cfg.Jobs.Abandon, "abandon-after", cfg.Jobs.Abandon, "end a scan whose report nobody has asked for in this time")
 	f.StringToStringVar(&cfg.RegistryCAs, "registry-ca", nil, "HOST[:PORT]=FILE: certificate authorities, as PEM, of a registry (repeatable); the file may change")
+	f.StringSliceVar(&cfg.TokenHosts, "token-hosts", nil, "ip[:port] of a token server that registries may name although its address is private (repeatable)")
 	f.IntVar(&cfg.Jobs.Queue, "queue", cfg.Jobs.Queue, "scans that may wait")
 	f.IntVar(&cfg.Jobs.Results, "results", cfg.Jobs.Results, "finished scans to keep")
 	f.DurationVar(&cfg.Jobs.TTL, "result-ttl", cfg.Jobs.TTL, "how long to keep them")

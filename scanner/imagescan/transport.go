@@ -37,8 +37,16 @@ func roundTripper(req sandbox.Request) (http.RoundTripper, error) {
 		}
 		byHost.own[host] = ordinaryTransport(roots)
 	}
+	var listed []string
+	for _, s := range req.TokenHosts {
+		host, err := ParseTokenHost(s)
+		if err != nil {
+			return nil, failure.Wrap(failure.Internal, err, "the scanner worker's list of token servers cannot be used")
+		}
+		listed = append(listed, host)
+	}
 	l := req.Limits
-	return tlsOnly{base: watched{base: byHost, pace: pace{stall: l.Stall, least: l.LeastTransfer, window: l.TransferWindow}}, except: req.PlainHTTP, secure: secureHost(req.Registry)}, nil
+	return tokenHosts{listed: listed, base: tlsOnly{base: watched{base: byHost, pace: pace{stall: l.Stall, least: l.LeastTransfer, window: l.TransferWindow}}, except: req.PlainHTTP, secure: secureHost(req.Registry)}}, nil
 }
 
 // secureHost is the host of a URL that says https, or nothing.
@@ -130,6 +138,8 @@ func registryFailure(err error, image string) error {
 	}
 	var netErr net.Error
 	switch {
+	case isPrivateTokenHost(err):
+		return failure.Wrap(failure.Registry, err, "the registry of %s names a token server with a private address, which is asked only when it is listed under registry.tokenHosts in the provider's configuration (--token-hosts of the scanner worker)", image)
 	case errors.As(err, &netErr):
 		// One sentence for all of them: what is behind an address that a Pod names
 		// is not for its author to find out. The cause is in the log.

@@ -41,6 +41,9 @@ type Request struct {
 	// Authorities are certificate authorities, as PEM, that are trusted for a
 	// registry's host beside the system's.
 	Authorities map[string]string `json:"authorities,omitempty"`
+	// TokenHosts are the token servers, ip[:port], that a registry may name
+	// although their address is private.
+	TokenHosts []string `json:"tokenHosts,omitempty"`
 	// DatabaseDir holds the vulnerability database, read only.
 	DatabaseDir string `json:"databaseDir"`
 	// SBOM is a package list of this digest from an earlier scan, or empty.

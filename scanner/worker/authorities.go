@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -69,6 +70,8 @@ func readAuthorities(file string) (string, error) {
 		return "", fmt.Errorf("%s is larger than %d bytes", file, maxAuthorities)
 	case !x509.NewCertPool().AppendCertsFromPEM(pem):
 		return "", errors.New(file + " holds no PEM certificate")
+	case bytes.Count(pem, []byte("-----BEGIN CERTIFICATE-----")) != bytes.Count(pem, []byte("-----END CERTIFICATE-----")):
+		return "", errors.New("a certificate in " + file + " is cut off")
 	}
 	return string(pem), nil
 }

@@ -33,7 +33,7 @@ func TestAuthoritiesAreFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ written, want string }{{first, first}, {second, second}, {second[:40], second}, {"", second}, {first, first}} {
+	for _, c := range []struct{ written, want string }{{first, first}, {second, second}, {second[:40], second}, {first + first[:len(first)/2], second}, {"", second}, {first, first}} {
 		write(c.written)
 		if got := a.all()["registry.example"]; got != c.want {
 			t.Errorf("after %.20q: %.60q", c.written, got)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/imagegate/imagegate/scanner/database"
 	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/imagescan"
 	"github.com/imagegate/imagegate/scanner/jobs"
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
@@ -36,6 +37,9 @@ type Config struct {
 	// certificate authorities that are trusted for it beside the system's. The
 	// files may change.
 	RegistryCAs map[string]string
+	// TokenHosts are the token servers, ip[:port], that registries may name
+	// although their address is private. All others at such addresses are refused.
+	TokenHosts []string
 
 	Database database.Config
 	Jobs     jobs.Config
@@ -121,6 +125,10 @@ func (c *Config) Validate() error {
 	wrong(err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"), "--db-update-url: %q is not an http(s) URL", c.Database.UpdateURL)
 	for _, r := range c.InsecureRegistries {
 		wrong(r == "" || strings.ContainsAny(r, "/ "), "--insecure-registries: %q is not host:port", r)
+	}
+	for _, s := range c.TokenHosts {
+		_, err := imagescan.ParseTokenHost(s)
+		wrong(err != nil, "--token-hosts: %v", err)
 	}
 	return errors.Join(errs...)
 }

@@ -208,6 +208,7 @@ func (w *Worker) scan(ctx context.Context, req harbor.ScanRequest) ([]byte, erro
 		Authorization: req.Registry.Authorization,
 		PlainHTTP:     w.cfg.InsecureRegistries,
 		Authorities:   w.roots.all(),
+		TokenHosts:    w.cfg.TokenHosts,
 		DatabaseDir:   lease.Dir,
 	})
 	if err != nil {

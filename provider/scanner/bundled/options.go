@@ -31,6 +31,9 @@ type Options struct {
 	// authorities that are trusted for it beside the system's. The worker follows
 	// the files.
 	CAFiles map[string]string
+	// TokenHosts lists the token servers (ip[:port]) that registries may name
+	// although their address is private.
+	TokenHosts []string
 	// Workers is how many scans run at once; default 1, and no more than the
 	// machine or the container has memory for.
 	Workers int
@@ -120,6 +123,9 @@ func (o Options) args() []string {
 	}
 	for _, r := range o.Insecure {
 		args = append(args, "--insecure-registries", r)
+	}
+	for _, host := range o.TokenHosts {
+		args = append(args, "--token-hosts", host)
 	}
 	for _, registry := range slices.Sorted(maps.Keys(o.CAFiles)) {
 		args = append(args, "--registry-ca", registry+"="+o.CAFiles[registry])

@@ -41,6 +41,7 @@ func standIn(mode string) {
 	fs.String("cache-dir", "", "")
 	fs.String("insecure-registries", "", "")
 	fs.String("registry-ca", "", "")
+	fs.String("token-hosts", "", "")
 	fs.Int("workers", 0, "")
 	fs.Bool("db-sample", false, "")
 	_ = fs.Parse(os.Args[2:])
@@ -124,7 +125,8 @@ func start(t *testing.T, mode string, o Options) (*Worker, *logs) {
 func TestWorker(t *testing.T) {
 	w, out := start(t, "works", Options{
 		SampleDatabase: true, Insecure: []string{"127.0.0.1:5000"}, Workers: 1,
-		CAFiles: map[string]string{"r.example:5000": "/ca/r.pem", "a.example": "/ca/a.pem"},
+		CAFiles:    map[string]string{"r.example:5000": "/ca/r.pem", "a.example": "/ca/a.pem"},
+		TokenHosts: []string{"10.0.0.5:5001"},
 	})
 	if err := w.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
@@ -141,7 +143,7 @@ func TestWorker(t *testing.T) {
 	for _, want := range []string{
 		`"level":"WARN","msg":"hello","database":"sample","from":"scanner"`,
 		"serve --listen fd://3 --cache-dir " + w.options.CacheDir,
-		"--workers 1 --db-sample --insecure-registries 127.0.0.1:5000 --registry-ca a.example=/ca/a.pem --registry-ca r.example:5000=/ca/r.pem",
+		"--workers 1 --db-sample --insecure-registries 127.0.0.1:5000 --token-hosts 10.0.0.5:5001 --registry-ca a.example=/ca/a.pem --registry-ca r.example:5000=/ca/r.pem",
 	} {
 		if !strings.Contains(out.text(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, out.text())
