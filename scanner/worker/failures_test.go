@@ -6,7 +6,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -70,6 +73,40 @@ func TestRefusals(t *testing.T) {
 		"registry down":      {gone, "registry", "could not be reached"},
 	} {
 		t.Run(name, func(t *testing.T) { w.expect(t, c.req, c.code, c.part) })
+	}
+}
+
+// TestOneSentenceForARegistryThatCannotBeReached whatever is in the way: the
+// provider passes it on to the Pod's author, who chose whom to ask.
+func TestOneSentenceForARegistryThatCannotBeReached(t *testing.T) {
+	reg := startRegistry(t)
+	digest := push(t, reg, "team/app", image(t, layer(t, map[string][]byte{"a": []byte("a")})))
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	foreign := httptest.NewUnstartedServer(http.NotFoundHandler())
+	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	foreign.StartTLS()
+	t.Cleanup(foreign.Close)
+	resets := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}))
+	t.Cleanup(resets.Close)
+	w := startWorker(t, nil)
+	for what, url := range map[string]string{
+		"closed port": closed.URL, "unknown name": "https://name.invalid", "unknown CA": foreign.URL,
+		"not TLS": strings.Replace(resets.URL, "http:", "https:", 1), "reset": resets.URL,
+	} {
+		req := request(reg, "team/app", digest)
+		req.Registry.URL = url
+		if e := w.failed(t, req); e.Code != "registry" || e.Message != "the registry could not be reached for team/app@"+digest {
+			t.Errorf("%s: %s %q", what, e.Code, e.Message)
+		}
 	}
 }
 
