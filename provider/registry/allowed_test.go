@@ -1,7 +1,10 @@
 package registry
 
 import (
+	"crypto/tls"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -71,8 +74,19 @@ func TestOneSentenceForWhatCannotBeReached(t *testing.T) {
 	closed, foreign, plain := newRegistry(t, false), newRegistry(t, true), newRegistry(t, false)
 	gone := closed.host()
 	closed.Close()
-	r := resolver(t, Options{})
-	for _, host := range []string{gone, foreign.host(), plain.host(), "name.invalid"} {
+	resets := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.(*tls.Conn).NetConn().(*net.TCPConn).SetLinger(0)
+		_ = conn.(*tls.Conn).NetConn().Close()
+	}))
+	defer resets.Close()
+	reset := strings.TrimPrefix(resets.URL, "https://")
+	r := resolver(t, Options{Hosts: (&testRegistry{Server: resets, t: t}).hosts()})
+	for _, host := range []string{gone, foreign.host(), plain.host(), "name.invalid", reset} {
 		_, err := r.Resolve(t.Context(), host+"/app:1", "", Access{})
 		f := theFailure(t, err, report.ReasonUnavailable)
 		if want := "registry " + host + " cannot be reached; the provider's log says why"; f.Message != want {

@@ -250,8 +250,12 @@ func TestANamespacesRequestsLeaveSlotsToOthers(t *testing.T) {
 }
 
 func TestOperations(t *testing.T) {
-	ready := errors.New("scanner: connection refused")
-	h := handler(t, func(o *server.Options) { o.Ready = func(context.Context) error { return ready } })
+	var log bytes.Buffer
+	ready := fmt.Errorf("scanner: %w", &report.Failure{Message: "it cannot be reached", Err: errors.New("connection refused")})
+	h := handler(t, func(o *server.Options) {
+		o.Ready = func(context.Context) error { return ready }
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
 	get := func(path string) (int, string) {
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
@@ -260,8 +264,11 @@ func TestOperations(t *testing.T) {
 	if code, _ := get("/healthz"); code != http.StatusOK {
 		t.Errorf("healthz: %d", code)
 	}
-	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "connection refused") {
+	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "cannot be reached") || strings.Contains(text, "refused") {
 		t.Errorf("readyz: %d %s", code, text)
+	}
+	if !strings.Contains(log.String(), "connection refused") {
+		t.Errorf("the log does not learn why: %s", log.String())
 	}
 	ready = nil
 	if code, _ := get("/readyz"); code != http.StatusOK {
