@@ -85,6 +85,9 @@ func New(o Options) (*Client, error) {
 	if o.PollInterval < 0 || o.RequestTimeout < 0 || o.MaxReportBytes < 0 {
 		return nil, errors.New("PollInterval, RequestTimeout and MaxReportBytes cannot be negative")
 	}
+	if o.PollInterval > maxRefreshAfter {
+		return nil, fmt.Errorf("pollInterval: %s is more than %s, and a scan that nobody asks for may be given up", o.PollInterval, maxRefreshAfter)
+	}
 	if o.PollInterval == 0 {
 		o.PollInterval = defaultPollInterval
 	}

@@ -218,3 +218,15 @@ func TestTheBundledWorkersCoverageIsRead(t *testing.T) {
 		t.Errorf("coverage is %+v, want %+v", got.Coverage, want)
 	}
 }
+
+// The bundled worker gives a scan up that nobody asks for in two minutes.
+func TestAPollIntervalThatLooksLikeGivingUpIsRefused(t *testing.T) {
+	if _, err := harbor.New(harbor.Options{URL: "http://x", PollInterval: time.Minute}); err == nil || !strings.Contains(err.Error(), "pollInterval: 1m0s is more than 30s") {
+		t.Errorf("error is %v", err)
+	}
+	c, err := harbor.New(harbor.Options{URL: "http://x", PollInterval: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
