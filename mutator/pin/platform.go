@@ -26,7 +26,8 @@ func archLabels() []string   { return []string{"kubernetes.io/arch", "beta.kuber
 // node, and must not be read as a part of the key's syntax.
 var labelValue = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// maxWords bounds the words of node affinity about platforms that are looked at:
+// maxWords bounds the terms of node affinity that are looked at, and the words in
+// them about platforms:
 // what two lists of a thousand allow together is a million platforms.
 const maxWords = 256
 
@@ -180,6 +181,9 @@ func affinityTerms(spec map[string]any) (terms [][]requirement, err error) {
 	list, err := objects(affinity, "nodeSelectorTerms")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	if len(list) > maxWords {
+		return nil, ErrPlatforms
 	}
 	for _, term := range list {
 		expressions, err := objects(term, "matchExpressions")

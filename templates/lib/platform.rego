@@ -13,6 +13,8 @@ known := said if {
 # What a Pod says, as the provider reads it: linux/amd64,windows/* for instance.
 # "" when it says nothing.
 of(spec) := too_many if {
+	count(alternatives(spec)) > most_words
+} else := too_many if {
 	words(spec) > most_words
 } else := "" if {
 	patterns(spec) == {"*/*"}
@@ -20,9 +22,9 @@ of(spec) := too_many if {
 	count(patterns(spec)) <= most_patterns
 } else := too_many
 
-# How many patterns the provider takes, and how many words of node affinity about
-# platforms are looked at to find them: what two lists of a thousand allow
-# together would take longer than a webhook has.
+# How many patterns the provider takes, and how many terms of node affinity, and
+# words in them about platforms, are looked at to find them: what two lists of a
+# thousand allow together would take longer than a webhook has.
 most_patterns := 32
 
 most_words := 256
@@ -66,9 +68,11 @@ terms(spec) := {term | some term in given(spec)} if {
 	count(given(spec)) > 0
 } else := {[]}
 
+alternatives(spec) := pod.listed(spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution, "nodeSelectorTerms")
+
 # What each says of the platform. A term without any condition matches no node.
 given(spec) := [[requirement | some requirement in expressions; requirement.key in telling] |
-	some term in spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms
+	some term in alternatives(spec)
 	expressions := pod.listed(term, "matchExpressions")
 	count(expressions) + count(pod.listed(term, "matchFields")) > 0
 ]

@@ -63,14 +63,15 @@ wide := [
 	required([[one_of("kubernetes.io/arch", [name]) | some name in names("arch", 33)]]),
 	required([[none_of("kubernetes.io/arch", names("arch", 256))]]),
 	required([[one_of("kubernetes.io/arch", ["amd64"])] | some _ in numbers.range(1, 129)]),
-	object.union(required([[exists("kubernetes.io/os")] | some _ in numbers.range(1, 257)]), {"os": {"name": "windows"}}),
+	required([[one_of("zone", ["a"])] | some _ in numbers.range(1, 257)]),
+	object.union(required([[exists("kubernetes.io/os"), exists("kubernetes.io/arch")] | some _ in numbers.range(1, 129)]), {"os": {"name": "windows"}}),
 ]
 
 # Pods that say much, which is read all the same.
 broad := [
 	{"spec": required([[one_of("kubernetes.io/arch", names("arch", 32))]]), "patterns": 32},
 	{"spec": required([[one_of("kubernetes.io/arch", ["amd64"])] | some _ in numbers.range(1, 128)]), "patterns": 1},
-	{"spec": required([[one_of("zone", names("zone", 10))] | some _ in numbers.range(1, 300)]), "patterns": 0},
+	{"spec": required([[one_of("zone", names("zone", 10))] | some _ in numbers.range(1, 256)]), "patterns": 0},
 	{"spec": object.union(required([[none_of("kubernetes.io/arch", names("arch", 200))]]), {"nodeSelector": {name: "x" | some name in names("label", 1000)}}), "patterns": 1},
 ]
 
