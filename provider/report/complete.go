@@ -22,9 +22,14 @@ func Complete(scan *Scan, asked string, now time.Time) error {
 	if scan == nil {
 		return &Failure{Reason: ReasonInternal, Message: "the scanner returned neither a report nor an error"}
 	}
+	if err := scan.checkTimes(now); err != nil {
+		f := Incomplete(err.Error())
+		// A clock is wrong, not the image: the failure must end when that does.
+		f.Reason = ReasonInternal
+		return f
+	}
 	for _, check := range []func() error{
 		scan.checkOrigin,
-		func() error { return scan.checkTimes(now) },
 		func() error { return scan.checkSubject(asked) },
 		scan.checkFindings,
 		scan.checkCoverage,

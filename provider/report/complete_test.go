@@ -74,6 +74,9 @@ func TestOnlyACompleteReportCounts(t *testing.T) {
 			if !ok || !strings.Contains(f.Message, tc.want) {
 				t.Fatalf("failure %v, want one with %q", err, tc.want)
 			}
+			if clock := strings.Contains(name, "time") || strings.Contains(name, "future"); f.Lasting() == clock && tc.scan != nil {
+				t.Errorf("lasting: %t", f.Lasting())
+			}
 			if f.Transient() || len(f.Message) > 512 {
 				t.Errorf("failure of %d bytes, transient %t", len(f.Message), f.Transient())
 			}

@@ -46,11 +46,9 @@ func (c *Client) explain(ctx context.Context, m *metadata, image scanner.Image, 
 		scan.Coverage = coverage
 		return nil
 	}
+	// An adapter that can say and does not is no adapter that cannot: an image
+	// that breaks the making of its list must not pass by that.
 	f := *report.FailureOf(err)
-	if c.options.EmptyReport == Accept && ctx.Err() == nil && !f.Transient() {
-		scan.SilenceCounts = true
-		return nil
-	}
 	f.Message = "the scanner reported nothing, and it was asked in vain what it looked at: " + f.Message
 	return &f
 }
