@@ -77,6 +77,7 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
 			if err, ok := a.Value.Any().(error); ok {
 				a.Value = slog.StringValue(logged(err.Error()))
 			}
+		default: // numbers and times are short
 		}
 		return a
 	}}

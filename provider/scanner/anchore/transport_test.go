@@ -212,7 +212,7 @@ func TestARefusedSecretIsTriedAgainWithTheNewOne(t *testing.T) {
 		sent func(secret string) string
 	}{
 		"a token":    {func(o *anchore.Options, s *filewatch.Secret) { o.Token = s }, func(s string) string { return "Bearer " + s }},
-		"a password": {func(o *anchore.Options, s *filewatch.Secret) { o.User, o.Password = "me", s }, func(s string) string { return basicly("me", s) }},
+		"a password": {func(o *anchore.Options, s *filewatch.Secret) { o.User, o.Password = "me", s }, func(s string) string { return basicHeader("me", s) }},
 	} {
 		file := filepath.Join(t.TempDir(), "secret")
 		put := func(s string) {
@@ -252,6 +252,6 @@ func TestARefusedSecretIsTriedAgainWithTheNewOne(t *testing.T) {
 	}
 }
 
-func basicly(user, password string) string {
+func basicHeader(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

@@ -75,7 +75,8 @@ func with(sentence, said string) string {
 func reasonOf(code string) (report.Reason, bool) {
 	switch r := report.Reason(code); r {
 	case report.ReasonUnauthorized, report.ReasonNotFound, report.ReasonUnsupported, report.ReasonTooLarge,
-		report.ReasonTimeout, report.ReasonUnavailable, report.ReasonDatabase, report.ReasonInternal:
+		report.ReasonTimeout, report.ReasonUnavailable, report.ReasonDatabase,
+		report.ReasonIncomplete, report.ReasonInternal:
 		return r, true
 	}
 	switch code {
