@@ -90,7 +90,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case b.caller.Err() != nil:
 		return n, err // the scan ends, and says why itself
 	case errors.Is(cause, errSlow):
-		return n, failure.Wrap(failure.Registry, err, "the registry sends too slowly: less than %s came from %s in %s", humanize.IBytes(uint64(b.pace.least)), short(b.host), b.pace.window) //nolint:gosec // not negative
+		return n, failure.Wrap(failure.Registry, err, "the registry sends too slowly: less than %s came from %s in %s", humanize.IBytes(uint64(b.pace.least)), short(b.host), b.pace.window)
 	case errors.Is(cause, errStalled):
 		return n, failure.Wrap(failure.Registry, err, "the registry stopped sending the image: nothing came from %s for %s", short(b.host), b.pace.stall)
 	default:

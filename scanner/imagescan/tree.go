@@ -28,7 +28,7 @@ func (p *pulledImage) asImage(ctx context.Context, ref string, tree *rootfs.Tree
 			return nil, fmt.Errorf("read the file of a layer: %w", err)
 		}
 		of := image.NewLayer(nil)
-		of.Metadata = image.LayerMetadata{Index: uint(i), Digest: l.diffID.String(), MediaType: l.MediaType, Size: size} //nolint:gosec // not negative
+		of.Metadata = image.LayerMetadata{Index: uint(i), Digest: l.diffID.String(), MediaType: l.MediaType, Size: size}
 		img.Layers = append(img.Layers, of)
 		img.Metadata.Size += size
 	}

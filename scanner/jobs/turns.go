@@ -106,16 +106,14 @@ func (t *turns) done(j *job) {
 	t.forget(j)
 }
 
-// remove takes out a job that waits, and says whether it was there.
-func (t *turns) remove(j *job) bool {
+// remove takes out a job if it waits.
+func (t *turns) remove(j *job) {
 	_, l := t.line(j)
-	i := slices.Index(l.jobs, j)
-	if i >= 0 {
+	if i := slices.Index(l.jobs, j); i >= 0 {
 		l.jobs = slices.Delete(l.jobs, i, i+1)
 		t.length--
 	}
 	t.forget(j)
-	return i >= 0
 }
 
 // forget drops the places that nobody takes any more: their names are

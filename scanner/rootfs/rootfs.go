@@ -135,9 +135,9 @@ func Make(ctx context.Context, layers []*Layer) ([]*Tree, error) {
 	case overErr != nil && directErr != nil:
 		return nil, overErr
 	case overErr != nil:
-		return []*Tree{{direct}}, nil
+		return []*Tree{{direct}}, nil //nolint:nilerr // one runtime unpacks it, the other does not
 	case directErr != nil || same(stacked, direct):
-		return []*Tree{{stacked}}, nil
+		return []*Tree{{stacked}}, nil //nolint:nilerr // one runtime unpacks it, and the other alike or not at all
 	default:
 		return []*Tree{{stacked}, {direct}}, nil
 	}

@@ -90,7 +90,7 @@ func sparseFile(t *testing.T, name string) []byte {
 	for _, k := range []string{"GNU.sparse.major", "GNU.sparse.minor", "GNU.sparse.name", "GNU.sparse.realsize"} {
 		line := " " + k + "=" + i.h.PAXRecords[k] + "\n"
 		n := len(line) + 2
-		records.WriteString(fmt.Sprintf("%d%s", n, line))
+		_, _ = fmt.Fprintf(&records, "%d%s", n, line)
 	}
 	extended := ofType(pack(t, file("PaxHeaders.0/"+name, records.String())), tar.TypeXHeader)
 	buf.Write(extended[:1024])
