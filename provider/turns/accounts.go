@@ -53,6 +53,9 @@ func (a *Accounts[T]) Limit(l Limits) {
 	a.limits = l
 }
 
+// Limits returns those in force.
+func (a *Accounts[T]) Limits() Limits { return a.limits }
+
 // Held returns how many turns are taken, Waiting how many wait for one.
 func (a *Accounts[T]) Held() int { return a.held }
 
