@@ -41,11 +41,13 @@ type Scanner interface {
 	Sharing(image scanner.Image) scanner.Sharing
 }
 
-// Store remembers finished scans by scanner.Sharing's keys. Get returns nil without an error for
-// a key it does not know.
+// Store remembers finished scans by scanner.Sharing's keys. Get returns nil
+// without an error for a key it does not know; an error means that it cannot be
+// known. Put keeps a scan on the account of the namespace that had it made, and
+// returns the revision by which other replicas know it.
 type Store interface {
 	Get(ctx context.Context, key string) (*report.Scan, error)
-	Put(ctx context.Context, key string, scan *report.Scan) error
+	Put(ctx context.Context, namespace, key string, scan *report.Scan) (revision uint64, err error)
 }
 
 // Tags remembers which digests a tag, a canonical repository:tag, was seen to

@@ -107,7 +107,7 @@ func (s *Service) known(j *job) bool {
 // finish keeps what the attempts came to.
 func (s *Service) finish(j *job, scan *report.Scan, failure *report.Failure, took time.Duration) {
 	if failure == nil {
-		failure = s.keep(s.storeKey(j.task), scan)
+		failure = s.keep(j, scan)
 	}
 	s.metrics.scanned(took, failure)
 	log := s.o.Logger.With("digest", j.task.manifest.Digest, "repository", j.task.resolved.Repository, "duration", took)
@@ -206,7 +206,8 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 
 // keep stores a scan. A scan that cannot be stored failed: reported from
 // memory alone it would be gone with the next ask and be made again for ever.
-func (s *Service) keep(key string, scan *report.Scan) *report.Failure {
+func (s *Service) keep(j *job, scan *report.Scan) *report.Failure {
+	key := s.storeKey(j.task)
 	report.SortVulnerabilities(scan.Vulnerabilities)
 	scan.ReceivedAt = s.o.Now()
 	if n := len(scan.Inner); n > s.o.FindingsBytes {
@@ -214,7 +215,7 @@ func (s *Service) keep(key string, scan *report.Scan) *report.Failure {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.root), storeTimeout)
 	defer cancel()
-	if err := s.o.Store.Put(ctx, key, scan); err != nil {
+	if _, err := s.o.Store.Put(ctx, j.behalf(), key, scan); err != nil {
 		return &report.Failure{Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: fmt.Errorf("storing the scan of %s: %w", key, err)}
 	}
 	return nil

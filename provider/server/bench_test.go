@@ -141,7 +141,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := memory.Put(b.Context(), scanner.ByRepository.Key(scanner.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest}), manyFindings(300)); err != nil {
+		if _, err := memory.Put(b.Context(), "shop", scanner.ByRepository.Key(scanner.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest}), manyFindings(300)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -27,7 +27,7 @@ func scanOfSize(n int) *report.Scan {
 
 func mustPut(t *testing.T, m *store.Memory, digest string, s *report.Scan) {
 	t.Helper()
-	if err := m.Put(t.Context(), digest, s); err != nil {
+	if _, err := m.Put(t.Context(), "shop", digest, s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -151,7 +151,7 @@ func TestMemoryUnderConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			for i := range 200 {
 				digest := fmt.Sprint((g + i) % 15)
-				if err := m.Put(t.Context(), digest, scanOfSize(i)); err != nil {
+				if _, err := m.Put(t.Context(), "shop", digest, scanOfSize(i)); err != nil {
 					t.Error(err)
 				}
 				if _, err := m.Get(t.Context(), digest); err != nil {
