@@ -151,7 +151,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if p.attachments != nil {
 		trusts = p.attachments.Trusts
 	}
-	p.service, err = scan.New(scan.Options{
+	p.service, err = scan.New(ctx, scan.Options{
 		Trusts:         trusts,
 		Registry:       p.images,
 		Scanner:        p.scanners,

@@ -132,6 +132,9 @@ func (q *Queue) drop(a *ask, why Reason) {
 	record := a.record
 	record.Over = why
 	q.remove(a, why.err())
+	if q.o.Dropped != nil {
+		q.o.Dropped(why)
+	}
 	q.wg.Go(func() {
 		<-a.written
 		q.mu.Lock()

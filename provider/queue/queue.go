@@ -54,6 +54,9 @@ type Options struct {
 	// Saw is told each outcome once, of all replicas, before any ask that was
 	// made after it is known here. It must not block; nil: nobody is.
 	Saw func(o Outcome)
+	// Dropped is told why an ask was taken off by this replica; it must not block;
+	// nil: nobody is.
+	Dropped func(Reason)
 	// Info is told to the other replicas with each heartbeat; nil: nothing is.
 	Info   func() json.RawMessage
 	Logger *slog.Logger

@@ -65,14 +65,13 @@ func (w *Work) Wishes() []Wish {
 	return list
 }
 
-// Again begins one more attempt, and says what the last one came to. What was
-// counted stays counted when the replica dies.
-func (w *Work) Again(last string) error {
+// Again begins one more attempt, of the given number, and says what the last one
+// came to. What was counted stays counted when the replica dies.
+func (w *Work) Again(attempt int, last string) error {
 	w.q.mu.Lock()
 	record := w.lease.record
 	w.q.mu.Unlock()
-	record.Attempt++
-	record.Last = last
+	record.Attempt, record.Last = attempt, last
 	return w.update(record)
 }
 

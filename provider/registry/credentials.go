@@ -32,6 +32,14 @@ func (c credential) public() string {
 	return c.id
 }
 
+// holder names where the credential was found; it is empty for none.
+func (c credential) holder() string {
+	if c.public() == "" {
+		return ""
+	}
+	return c.source
+}
+
 // bytes is what the secrets of the credential take.
 func (c credential) bytes() int {
 	return len(c.config.Username) + len(c.config.Password) + len(c.config.Auth) + len(c.config.IdentityToken) + len(c.config.RegistryToken)

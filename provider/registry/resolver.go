@@ -56,6 +56,10 @@ type Resolved struct {
 	// without giving it away; empty for none. Two that opened an image by the
 	// same one may share whatever comes of it.
 	Credential string
+	// Holder names where that credential was found, so that another replica finds
+	// it again: a Secret, the provider's own configuration, or nothing for none.
+	// It is not for messages.
+	Holder string
 	// Manifests is never empty: the manifest itself, or for an index those
 	// chosen by platform.
 	Manifests []Manifest
@@ -311,6 +315,7 @@ func (r *Resolver) remembered(t target, creds credentials, tagTTL time.Duration)
 func (t target) resolved(digest string, cred credential, manifests []Manifest) *Resolved {
 	return &Resolved{
 		Credential: cred.public(),
+		Holder:     cred.holder(),
 		Reference:  t.reference,
 		Digest:     digest,
 		Tag:        t.tag,

@@ -30,6 +30,8 @@ const (
 	// ReasonIncomplete means: there is a report, and it does not show that
 	// somebody looked at the image.
 	ReasonIncomplete Reason = "incomplete"
+	// ReasonCrash means: each process that began the work ended before it.
+	ReasonCrash Reason = "crash"
 	// ReasonInternal means: anything else.
 	ReasonInternal Reason = "internal"
 )
@@ -69,7 +71,7 @@ func (f *Failure) Lasting() bool { return f.OfImage() || f.Reason == ReasonNotFo
 // or not at all.
 func (f *Failure) OfImage() bool {
 	switch f.Reason {
-	case ReasonUnsupported, ReasonTooLarge, ReasonIncomplete:
+	case ReasonUnsupported, ReasonTooLarge, ReasonIncomplete, ReasonCrash:
 		return true
 	default:
 		return false

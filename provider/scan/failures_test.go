@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -8,9 +9,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 )
+
+// elsewhere keeps what it is given in no memory of this process.
+type elsewhere struct{ bucket.Bucket }
+
+func (elsewhere) Put(context.Context, string, []byte, bucket.Meta) (uint64, error) { return 1, nil }
+
+func (elsewhere) Delete(context.Context, string, uint64) error { return nil }
 
 // TestMemoryOfFailuresAtItsWorst: each failure may quote what an image's author
 // wrote, under the longest names.
@@ -23,7 +32,7 @@ func TestMemoryOfFailuresAtItsWorst(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}
-	f, err := newFailures(&Options{Failures: most, TransientFor: time.Minute, FailureInitial: time.Minute, FailureMax: time.Hour, Now: time.Now})
+	f, err := newFailures(&Options{Failures: most, TransientFor: time.Minute, FailureInitial: time.Minute, FailureMax: time.Hour, Now: time.Now, Shared: Shared{Failures: elsewhere{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

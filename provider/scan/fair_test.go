@@ -24,6 +24,7 @@ func hosted(_ context.Context, ref string, access registry.Access) (*registry.Re
 	res := &registry.Resolved{Reference: ref, Registry: host, Repository: repository, Digest: digest, Manifests: []registry.Manifest{{Digest: digest}}}
 	if len(access.PullSecrets) > 0 {
 		res.Credential = access.PullSecrets[0]
+		res.Holder = res.Credential
 	}
 	return res, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
@@ -19,7 +20,6 @@ type metrics struct {
 	retries  prometheus.Counter
 	duration prometheus.Histogram
 	running  prometheus.Gauge
-	queued   prometheus.Gauge
 
 	yielded   prometheus.Counter
 	abandoned prometheus.Counter
@@ -59,10 +59,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
 		}),
 		running: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "imagegate_scans_running", Help: "Scans under way.",
-		}),
-		queued: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "imagegate_scans_queued", Help: "Scans that wait for a worker.",
+			Name: "imagegate_scans_running", Help: "Scans under way in this replica.",
 		}),
 	}
 	m.yielded = prometheus.NewCounter(prometheus.CounterOpts{
@@ -85,13 +82,32 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Help: "When the vulnerability database of each configured scanner was built; absent where the scanner does not tell.",
 	}, []string{"scanner"})
 	for _, c := range []prometheus.Collector{
-		m.reports, m.digests, m.lookups, m.scans, m.retries, m.duration, m.running, m.queued, m.yielded, m.abandoned, m.ages, m.refreshes, m.databases,
+		m.reports, m.digests, m.lookups, m.scans, m.retries, m.duration, m.running, m.yielded, m.abandoned, m.ages, m.refreshes, m.databases,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// depth registers what the queue holds, over all replicas: what workers are
+// scaled by.
+func (m *metrics) depth(r prometheus.Registerer, q *queue.Queue) error {
+	for _, g := range []struct {
+		name, help string
+		value      func(queue.Depth) int
+	}{
+		{"imagegate_scans_queued", "Scans that wait for a worker, on all replicas together.", func(d queue.Depth) int { return d.Waiting }},
+		{"imagegate_queue_running", "Scans under way, on all replicas together.", func(d queue.Depth) int { return d.Running }},
+		{"imagegate_queue_slots", "Scans that all replicas together can have under way.", func(d queue.Depth) int { return d.Slots }},
+	} {
+		gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, func() float64 { return float64(g.value(q.Depth())) })
+		if err := r.Register(gauge); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *metrics) hit(age time.Duration) {

@@ -2,12 +2,14 @@ package scan
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 )
@@ -20,8 +22,12 @@ type Options struct {
 	Tags     Tags
 	Judge    Judge
 
-	// Workers bounds the scans under way at once, PerRegistry those of images of
-	// one registry among them, Queue those that wait for a worker. Package turns
+	// Shared is what all replicas know; the zero value: there is one.
+	Shared Shared
+
+	// Workers bounds the scans under way at once here, PerRegistry those of images
+	// of one registry among them; zero workers: this replica only asks. Queue
+	// bounds those that wait for a worker, on all replicas together. Package queue
 	// shares all of them by namespace and registry.
 	Workers     int
 	PerRegistry int
@@ -37,8 +43,11 @@ type Options struct {
 	// AbandonAfter is how long a scan goes on that nobody asks for any more,
 	// waiting or under way.
 	AbandonAfter time.Duration
+	// Grace is how long Close lets scans under way go on before it hands them
+	// back to the queue; zero: not at all.
+	Grace time.Duration
 	// Attempts bounds how often one scan is tried when it fails for a reason
-	// that may pass.
+	// that may pass, or its process with it.
 	Attempts int
 	// RetryInitial and RetryMax bound the growing pause between attempts.
 	RetryInitial time.Duration
@@ -90,6 +99,29 @@ type Options struct {
 	Now func() time.Time
 }
 
+// Shared is what replicas have in common. Without it they would scan each for
+// itself, and forget all when they end.
+type Shared struct {
+	// Queue and Failures are kept for all; nil: in this process.
+	Queue, Failures bucket.Bucket
+	// Replica names this one, for good.
+	Replica string
+	// Info is told to the others; nil: nothing is.
+	Info func() json.RawMessage
+}
+
+func (s *Shared) complete() {
+	if s.Queue == nil {
+		s.Queue = bucket.NewMemory()
+	}
+	if s.Failures == nil {
+		s.Failures = bucket.NewMemory()
+	}
+	if s.Replica == "" {
+		s.Replica = "only"
+	}
+}
+
 func (o *Options) check() error {
 	var errs []error
 	for name, ok := range map[string]bool{
@@ -100,8 +132,9 @@ func (o *Options) check() error {
 		"Judge":         o.Judge != nil,
 		"Logger":        o.Logger != nil,
 		"Registerer":    o.Registerer != nil,
-		"Workers":       o.Workers > 0,
-		"PerRegistry":   o.PerRegistry > 0,
+		"Workers":       o.Workers >= 0,
+		"PerRegistry":   o.PerRegistry > 0 || o.Workers == 0,
+		"Grace":         o.Grace >= 0,
 		"Queue":         o.Queue > 0,
 		"Deadline":      o.Deadline > 0,
 		"YieldAfter":    o.YieldAfter > 0,

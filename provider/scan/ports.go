@@ -44,9 +44,11 @@ type Scanner interface {
 // Store remembers finished scans by scanner.Sharing's keys. Get returns nil
 // without an error for a key it does not know; an error means that it cannot be
 // known. Put keeps a scan on the account of the namespace that had it made, and
-// returns the revision by which other replicas know it.
+// returns the revision from which on it is there; GetAt waits until that is seen
+// here.
 type Store interface {
 	Get(ctx context.Context, key string) (*report.Scan, error)
+	GetAt(ctx context.Context, key string, revision uint64) (*report.Scan, error)
 	Put(ctx context.Context, namespace, key string, scan *report.Scan) (revision uint64, err error)
 }
 

@@ -3,9 +3,12 @@ package scan
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/verdict"
@@ -203,7 +206,7 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 	stored, err := s.o.Store.Get(ctx, s.storeKey(t))
 	if err != nil {
 		return at(failedAnswer(digest, &report.Failure{
-			Reason: report.ReasonUnavailable, Message: "the report store is unavailable", Err: err,
+			Reason: report.ReasonUnavailable, Message: unavailable(err), Err: err,
 		}, time.Time{}, s.o.Now()))
 	}
 	var note string
@@ -223,44 +226,76 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 		return at(s.failed(ctx, t, f, until))
 	}
 	s.metrics.lookups.WithLabelValues(lookupMiss).Inc()
-	j, err := s.start(t)
+	ticket, err := s.queue.Ask(s.wish(t))
 	if err != nil {
 		return at(answer{status: report.NotAvailable, digest: digest, message: note + err.Error(), cache: lookupMiss})
 	}
 	asked := s.o.Now()
-	return func() answer { return s.await(ctx, q, t, j, asked, note) }
+	return func() answer { return s.await(ctx, q, t, ticket, asked, note) }
 }
 
-// await waits for the job until ctx, asked for at the given time, ends; note
+// await waits for the scan until ctx, asked for at the given time, ends; note
 // precedes what is said of a scan that is not finished by then.
-func (s *Service) await(ctx context.Context, q Query, t task, j *job, asked time.Time, note string) answer {
-	digest := t.manifest.Digest
-	defer func() { j.leave(s.o.Now()) }()
+func (s *Service) await(ctx context.Context, q Query, t task, ticket *queue.Ticket, asked time.Time, note string) answer {
+	defer ticket.Leave()
 	if deadline, ok := ctx.Deadline(); ok && !q.Patient {
 		budget := deadline.Sub(asked)
-		limited, cancel := context.WithDeadline(ctx, j.since(q.Access.Namespace, asked).Add(budget))
+		limited, cancel := context.WithDeadline(ctx, ticket.Since().Add(budget))
 		defer cancel()
 		ctx = limited
 	}
 	select {
-	case <-j.done:
+	case <-ticket.Done():
 	case <-ctx.Done():
 		// The time may have gone to another platform's scan, and a verdict that
 		// is there counts.
 		select {
-		case <-j.done:
+		case <-ticket.Done():
 		default:
-			return answer{status: report.NotAvailable, digest: digest, message: note + j.progress(q.Access.Namespace, s.o.Now()), cache: lookupMiss}
+			return s.pending(t, note+progress(ticket, s.o.Now()))
 		}
 	}
-	if j.refused != nil {
-		return answer{status: report.NotAvailable, digest: digest, message: note + j.refused.Error(), cache: lookupMiss}
+	outcome, err := ticket.Outcome()
+	switch {
+	case errors.Is(err, queue.ErrUnwritten):
+		return failedAnswer(t.manifest.Digest, &report.Failure{Reason: report.ReasonUnavailable, Message: queue.ErrUnwritten.Error(), Err: err}, time.Time{}, s.o.Now())
+	case err != nil:
+		return s.pending(t, note+err.Error())
 	}
-	if j.failed != nil {
-		_, until := s.failures.get(t)
-		return s.failed(ctx, t, j.failed, until)
+	return s.concluded(ctx, q, t, outcome, note)
+}
+
+// concluded answers with what came of a scan.
+func (s *Service) concluded(ctx context.Context, q Query, t task, o queue.Outcome, note string) answer {
+	var e ended
+	if err := json.Unmarshal(o.Detail, &e); err != nil {
+		return s.pending(t, note+"the scan ended on a replica of another version; ask again")
 	}
-	return s.judged(q, t, j.scan, lookupMiss)
+	if e.Failure != nil {
+		return s.failed(ctx, t, e.Failure.failure(), e.Failure.Until)
+	}
+	scan, err := s.o.Store.GetAt(ctx, s.storeKey(t), e.Revision)
+	switch {
+	case err != nil:
+		return failedAnswer(t.manifest.Digest, report.FailureOf(err), time.Time{}, s.o.Now())
+	case scan == nil:
+		return s.pending(t, note+"the scan has just ended; try again shortly")
+	}
+	return s.judged(q, t, scan, lookupMiss)
+}
+
+func (s *Service) pending(t task, message string) answer {
+	return answer{status: report.NotAvailable, digest: t.manifest.Digest, message: message, cache: lookupMiss}
+}
+
+// progress says for a pending report what is going on.
+func progress(ticket *queue.Ticket, now time.Time) string {
+	msg := fmt.Sprintf("the scan was asked for %s ago and is not finished; try again shortly",
+		now.Sub(ticket.Since()).Round(time.Second))
+	if last := ticket.Last(); last != "" {
+		msg += "; last attempt: " + last
+	}
+	return msg
 }
 
 // failed answers with a failure. One of the credential ends the asker's proof
@@ -280,4 +315,12 @@ func (s *Service) judged(q Query, t task, scan *report.Scan, cache string) answe
 		Namespace: q.Access.Namespace,
 	})
 	return answer{status: outcome.Status, digest: t.manifest.Digest, message: outcome.Message, scan: outcome.Scan, cache: cache}
+}
+
+// unavailable is what is said of a store that cannot be read.
+func unavailable(err error) string {
+	if f, ok := errors.AsType[*report.Failure](err); ok {
+		return f.Message
+	}
+	return "the report store is unavailable"
 }

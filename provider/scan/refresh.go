@@ -116,15 +116,16 @@ func (s *Service) refresh(t task) {
 		return
 	}
 	key := s.jobKey(t)
+	if s.queue.Asked(key) {
+		if ticket, err := s.queue.Ask(s.wish(t)); err == nil {
+			ticket.Leave()
+		}
+		return
+	}
 	mine := t.access.Namespace + "\n" + key
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.root.Err() != nil {
-		return
-	}
-	if j, ok := s.jobs[key]; ok {
-		j.ask(t.access, s.o.Now())
-		j.leave(s.o.Now())
 		return
 	}
 	if s.refreshing[mine] {
@@ -152,13 +153,16 @@ func (s *Service) renew(t task) {
 	if err := s.refreshRate.Wait(s.root); err != nil {
 		return
 	}
-	j, err := s.start(t)
+	ticket, err := s.queue.Ask(s.wish(t))
 	if err != nil {
 		return
 	}
-	j.leave(s.o.Now())
+	ticket.Leave()
 	s.metrics.refreshes.Inc()
-	<-j.done
+	select {
+	case <-ticket.Done():
+	case <-s.root.Done():
+	}
 }
 
 func (s *Service) age(scan *report.Scan) time.Duration { return s.o.Now().Sub(scan.ScannedAt) }

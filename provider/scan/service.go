@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/turns"
 )
@@ -28,17 +30,16 @@ type Service struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	turns *turns.Turns
+	queue *queue.Queue
+	// latest are the revisions of scans that ended lately, by storeKey.
+	latest *lru.Cache[string, uint64]
 
 	// renewals are the turns of scans made again in the background.
 	renewals    *turns.Turns
 	refreshRate *rate.Limiter
 	generations atomic.Pointer[[]scanner.Generation]
 
-	mu   sync.Mutex
-	jobs map[string]*job // by jobKey
-	// leaders are the jobs that scan each image, by task.key.
-	leaders map[string]*job
+	mu sync.Mutex
 	// refreshing has the namespace and job of each scan that is to be renewed.
 	refreshing map[string]bool
 }
@@ -47,11 +48,13 @@ type Service struct {
 // are asked for again before long.
 const maxRenewals = 1024
 
-// New returns a Service whose scans run until they end or Close is called.
-func New(o Options) (*Service, error) {
+// New returns a Service whose scans run until they end or Close is called. What
+// replicas share must be read first, by the end of ctx.
+func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Shared.complete()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -60,12 +63,8 @@ func New(o Options) (*Service, error) {
 		return nil, fmt.Errorf("registering the scan metrics: %w", err)
 	}
 	s := &Service{
-		o:       o,
-		metrics: m,
-		turns:   turns.New(turns.Limits{Turns: o.Workers, PerRegistry: o.PerRegistry, Waiting: o.Queue}),
-		jobs:    map[string]*job{},
-		leaders: map[string]*job{},
-
+		o:           o,
+		metrics:     m,
 		refreshing:  map[string]bool{},
 		renewals:    turns.New(turns.Limits{Turns: o.Refreshers, Waiting: maxRenewals}),
 		refreshRate: rate.NewLimiter(rate.Limit(float64(o.RefreshesPerMinute)/60), o.RefreshesPerMinute),
@@ -76,29 +75,55 @@ func New(o Options) (*Service, error) {
 	if s.refuted, err = lru.New[string, time.Time](maxRefuted); err != nil {
 		return nil, fmt.Errorf("making the memory of refuted tags: %w", err)
 	}
+	if s.latest, err = lru.New[string, uint64](maxLatest); err != nil {
+		return nil, fmt.Errorf("making the memory of finished scans: %w", err)
+	}
 	s.root, s.stop = context.WithCancel(context.Background())
-	s.wg.Go(s.patrol)
+	defer func() {
+		if err != nil {
+			s.stop()
+			s.wg.Wait()
+		}
+	}()
+	if s.queue, err = queue.New(queue.Options{
+		Bucket: o.Shared.Queue, Replica: o.Shared.Replica, Slots: o.Workers, PerRegistry: o.PerRegistry, Waiting: o.Queue,
+		YieldAfter: o.YieldAfter, AbandonAfter: o.AbandonAfter, Grace: o.Grace,
+		Do: s.work, Saw: s.learned, Dropped: s.dropped, Info: o.Shared.Info, Logger: o.Logger, Now: o.Now,
+	}); err != nil {
+		return nil, err
+	}
+	if err := m.depth(o.Registerer, s.queue); err != nil {
+		return nil, fmt.Errorf("registering the queue's metrics: %w", err)
+	}
+	if err := s.failures.follow(ctx, s.root, &s.wg); err != nil {
+		return nil, err
+	}
+	if err := s.queue.Start(ctx); err != nil {
+		return nil, errors.Join(err, s.queue.Close(ctx))
+	}
 	if o.Generations != nil {
 		s.wg.Go(s.followGenerations)
 	}
 	return s, nil
 }
 
-// Close ends all scans and returns when they have ended, or with the error of
-// ctx when that comes first.
-func (s *Service) Close(ctx context.Context) error {
-	s.mu.Lock() // no job starts once the root context is done
-	s.stop()
-	s.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for running scans to end: %w", ctx.Err())
+func (s *Service) dropped(why queue.Reason) {
+	if why == queue.ReasonAbandoned {
+		s.metrics.abandoned.Inc()
 	}
+}
+
+// Queue is what is waiting and under way, on all replicas.
+func (s *Service) Queue() *queue.Queue { return s.queue }
+
+// Close lets scans end that do so within Options.Grace, hands the others back,
+// and returns when all have ended, or with the error of ctx when that comes
+// first.
+func (s *Service) Close(ctx context.Context) error {
+	err := s.queue.Close(ctx)
+	s.stop()
+	if err == nil {
+		s.wg.Wait()
+	}
+	return err
 }

@@ -116,7 +116,7 @@ func newService(t *testing.T, r scan.Registry, s scan.Scanner, change ...func(*s
 	for _, c := range change {
 		c(&o)
 	}
-	svc, err := scan.New(o)
+	svc, err := scan.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -732,8 +732,8 @@ func TestDigestKeepsTheSpelling(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	_, err := scan.New(scan.Options{})
-	if err == nil || !strings.Contains(err.Error(), "Workers") || !strings.Contains(err.Error(), "Registry") {
+	_, err := scan.New(t.Context(), scan.Options{})
+	if err == nil || !strings.Contains(err.Error(), "Deadline") || !strings.Contains(err.Error(), "Registry") {
 		t.Errorf("error %v does not name the missing options", err)
 	}
 }

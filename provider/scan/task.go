@@ -1,14 +1,13 @@
 package scan
 
 import (
+	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/turns"
 )
 
-// task is what a job needs to know, and all that a queue has to carry: the
-// manifest, and through whose access it was found. There are names in it and an
-// id of the credential, never a secret: whoever scans reads that again.
+// task is one image manifest to scan, and through whose access it was found.
 type task struct {
 	resolved *registry.Resolved
 	manifest registry.Manifest
@@ -40,10 +39,10 @@ func (t task) digests() string {
 	return t.manifest.Digest
 }
 
-// opened is key with the credential that opened the image. A scan under way and
-// its failure are shared by it, for they may be that credential's doing; a
-// finished scan is shared as far as its scanner vouches for the content.
-func (t task) opened() string { return t.key() + "\n" + t.resolved.Credential }
+// opened is key with whose credential opened the image. A scan under way and its
+// failure are shared by it, for they may be that credential's doing; a finished
+// scan is shared as far as its scanner vouches for the content.
+func (t task) opened() string { return t.key() + "\n" + t.resolved.Holder }
 
 // account is whose turns a scan of the task takes when the namespace asks for it.
 func (t task) account(namespace string) turns.Share {
@@ -72,3 +71,11 @@ func (s *Service) storeKey(t task) string {
 
 // jobKey is what askers share a job by.
 func (s *Service) jobKey(t task) string { return t.opened() + "\n" + s.storeKey(t) }
+
+// wish is a task as the queue carries it.
+func (s *Service) wish(t task) queue.Ask {
+	return queue.Ask{
+		Job: s.jobKey(t), Group: t.key(), Result: s.storeKey(t),
+		Share: t.account(t.access.Namespace), Work: orderOf(t).encode(), Known: t,
+	}
+}

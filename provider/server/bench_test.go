@@ -155,7 +155,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	}
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
-	svc, err := scan.New(scan.Options{
+	svc, err := scan.New(b.Context(), scan.Options{
 		Registry: resolver, Scanner: unused, Store: memory, Tags: tags,
 		Judge:   judge,
 		Workers: 1, PerRegistry: 1, Queue: 1, Deadline: time.Minute, Attempts: 1, YieldAfter: time.Minute, AbandonAfter: time.Hour,
