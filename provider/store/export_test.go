@@ -64,3 +64,10 @@ const (
 	AgeEvery  = ageEvery
 	TellEvery = tellEvery
 )
+
+// Cached is what the reports in memory are reckoned to take.
+func (r *Reports) Cached() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cache.bytes()
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -84,13 +85,14 @@ func (x *index) wrote(key, namespace string, revision uint64, size int, written 
 		if r != nil {
 			x.remove(r)
 		}
-		r = &record{key: key, revision: revision, size: int64(size+len(key)) + recordOverhead, written: written.Unix(), round: x.round}
-		x.records[key] = r
+		// Copies: what is told may be a part of something larger.
+		r = &record{key: strings.Clone(key), revision: revision, size: int64(size+len(key)) + recordOverhead, written: written.Unix(), round: x.round}
+		x.records[r.key] = r
 		x.bytes += r.size
 		o := x.owners[namespace]
 		if o == nil {
-			o = &owner{name: namespace}
-			x.owners[namespace] = o
+			o = &owner{name: strings.Clone(namespace)}
+			x.owners[o.name] = o
 		}
 		o.add(r)
 	}

@@ -117,22 +117,22 @@ func (t *teller) see(e bucket.Event) {
 	}
 }
 
-// forget has the entry removed that nobody has written for longest, when there
+// forget has the entries removed that nobody has written for longest, when there
 // are too many.
 func (t *teller) forget() {
-	if len(t.others) <= maxTellers {
-		return
-	}
-	var oldest string
-	for name, revision := range t.others {
-		if oldest == "" || revision < t.others[oldest] {
-			oldest = name
+	for len(t.others) > maxTellers {
+		var oldest string
+		for name, revision := range t.others {
+			if oldest == "" || revision < t.others[oldest] {
+				oldest = name
+			}
 		}
-	}
-	select {
-	case t.over <- oldest:
-		delete(t.others, oldest)
-	default:
+		select {
+		case t.over <- oldest:
+			delete(t.others, oldest)
+		default:
+			return // it is done with the next
+		}
 	}
 }
 
