@@ -63,7 +63,7 @@ func (t target) explain(err error, cred credential) *report.Failure {
 	if te, ok := errors.AsType[*remotetransport.Error](err); ok {
 		return t.answered(te)
 	}
-	if errors.Is(err, errTooLarge) {
+	if errors.Is(err, transport.ErrTooLarge) {
 		return &report.Failure{
 			Reason:  report.ReasonTooLarge,
 			Message: fmt.Sprintf("%s cannot be scanned: its manifest is larger than %d bytes", t.reference, maxManifestBytes),

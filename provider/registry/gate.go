@@ -18,9 +18,6 @@ import (
 	"github.com/imagegate/imagegate/provider/turns"
 )
 
-// errTooLarge ends the reading of an answer that is over maxManifestBytes.
-var errTooLarge = errors.New("the answer is larger than a manifest may be")
-
 // plainHTTPError is the refusal to speak plain HTTP to a host.
 type plainHTTPError struct{ host string }
 
@@ -125,7 +122,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		release()
 		return nil, err
 	}
-	resp.Body = &boundedBody{inner: resp.Body, left: maxManifestBytes, done: sync.OnceFunc(release)}
+	resp.Body = &slotBody{ReadCloser: transport.Bound(resp.Body, maxManifestBytes), done: sync.OnceFunc(release)}
 	return resp, nil
 }
 
@@ -203,31 +200,13 @@ func (h *host) acquire(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-// boundedBody gives the host's slot back when the body is closed and fails
-// when it is longer than allowed.
-type boundedBody struct {
-	inner io.ReadCloser
-	left  int64
-	done  func()
+// slotBody gives the host's slot back when the body is closed.
+type slotBody struct {
+	io.ReadCloser
+	done func()
 }
 
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, errTooLarge
-	}
-	// One byte more than allowed tells "just fits" from "too long".
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.inner.Read(p)
-	b.left -= int64(n)
-	if b.left < 0 {
-		return n, errTooLarge
-	}
-	return n, err
-}
-
-func (b *boundedBody) Close() error {
+func (b *slotBody) Close() error {
 	defer b.done()
-	return b.inner.Close()
+	return b.ReadCloser.Close()
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	remotetransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/imagegate/imagegate/provider/registry/transport"
 )
 
 // How soon the attachments of an image are looked for again after a look-up
@@ -29,7 +31,7 @@ func again(err error) time.Duration {
 // isLasting reports whether the same look-up fails until somebody changes the
 // attachments or the rights to read them.
 func isLasting(err error) bool {
-	for _, lasting := range []error{errMorePages, errTooMany, errTooLarge, errUnusable} {
+	for _, lasting := range []error{errMorePages, errTooMany, transport.ErrTooLarge, errUnusable} {
 		if errors.Is(err, lasting) {
 			return true
 		}

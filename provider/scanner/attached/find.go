@@ -212,7 +212,7 @@ var errUnusable = errors.New("its VEX document cannot be used")
 func (l *lookup) read(ctx context.Context, b attachment) (result, error) {
 	data, err := l.source.blob(ctx, b.digest)
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, transport.ErrTooLarge):
 		l.count(tooLarge, b.digest.String(), err)
 		return result{}, nil
 	case errors.Is(err, errMissing):

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/attached/signature"
@@ -108,7 +109,7 @@ func (l *lookup) skip(d v1.Descriptor) bool {
 	case !d.MediaType.IsImage():
 		l.count(unsupported, d.Digest.String(), errors.New("a referrer of media type "+report.Clean(string(d.MediaType), maxSaid)))
 	case d.Size > maxManifestBytes:
-		l.count(tooLarge, d.Digest.String(), errTooLarge)
+		l.count(tooLarge, d.Digest.String(), transport.ErrTooLarge)
 	default:
 		return false
 	}
@@ -148,7 +149,7 @@ func (l *lookup) attachments(ctx context.Context, ref name.Reference) ([]attachm
 	case errors.Is(err, errMissing), errors.Is(err, errNoManifest):
 		l.count(malformed, ref.Identifier(), err)
 		return nil, nil
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, transport.ErrTooLarge):
 		l.count(tooLarge, ref.Identifier(), err)
 		return nil, nil
 	case err != nil:
@@ -179,7 +180,7 @@ func (l *lookup) isAttachment(layer *v1.Descriptor) bool {
 	case mediaType != signature.EnvelopeMediaType && !signature.IsBundle(mediaType):
 		l.count(unsupported, layer.Digest.String(), errors.New("an attachment of media type "+report.Clean(mediaType, maxSaid)))
 	case layer.Size > l.options.MaxBytes:
-		l.count(tooLarge, layer.Digest.String(), errTooLarge)
+		l.count(tooLarge, layer.Digest.String(), transport.ErrTooLarge)
 	default:
 		return true
 	}

@@ -151,7 +151,7 @@ func (s *source) blob(ctx context.Context, digest v1.Hash) ([]byte, error) {
 	defer func() { _ = body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(body, s.most+1))
 	if int64(len(data)) > s.most {
-		return nil, fmt.Errorf("attachment %s: %w", digest, errTooLarge)
+		return nil, fmt.Errorf("attachment %s: %w", digest, transport.ErrTooLarge)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading attachment %s: %w", digest, err)

@@ -1,9 +1,7 @@
 package attached
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -12,8 +10,6 @@ import (
 
 // maxManifestBytes bounds a manifest and a list of referrers, as registries do.
 const maxManifestBytes = 4 << 20
-
-var errTooLarge = errors.New("the answer is too large")
 
 // gate is one look-up's way to its registry. It speaks plain HTTP to that
 // registry alone, and only when its configured scheme says so:
@@ -64,7 +60,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: g.most(req.URL.Path)}
+	resp.Body = transport.Bound(resp.Body, g.most(req.URL.Path))
 	return resp, nil
 }
 
@@ -73,25 +69,4 @@ func (g *gate) most(path string) int64 {
 		return maxManifestBytes
 	}
 	return max(g.blob, maxManifestBytes)
-}
-
-// boundedBody fails when it is longer than allowed.
-type boundedBody struct {
-	io.ReadCloser
-	left int64
-}
-
-// Read implements io.Reader.
-func (b *boundedBody) Read(p []byte) (int, error) {
-	// One byte more than allowed tells "just fits" from "too long".
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
-	if b.left < 0 {
-		b.left = 0
-		return n, errTooLarge
-	}
-	return n, err
 }

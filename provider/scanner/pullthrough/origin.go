@@ -142,14 +142,9 @@ func (w *way) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !content || resp.StatusCode != http.StatusOK {
-		resp.Body = &bounded{Reader: io.LimitReader(resp.Body, maxAnswer), Closer: resp.Body}
+		resp.Body = transport.Bound(resp.Body, maxAnswer)
 	}
 	return resp, nil
-}
-
-type bounded struct {
-	io.Reader
-	io.Closer
 }
 
 // maxRetryAfter bounds what a registry may ask for.
