@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -147,12 +146,8 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if p.judge, err = verdict.New(verdictOptions(c, p)); err != nil {
 		return p, err
 	}
-	var trusts func(*report.Scan) bool
-	if p.attachments != nil {
-		trusts = p.attachments.Trusts
-	}
 	p.service, err = scan.New(ctx, scan.Options{
-		Trusts:         trusts,
+		Trusts:         p.trusts,
 		Registry:       p.images,
 		Scanner:        p.scanners,
 		Store:          memory,
@@ -216,18 +211,37 @@ func verdictOptions(c *config.Config, p *parts) verdict.Options {
 		NoPackages:        c.Verdict.NoPackages,
 		EndOfLife:         c.Verdict.EndOfLife,
 		MaxDatabaseAge:    c.Verdict.MaxDatabaseAge.Duration,
-		AcceptSilence:     silenceCounts(c),
+		Believed:          believed(c),
 
 		Logger:     p.log,
 		Registerer: p.metrics,
 	}
 }
 
-// silenceCounts reports whether any scanner is to be believed when it lists
-// nothing and does not say what it looked at; each scan says whether its own was.
-func silenceCounts(c *config.Config) bool {
-	return c.Scanner.Harbor.EmptyReport == harbor.Accept || c.Scanner.Attached.Unstated == config.UnstatedAccept ||
-		slices.ContainsFunc(c.Scanner.Routes, func(r config.ScannerRoute) bool { return r.Harbor.EmptyReport == harbor.Accept })
+// trusts says whether a scan counts that was made under the configuration of
+// another day, as far as it is made of what others signed.
+func (p *parts) trusts(scan *report.Scan) bool {
+	if p.attachments == nil {
+		return !scan.Attached && len(scan.SignedBy) == 0
+	}
+	return p.attachments.Trusts(scan)
+}
+
+// believed names the scanners that are to be believed when they list nothing and
+// do not say what they looked at. Each scan says which of them made it.
+func believed(c *config.Config) (names []string) {
+	if c.Scanner.Harbor.EmptyReport == harbor.Accept {
+		names = append(names, mainName)
+	}
+	for _, r := range c.Scanner.Routes {
+		if r.Harbor.EmptyReport == harbor.Accept {
+			names = append(names, routeName(r.Prefix))
+		}
+	}
+	if c.Scanner.Attached.Unstated == config.UnstatedAccept {
+		names = append(names, attached.Believed)
+	}
+	return names
 }
 
 func registryOptions(c *config.Config, hosts *transport.Hosts, log *slog.Logger) registry.Options {

@@ -22,6 +22,12 @@ import (
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
+// Scans call the adapter that made them by its place in the configuration, for
+// its settings there count when they are judged.
+const mainName = "scanner.harbor"
+
+func routeName(prefix string) string { return "scanner.routes " + prefix }
+
 // startScanners connects to the configured backends, or starts the bundled
 // worker where none is configured for all images.
 func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
@@ -39,7 +45,7 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 	routes := []route.Route{{Backend: wrap(c.Scanner.Backend, main)}}
 	for i, r := range c.Scanner.Routes {
 		where := fmt.Sprintf("scanner.routes[%d].", i)
-		backend, err := p.backend(where, r.Backend)
+		backend, err := p.backend(where, routeName(r.Prefix), r.Backend)
 		if err != nil {
 			return fmt.Errorf("%s%w", where, err)
 		}
@@ -56,7 +62,7 @@ func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backend, error) {
 	main := c.Scanner.Backend
 	if main.Configured() {
-		backend, err := p.backend("scanner.", main)
+		backend, err := p.backend("scanner.", mainName, main)
 		if err != nil {
 			return nil, fmt.Errorf("scanner.%w", err)
 		}
@@ -69,7 +75,7 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 	p.worker = worker
 	// The worker verifies what it reads by itself.
 	main.Harbor.URL, main.Harbor.Verify = worker.URL(), config.VerifyOff
-	client, err := p.backend("scanner.", main)
+	client, err := p.backend("scanner.", mainName, main)
 	if err != nil {
 		return nil, fmt.Errorf("the bundled scanner: %w", err)
 	}
@@ -127,9 +133,9 @@ func attachedAge(c *config.Config) time.Duration {
 	return age
 }
 
-// backend makes the client of one backend, whose fields are under where. Its
-// errors begin with the field.
-func (p *parts) backend(where string, b config.Backend) (route.Backend, error) {
+// backend makes the client of one backend, whose fields are under where and which
+// scans call by name. Its errors begin with the field.
+func (p *parts) backend(where, name string, b config.Backend) (route.Backend, error) {
 	if b.Anchore.URL != "" {
 		return p.anchore(where, b.Anchore)
 	}
@@ -148,6 +154,7 @@ func (p *parts) backend(where string, b config.Backend) (route.Backend, error) {
 		Proxy:        b.Harbor.Proxy,
 		PollInterval: b.Harbor.PollInterval.Duration,
 		EmptyReport:  b.Harbor.EmptyReport,
+		Name:         name,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("harbor.%w", err)

@@ -125,7 +125,7 @@ func (s *Scan) checkCoverage() error {
 	if s.Coverage != nil {
 		return s.Coverage.check()
 	}
-	if s.Silent() && !s.SilenceCounts {
+	if s.Silent() && s.Believed == "" {
 		return errors.New(SaidNothing)
 	}
 	return nil

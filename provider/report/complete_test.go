@@ -35,7 +35,7 @@ func TestOnlyACompleteReportCounts(t *testing.T) {
 		"a judgement with an empty list":  {scan: whole(), change: func(s *report.Scan) { s.Coverage, s.Judgement = nil, report.JudgementPass }},
 		"its clock is a little ahead":     {scan: whole(), change: func(s *report.Scan) { s.ScannedAt = now().Add(4 * time.Minute) }},
 		"data of unknown age":             {scan: whole(), change: func(s *report.Scan) { s.DatabaseBuiltAt = time.Time{} }},
-		"silence that counts":             {scan: whole(), change: func(s *report.Scan) { s.Coverage, s.SilenceCounts = nil, true }},
+		"silence that counts":             {scan: whole(), change: func(s *report.Scan) { s.Coverage, s.Believed = nil, "scanner.harbor" }},
 		"overall as bad as the worst":     {scan: whole(medium), change: func(s *report.Scan) { s.Overall = report.SeverityMedium }},
 		"overall milder than the worst":   {scan: whole(medium), change: func(s *report.Scan) { s.Overall = report.SeverityLow }},
 		"clean and called Negligible":     {scan: whole(), change: func(s *report.Scan) { s.Overall = report.SeverityNegligible }},

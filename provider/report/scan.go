@@ -105,9 +105,10 @@ type Scan struct {
 	Overall Severity `json:",omitempty"`
 	// Coverage is what was looked at; nil when that is not known.
 	Coverage *Coverage `json:",omitempty"`
-	// SilenceCounts says that the scanner is configured to be believed when it
-	// lists nothing and does not say what it looked at.
-	SilenceCounts bool `json:",omitempty"`
+	// Believed names the scanner that was configured, when it made the scan, to be
+	// believed when it lists nothing and does not say what it looked at; empty for
+	// one that was not. Whether it still is asks the verdict.
+	Believed string `json:",omitempty"`
 	// Attached says that the scan was not made by a configured scanner but found
 	// attached to the image.
 	Attached bool `json:",omitempty"`

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -48,7 +49,7 @@ func (o *Options) oldData(scan *report.Scan, now time.Time) string {
 }
 
 func (o *Options) silence(scan *report.Scan) string {
-	if scan.Silent() && (!scan.SilenceCounts || !o.AcceptSilence) {
+	if scan.Silent() && (scan.Believed == "" || !slices.Contains(o.Believed, scan.Believed)) {
 		setting := " (scanner.harbor.emptyReport)"
 		if scan.Attached {
 			setting = " (scanner.attached.unstated)"

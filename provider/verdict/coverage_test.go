@@ -53,7 +53,7 @@ func TestWhatNobodyLookedAtIsNotClean(t *testing.T) {
 		"no packages of a distribution":            {scan: covering(bare), want: expect{report.ScanFailed, "nothing in the image could be looked up: the scanner found no packages of wolfi 20230201"}},
 		"no packages, unmatched accepted":          {options: unmatched, scan: covering(static), want: expect{report.ScanFailed, "nothing in the image"}},
 		"silence":                                  {options: both, scan: covering(nil), want: expect{report.ScanFailed, "the scanner reported nothing and does not say what it looked at (scanner.harbor.emptyReport)"}},
-		"silence of one who is not to be believed": {options: verdict.Options{AcceptSilence: true}, scan: covering(nil), want: expect{report.ScanFailed, "the scanner reported nothing"}},
+		"silence of one who is not to be believed": {options: verdict.Options{Believed: []string{"", "scanner.harbor"}}, scan: covering(nil), want: expect{report.ScanFailed, "the scanner reported nothing"}},
 		"findings, coverage unknown":               {scan: covering(nil, low), want: expect{report.Accepted, "no finding of severity High or worse (1 below)"}},
 		"a policy's pass, coverage unknown":        {scan: func() *report.Scan { s := judged(report.JudgementPass); s.Coverage = nil; return s }(), want: expect{report.Accepted, "the scanner's policy accepts"}},
 		"a policy's pass on what it cannot know":   {scan: func() *report.Scan { s := judged(report.JudgementPass); s.Coverage = sid; return s }(), want: expect{report.ScanFailed, "412 of 412"}},
@@ -73,10 +73,18 @@ func TestWhatNobodyLookedAtIsNotClean(t *testing.T) {
 	}
 	t.Run("silence that counts", func(t *testing.T) {
 		s := covering(nil)
-		s.SilenceCounts = true
-		for accept, want := range map[bool]report.Status{true: report.Accepted, false: report.ScanFailed} {
-			got := newJudge(t, verdict.Options{Threshold: report.SeverityHigh, AcceptSilence: accept}).Judge(s, subject())
-			expect{want, "the scanner reported nothing and does not say what it looked at"}.check(t, got)
+		s.Believed = "scanner.harbor"
+		for _, tc := range []struct {
+			believed []string
+			want     report.Status
+		}{
+			{[]string{"scanner.harbor"}, report.Accepted},
+			{nil, report.ScanFailed},
+			// Another one that is believed is not the one that made it.
+			{[]string{"scanner.routes ghcr.io/team", "scanner.attached"}, report.ScanFailed},
+		} {
+			got := newJudge(t, verdict.Options{Threshold: report.SeverityHigh, Believed: tc.believed}).Judge(s, subject())
+			expect{tc.want, "the scanner reported nothing and does not say what it looked at"}.check(t, got)
 		}
 	})
 }

@@ -42,9 +42,10 @@ type Options struct {
 	// MaxDatabaseAge is how old the vulnerability data of a scan may be when it is
 	// judged; zero is of any age. Data of unknown age is too old.
 	MaxDatabaseAge time.Duration
-	// AcceptSilence lets scans count whose scanner is to be believed when it lists
-	// nothing and does not say what it looked at.
-	AcceptSilence bool
+	// Believed names the scanners that are to be believed when they list nothing
+	// and do not say what they looked at: a scan of one that is not any more does
+	// not count then, whenever it was made. The names are report.Scan's.
+	Believed []string
 
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time

@@ -74,9 +74,16 @@ func (f *Finder) Start(ctx context.Context) error {
 	})
 }
 
+// Believed is what report.Scan.Believed calls the authors of attached reports
+// while Options.Unstated is set.
+const Believed = "scanner.attached"
+
 // Trusts reports whether everything attached that a scan is made of was signed
-// with keys that are still configured.
+// with keys that are still configured, and says as much as is still asked of it.
 func (f *Finder) Trusts(scan *report.Scan) bool {
+	if scan.Attached && scan.Coverage == nil && !f.options.Unstated {
+		return false
+	}
 	keys, err := f.keys.Get()
 	return err == nil && !slices.ContainsFunc(scan.SignedBy, func(id string) bool { return !keys.Has(id) })
 }
@@ -315,7 +322,10 @@ func (f *Finder) judgeScan(scan *report.Scan, digest string) (result, outcome, e
 		return result{}, stale, fmt.Errorf("it is %s old", age.Round(time.Minute))
 	}
 	// Its subject is signed, or was compared.
-	scan.Subject, scan.SilenceCounts = digest, f.options.Unstated
+	scan.Subject, scan.Believed = digest, ""
+	if f.options.Unstated {
+		scan.Believed = Believed
+	}
 	err := f.covers(scan)
 	if err == nil {
 		err = report.Complete(scan, digest, now)

@@ -107,6 +107,14 @@ func TestAScanIsTrustedAsLongAsItsKeysAre(t *testing.T) {
 	if !f.Trusts(own) {
 		t.Error("a scan with nothing attached is not trusted")
 	}
+	unstated := &report.Scan{Attached: true}
+	if f.Trusts(unstated) {
+		t.Error("a report that does not say what was looked at is trusted, which today would be passed over")
+	}
+	w.options.Unstated = true
+	if !w.finder().Trusts(unstated) {
+		t.Error("it is not trusted although such reports count")
+	}
 }
 
 func (w *world) gauge(name string) float64 {

@@ -39,6 +39,9 @@ type Options struct {
 	// EmptyReport says what a report counts for that lists nothing, from an
 	// adapter that cannot say what it looked at; default Reject.
 	EmptyReport EmptyReport
+	// Name is what scans call the adapter that count although they list nothing,
+	// for EmptyReport may be another when they are judged; default "harbor".
+	Name string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// UserAgent is sent with every request; default "imagegate".
@@ -103,6 +106,9 @@ func New(o Options) (*Client, error) {
 	case Accept, Reject:
 	default:
 		return nil, fmt.Errorf("emptyReport: %q is neither accept nor reject", o.EmptyReport)
+	}
+	if o.Name == "" {
+		o.Name = "harbor"
 	}
 	if o.Now == nil {
 		o.Now = time.Now

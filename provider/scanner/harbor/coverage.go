@@ -30,11 +30,11 @@ const (
 // What even the list of packages does not tell is whether the advisories of its
 // distribution are still maintained.
 func (c *Client) explain(ctx context.Context, m *metadata, image scanner.Image, scan *report.Scan) error {
-	scan.SilenceCounts = false
+	scan.Believed = ""
 	p, ok := m.sbom(image.MediaType)
 	if !ok {
 		if c.options.EmptyReport == Accept {
-			scan.SilenceCounts = true
+			scan.Believed = c.options.Name
 			return nil
 		}
 		f := report.Incomplete(report.SaidNothing)

@@ -89,7 +89,9 @@ func (c *Client) Scan(ctx context.Context, image scanner.Image) (*report.Scan, e
 	}
 	silent := scan.Silent()
 	// For now: a report that counts for nothing anyhow needs no explanation.
-	scan.SilenceCounts = silent
+	if silent {
+		scan.Believed = c.options.Name
+	}
 	if err := report.Complete(scan, image.Digest, c.options.Now()); err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func Full(n int) *report.Scan {
 	s.Unlisted = true
 	s.Overall = report.SeverityHigh
 	s.Coverage = &report.Coverage{Distribution: "debian 12.5", Packages: 9, Uncounted: true, Unmatched: 2, EndOfLife: s.ScannedAt.AddDate(2, 0, 0), Gap: "a target"}
-	s.SilenceCounts = true
+	s.Believed = "scanner.harbor"
 	s.Attached = true
 	s.SignedBy = []string{"key-1", "key-2"}
 	s.VEX = []json.RawMessage{json.RawMessage(`{"@context":"https://openvex.dev/ns/v0.2.0","statements":[]}`)}
