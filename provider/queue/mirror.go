@@ -170,7 +170,7 @@ func (q *Queue) forgetGone() {
 	}
 	for _, a := range q.asks {
 		if a.reading < q.reading && a.revision != 0 {
-			q.remove(a, errUnknown)
+			q.remove(a, ErrUnknown)
 		}
 	}
 	q.membersChanged()
@@ -380,7 +380,7 @@ func (q *Queue) over(l *lease) {
 	l.ended = q.concerned(l)
 	for _, a := range l.ended {
 		q.conclude(a.job, o, nil)
-		q.remove(a, errUnknown)
+		q.remove(a, ErrUnknown)
 	}
 }
 

@@ -46,8 +46,9 @@ var (
 	ErrPurged = errors.New("the scan was taken off the queue by an operator; ask again to have it made")
 	// ErrUnwritten means that the ask could not be written down.
 	ErrUnwritten = errors.New("the scan cannot be queued, since the store of the scan queue does not answer")
-	// errUnknown: it ended while the bucket could not be followed, for instance.
-	errUnknown = errors.New("the scan has ended, and what came of it is not known here; ask again")
+	// ErrUnknown means that it ended and nobody here saw how, since the bucket could
+	// not be followed, for instance.
+	ErrUnknown = errors.New("the scan has ended, and what came of it is not known here; ask again")
 )
 
 func (r Reason) err() error {
@@ -59,6 +60,6 @@ func (r Reason) err() error {
 	case ReasonPurged:
 		return ErrPurged
 	default:
-		return errUnknown
+		return ErrUnknown
 	}
 }
