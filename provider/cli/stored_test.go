@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/attached"
@@ -43,7 +45,7 @@ func TestSilenceThatWasStoredCountsByThePresentSetting(t *testing.T) {
 	} {
 		c := config.Default()
 		c.Scanner = tc.now
-		judge, err := verdict.New(verdictOptions(&c, &parts{log: slog.New(slog.DiscardHandler)}))
+		judge, err := verdict.New(verdictOptions(&c, &parts{log: slog.New(slog.DiscardHandler), metrics: prometheus.NewRegistry()}))
 		if err != nil {
 			t.Fatal(err)
 		}

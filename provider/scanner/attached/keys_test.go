@@ -111,7 +111,7 @@ func TestAScanIsTrustedAsLongAsItsKeysAre(t *testing.T) {
 	if f.Trusts(unstated) {
 		t.Error("a report that does not say what was looked at is trusted, which today would be passed over")
 	}
-	w.options.Unstated = true
+	w.options.Unstated, w.options.Registerer = true, nil
 	if !w.finder().Trusts(unstated) {
 		t.Error("it is not trusted although such reports count")
 	}
