@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,8 +15,10 @@ type Item struct {
 	Namespace string
 	Registry  string
 	Asked     time.Time
-	// Holder is the replica that does the job now; empty while it waits.
+	// Holder is the replica that does the job now, since Since by its clock; empty
+	// while it waits.
 	Holder string
+	Since  time.Time
 	// Attempt counts those begun, Last is what the latest that failed said.
 	Attempt int
 	Last    string
@@ -40,7 +43,8 @@ func (q *Queue) item(a *ask) Item {
 	r := a.record
 	i := Item{Job: a.job.token, Namespace: r.Namespace, Registry: r.Registry, Asked: r.Asked, Work: r.Work}
 	if l := q.leaseOf(a.job); l != nil {
-		i.Holder, i.Attempt, i.Last = l.record.Holder, l.record.Attempt, l.record.Last
+		i.Holder, _, _ = strings.Cut(l.record.Holder, "/")
+		i.Since, i.Attempt, i.Last = l.record.Began, l.record.Attempt, l.record.Last
 	}
 	return i
 }
@@ -74,6 +78,13 @@ func (q *Queue) Purge(match func(Item) bool) int {
 type Depth struct {
 	// Waiting asks have no slot, Running jobs have one of Slots.
 	Waiting, Running, Slots int
+}
+
+// Slots is how many jobs all replicas that are alive can do at once.
+func (q *Queue) Slots() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.accounts.Limits().Turns
 }
 
 // Depth returns it.

@@ -198,7 +198,7 @@ func (f *failures) add(t task, failure *report.Failure) failureRecord {
 	if err != nil {
 		f.o.Logger.Warn("a failure is not remembered beyond this replica", "error", err)
 	}
-	f.erase(ctx, evicted)
+	f.tidy(f.erase(ctx, evicted))
 	return r
 }
 
@@ -263,15 +263,23 @@ func (f *failures) forget(keys []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	f.erase(ctx, keys)
+	f.tidy(f.erase(ctx, keys))
 }
 
-func (f *failures) erase(ctx context.Context, keys []string) {
+// erase has all replicas forget the keys.
+func (f *failures) erase(ctx context.Context, keys []string) error {
 	for _, key := range keys {
 		if err := f.o.Shared.Failures.Delete(ctx, key, 0); err != nil {
-			f.o.Logger.Warn("a failure that is over could not be forgotten", "error", err)
-			return // they end by themselves
+			return fmt.Errorf("forgetting a failure: %w", err)
 		}
+	}
+	return nil
+}
+
+// tidy tells of what could not be forgotten: it ends by itself.
+func (f *failures) tidy(err error) {
+	if err != nil {
+		f.o.Logger.Warn("failures that are over are kept", "error", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package scan
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -77,8 +76,9 @@ type Options struct {
 	// begun, and how many run at once.
 	RefreshesPerMinute int
 	Refreshers         int
-	// Generations says what the scanners are based on now, asked every
-	// GenerationEvery; nil when they cannot tell. The list counts although there
+	// Generations says what the scanners of this replica are based on now, asked
+	// every GenerationEvery; nil when they cannot tell, or there is none: the other
+	// replicas tell of theirs. The list counts although there
 	// is an error beside it; a zero entry is a scanner that has never told.
 	Generations     func(ctx context.Context) ([]scanner.Generation, error)
 	GenerationEvery time.Duration
@@ -106,8 +106,6 @@ type Shared struct {
 	Queue, Failures bucket.Bucket
 	// Replica names this one, for good.
 	Replica string
-	// Info is told to the others; nil: nothing is.
-	Info func() json.RawMessage
 }
 
 func (s *Shared) complete() {

@@ -252,7 +252,7 @@ func (s *Service) await(ctx context.Context, q Query, t task, ticket *queue.Tick
 		select {
 		case <-ticket.Done():
 		default:
-			return s.pending(t, note+progress(ticket, s.o.Now()))
+			return s.pending(t, note+s.progress(ticket))
 		}
 	}
 	outcome, err := ticket.Outcome()
@@ -289,9 +289,12 @@ func (s *Service) pending(t task, message string) answer {
 }
 
 // progress says for a pending report what is going on.
-func progress(ticket *queue.Ticket, now time.Time) string {
+func (s *Service) progress(ticket *queue.Ticket) string {
 	msg := fmt.Sprintf("the scan was asked for %s ago and is not finished; try again shortly",
-		now.Sub(ticket.Since()).Round(time.Second))
+		s.o.Now().Sub(ticket.Since()).Round(time.Second))
+	if s.queue.Slots() == 0 {
+		msg += "; no scan worker is running now, and the scan begins when there is one"
+	}
 	if last := ticket.Last(); last != "" {
 		msg += "; last attempt: " + last
 	}

@@ -3,7 +3,6 @@ package scan
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -73,7 +72,7 @@ func (s *Service) outdated(scan *report.Scan) bool {
 }
 
 // followGenerations asks the scanners now and then what they are based on. When
-// that changes, or they answer again, the failures are forgotten: a scanner that
+// one is new, or they answer again, the failures are forgotten: a scanner that
 // is back, or is another, may well scan what it could not.
 func (s *Service) followGenerations() {
 	var down bool
@@ -81,13 +80,13 @@ func (s *Service) followGenerations() {
 	defer tick.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(s.root, generationTimeout)
-		known, err := s.o.Generations(ctx)
+		known, err := s.askGenerations(ctx)
 		cancel()
 		if err != nil {
 			s.o.Logger.Debug("asking the scanners for their generation", "error", err)
 		}
 		before := s.generations.Load()
-		if before != nil && known != nil && !slices.EqualFunc(*before, known, sameGeneration) || down && err == nil {
+		if before != nil && news(*before, known) || down && err == nil {
 			s.failures.clear()
 		}
 		down = err != nil
@@ -101,6 +100,19 @@ func (s *Service) followGenerations() {
 			return
 		}
 	}
+}
+
+// askGenerations returns what the scanners are based on, of all replicas; nil
+// when nothing is known.
+func (s *Service) askGenerations(ctx context.Context) (known []scanner.Generation, err error) {
+	if s.o.Generations != nil {
+		var own []scanner.Generation
+		if own, err = s.o.Generations(ctx); own != nil {
+			s.own.Store(&own)
+		}
+		known = own
+	}
+	return s.everywhere(known), err
 }
 
 func sameGeneration(a, b scanner.Generation) bool {

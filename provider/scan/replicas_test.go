@@ -229,3 +229,14 @@ func TestARestartGoesOnWithWhatWasQueued(t *testing.T) {
 		}
 	})
 }
+
+// deafened is a bucket whose deletions its replica does not hear of.
+type deafened struct{ *bucket.Memory }
+
+func (d *deafened) Watch(ctx context.Context, o bucket.WatchOptions, see func(bucket.Event)) error {
+	return d.Memory.Watch(ctx, o, func(e bucket.Event) {
+		if e.Kind != bucket.Deleted {
+			see(e)
+		}
+	})
+}

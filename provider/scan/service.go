@@ -37,7 +37,8 @@ type Service struct {
 	// renewals are the turns of scans made again in the background.
 	renewals    *turns.Turns
 	refreshRate *rate.Limiter
-	generations atomic.Pointer[[]scanner.Generation]
+	// generations are those of the scanners of all replicas, own those of this one.
+	generations, own atomic.Pointer[[]scanner.Generation]
 
 	mu sync.Mutex
 	// refreshing has the namespace and job of each scan that is to be renewed.
@@ -88,7 +89,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if s.queue, err = queue.New(queue.Options{
 		Bucket: o.Shared.Queue, Replica: o.Shared.Replica, Slots: o.Workers, PerRegistry: o.PerRegistry, Waiting: o.Queue,
 		YieldAfter: o.YieldAfter, AbandonAfter: o.AbandonAfter, Grace: o.Grace,
-		Do: s.work, Saw: s.learned, Dropped: s.dropped, Info: o.Shared.Info, Logger: o.Logger, Now: o.Now,
+		Do: s.work, Saw: s.learned, Dropped: s.dropped, Info: s.info, Logger: o.Logger, Now: o.Now,
 	}); err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if err := s.queue.Start(ctx); err != nil {
 		return nil, errors.Join(err, s.queue.Close(ctx))
 	}
-	if o.Generations != nil {
+	if o.GenerationEvery > 0 {
 		s.wg.Go(s.followGenerations)
 	}
 	return s, nil

@@ -1,6 +1,8 @@
 package scan
 
 import (
+	"time"
+
 	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/scanner"
@@ -12,6 +14,8 @@ type task struct {
 	resolved *registry.Resolved
 	manifest registry.Manifest
 	access   registry.Access
+	// retried is that of the Order.
+	retried time.Time
 }
 
 // index is the digest of the index that the manifest was chosen from, or empty.

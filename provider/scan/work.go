@@ -89,7 +89,7 @@ func taskOf(w queue.Wish) (task, error) {
 	if t, ok := w.Known.(task); ok {
 		return t, nil
 	}
-	var o order
+	var o Order
 	err := json.Unmarshal(w.Work, &o)
 	return o.task(), err
 }
@@ -104,7 +104,7 @@ func (s *Service) known(ctx context.Context, t task) *queue.Outcome {
 	if stored, err := s.o.Store.GetAt(ctx, key, revision); err == nil && stored != nil && s.freshness(stored) == fresh {
 		return ended{Key: key, Revision: revision}.outcome(queue.OfResult)
 	}
-	if f := s.failures.standing(t); f != nil {
+	if f := s.failures.standing(t); f != nil && f.At.After(t.retried) {
 		return ended{Failure: f}.outcome(f.scope())
 	}
 	return nil
@@ -217,7 +217,7 @@ func (s *Service) opened(ctx context.Context, w queue.Wish) (task, error) {
 	if t, ok := w.Known.(task); ok {
 		return t, nil
 	}
-	var o order
+	var o Order
 	if err := json.Unmarshal(w.Work, &o); err != nil {
 		return task{}, fmt.Errorf("reading a queued scan: %w", err)
 	}
