@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ const watchPause = time.Second
 // nothing of that goes on; its error is nil.
 func (r *Reports) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { r.follow(ctx, r.o.Bucket, bucket.WatchOptions{WithoutValues: true}, r.see) })
+	wg.Go(func() { follow(ctx, r.o.Logger, r.o.Bucket, bucket.WatchOptions{WithoutValues: true}, r.see) })
 	for range ahead {
 		wg.Go(func() { r.readAhead(ctx) })
 	}
@@ -26,20 +27,21 @@ func (r *Reports) Run(ctx context.Context) error {
 	}
 	if r.o.Reads != nil {
 		t := newTeller(r)
-		wg.Go(func() { r.follow(ctx, r.o.Reads, bucket.WatchOptions{}, t.see) })
+		wg.Go(func() { follow(ctx, r.o.Logger, r.o.Reads, bucket.WatchOptions{}, t.see) })
 		wg.Go(func() { t.run(ctx) })
 	}
 	wg.Wait()
 	return nil
 }
 
-func (r *Reports) follow(ctx context.Context, b bucket.Bucket, o bucket.WatchOptions, see func(bucket.Event)) {
+// follow watches b until ctx ends.
+func follow(ctx context.Context, log *slog.Logger, b bucket.Bucket, o bucket.WatchOptions, see func(bucket.Event)) {
 	for {
 		err := b.Watch(ctx, o, see)
 		if ctx.Err() != nil {
 			return
 		}
-		r.o.Logger.Warn("following the report store ended and begins anew", "error", err)
+		log.Warn("following the store ended and begins anew", "error", err)
 		if !sleep(ctx, watchPause) {
 			return
 		}

@@ -28,11 +28,19 @@ type Tags struct {
 	shares map[string]*share
 	// owners counts the namespaces that hold a pair.
 	owners map[pair]int
+	// overhead is about what a pair takes beside its texts.
+	overhead int64
 }
 
 type pair struct{ tag, digest string }
 
-func (p pair) size() int64 { return int64(len(p.tag)+len(p.digest)) + tagOverhead }
+// seen is a pair that a namespace has brought.
+type seen struct {
+	namespace string
+	pair      pair
+}
+
+func (t *Tags) size(p pair) int64 { return int64(len(p.tag)+len(p.digest)) + t.overhead }
 
 type share struct {
 	pairs *simplelru.LRU[pair, struct{}]
@@ -44,13 +52,19 @@ func NewTags(maxBytes int64) (*Tags, error) {
 	if maxBytes <= 0 {
 		return nil, errors.New("making the memory of tags: its bytes must be greater than zero")
 	}
-	return &Tags{max: maxBytes, shares: map[string]*share{}, owners: map[pair]int{}}, nil
+	return &Tags{max: maxBytes, shares: map[string]*share{}, owners: map[pair]int{}, overhead: tagOverhead}, nil
 }
 
 // Saw remembers for a namespace that tag, a canonical repository:tag, means
 // digest.
 func (t *Tags) Saw(_ context.Context, namespace, tag, digest string) error {
-	p := pair{tag, digest}
+	_, _, err := t.saw(seen{namespace, pair{tag, digest}})
+	return err
+}
+
+// saw is Saw. It returns whether that is new, and what was forgotten for it.
+func (t *Tags) saw(n seen) (added bool, forgotten []seen, err error) {
+	namespace, p := n.namespace, n.pair
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.shares[namespace]
@@ -58,27 +72,27 @@ func (t *Tags) Saw(_ context.Context, namespace, tag, digest string) error {
 		// The bound in bytes is below this number of pairs.
 		pairs, err := simplelru.NewLRU[pair, struct{}](int(t.max/tagOverhead)+1, nil)
 		if err != nil {
-			return err
+			return false, nil, err
 		}
 		s = &share{pairs: pairs, bytes: shareOverhead + int64(len(namespace))}
 		t.shares[namespace] = s
 		t.bytes += s.bytes
 	}
 	if _, known := s.pairs.Get(p); known {
-		return nil
+		return false, nil, nil
 	}
 	s.pairs.Add(p, struct{}{})
-	s.bytes += p.size()
-	t.bytes += p.size()
+	s.bytes += t.size(p)
+	t.bytes += t.size(p)
 	t.owners[p]++
 	for t.bytes > t.max {
-		t.forget()
+		forgotten = append(forgotten, t.forget())
 	}
-	return nil
+	return true, forgotten, nil
 }
 
 // forget drops the oldest pair of the namespace that holds most.
-func (t *Tags) forget() {
+func (t *Tags) forget() seen {
 	var largest string
 	var most int64 = -1
 	for namespace, s := range t.shares {
@@ -86,16 +100,33 @@ func (t *Tags) forget() {
 			largest, most = namespace, s.bytes
 		}
 	}
-	s := t.shares[largest]
-	p, _, _ := s.pairs.RemoveOldest()
-	s.bytes -= p.size()
-	t.bytes -= p.size()
-	if t.owners[p]--; t.owners[p] == 0 {
-		delete(t.owners, p)
+	p, _, _ := t.shares[largest].pairs.GetOldest()
+	n := seen{largest, p}
+	t.drop(n)
+	return n
+}
+
+// forgetOne forgets a pair of a namespace, if it is there.
+func (t *Tags) forgetOne(n seen) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop(n)
+}
+
+// drop drops a pair of a namespace, if it is there.
+func (t *Tags) drop(n seen) {
+	s := t.shares[n.namespace]
+	if s == nil || !s.pairs.Remove(n.pair) {
+		return
+	}
+	s.bytes -= t.size(n.pair)
+	t.bytes -= t.size(n.pair)
+	if t.owners[n.pair]--; t.owners[n.pair] == 0 {
+		delete(t.owners, n.pair)
 	}
 	if s.pairs.Len() == 0 {
 		t.bytes -= s.bytes
-		delete(t.shares, largest)
+		delete(t.shares, n.namespace)
 	}
 }
 
