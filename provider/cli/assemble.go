@@ -139,7 +139,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if err != nil {
 		return p, err
 	}
-	tags, err := store.NewTags(c.Store.Memory.TagBytes)
+	tags, err := store.NewTags(c.Store.TagBytes)
 	if err != nil {
 		return p, err
 	}

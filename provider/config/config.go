@@ -11,6 +11,7 @@ import (
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
+	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
 
@@ -326,8 +327,25 @@ const (
 	DatabaseSample Database = "sample"
 )
 
-// Store bounds the reports kept in memory.
+// Store bounds what is remembered.
 type Store struct {
+	// Bytes bounds the reports that all replicas have in common, as they are kept:
+	// compressed, some 50 kB for one of 300 findings. The least recently read go
+	// first, those of the namespace that has the most.
+	Bytes int64 `json:"bytes"`
+	// CacheBytes bounds those of them that each replica has in memory, about: a
+	// report takes some seven times as much there.
+	CacheBytes int64 `json:"cacheBytes"`
+	// KeepFor is how long a report is kept after it was written. Zero is a day more
+	// than it counts (scan.maxAge), or as long as there is room where it counts for
+	// ever.
+	KeepFor metav1.Duration `json:"keepFor"`
+	// Timeout is how long a report that is not in memory may take to be read.
+	Timeout metav1.Duration `json:"timeout"`
+	// TagBytes bounds what is remembered of which tags meant which digests.
+	TagBytes int64 `json:"tagBytes"`
+	// Memory bounds the reports where nothing but this process's memory keeps them:
+	// those of commands that end.
 	Memory Memory `json:"memory"`
 }
 
@@ -335,8 +353,22 @@ type Store struct {
 type Memory struct {
 	Reports int   `json:"reports"`
 	Bytes   int64 `json:"bytes"`
-	// TagBytes bounds what is remembered of which tags meant which digests.
-	TagBytes int64 `json:"tagBytes"`
+}
+
+// keptBeyond is how long a report is kept that does not count any more: what is
+// said of the image meanwhile names its age.
+const keptBeyond = 24 * time.Hour
+
+// KeepReports is how long a report is kept after it was written; zero: as long as
+// there is room.
+func (c *Config) KeepReports() time.Duration {
+	if c.Store.KeepFor.Duration > 0 {
+		return c.Store.KeepFor.Duration
+	}
+	if c.Scan.MaxAge.Duration > 0 {
+		return c.Scan.MaxAge.Duration + keptBeyond
+	}
+	return 0
 }
 
 // Verdict judges what scanners found.
@@ -410,7 +442,13 @@ func Default() Config {
 		Scanner: Scanner{
 			Bundled: Bundled{Database: DatabaseUpdate},
 		},
-		Store: Store{Memory: Memory{Reports: 10000, Bytes: 512 << 20, TagBytes: 16 << 20}},
+		Store: Store{
+			Bytes:      2 << 30,
+			CacheBytes: store.DefaultCacheBytes,
+			Timeout:    d(store.DefaultTimeout),
+			TagBytes:   16 << 20,
+			Memory:     Memory{Reports: 10000, Bytes: 512 << 20},
+		},
 		Verdict: Verdict{
 			SeverityThreshold: report.SeverityHigh,
 			UnmatchedPackages: verdict.Reject,

@@ -192,6 +192,13 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"limit of all answers", "server: {limits: {inFlightBytes: 16777215}}", "server.limits.inFlightBytes"},
 		{"a platform without architecture", "registry: {platforms: [linux]}", "registry.platforms[0]"},
 		{"memory", "store: {memory: {reports: 0}}", "store.memory.reports"},
+		{"memory's bytes", "store: {memory: {bytes: 0}}", "store.memory.bytes"},
+		{"bytes of reports", "store: {bytes: 0}", "store.bytes"},
+		{"bytes in memory", "store: {cacheBytes: -1}", "store.cacheBytes"},
+		{"time of a read", "store: {timeout: 0s}", "store.timeout"},
+		{"bytes of tags", "store: {tagBytes: 0}", "store.tagBytes"},
+		{"kept for less than nothing", "store: {keepFor: -1h}", "store.keepFor"},
+		{"kept for less than they count", "store: {keepFor: 24h}", "store.keepFor: Invalid value: \"24h0m0s\": must not be shorter than scan.maxAge, 168h0m0s"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := load(t, tc.file, nil)
@@ -221,5 +228,23 @@ func TestBadEnvironmentNamesTheVariable(t *testing.T) {
 	_, err := load(t, "", map[string]string{"IMAGEGATE_BUDGET": "soon"})
 	if err == nil || !strings.Contains(err.Error(), "IMAGEGATE_BUDGET") {
 		t.Errorf("error %v does not name the variable", err)
+	}
+}
+
+func TestHowLongReportsAreKept(t *testing.T) {
+	for file, want := range map[string]time.Duration{
+		"": 8 * 24 * time.Hour,
+		"scan: {maxAge: 48h, refresh: {after: 1h}}":  72 * time.Hour,
+		"scan: {maxAge: 0s}":                         0,
+		"store: {keepFor: 400h}":                     400 * time.Hour,
+		"{store: {keepFor: 1h}, scan: {maxAge: 0s}}": time.Hour,
+	} {
+		c, err := load(t, file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.KeepReports(); got != want {
+			t.Errorf("%q: %s, want %s", file, got, want)
+		}
 	}
 }

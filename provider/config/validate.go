@@ -38,11 +38,21 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.pullThrough(field.NewPath("scanner"))...)
 	errs = append(errs, c.Verdict.validate(field.NewPath("verdict"))...)
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
-	memory := field.NewPath("store", "memory")
-	errs = append(errs, positive(memory.Child("reports"), c.Store.Memory.Reports)...)
-	errs = append(errs, positive(memory.Child("bytes"), c.Store.Memory.Bytes)...)
-	errs = append(errs, positive(memory.Child("tagBytes"), c.Store.Memory.TagBytes)...)
+	errs = append(errs, c.Store.validate(field.NewPath("store"))...)
+	if keep, most := c.Store.KeepFor.Duration, c.Scan.MaxAge.Duration; keep > 0 && keep < most {
+		errs = append(errs, field.Invalid(field.NewPath("store", "keepFor"), keep.String(), "must not be shorter than scan.maxAge, "+most.String()+", for which a report counts"))
+	}
 	return errs.ToAggregate()
+}
+
+func (s *Store) validate(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, positive(p.Child("bytes"), s.Bytes)...)
+	errs = append(errs, positive(p.Child("cacheBytes"), s.CacheBytes)...)
+	errs = append(errs, notNegative(p.Child("keepFor"), s.KeepFor)...)
+	errs = append(errs, longer(p.Child("timeout"), s.Timeout)...)
+	errs = append(errs, positive(p.Child("tagBytes"), s.TagBytes)...)
+	errs = append(errs, positive(p.Child("memory", "reports"), s.Memory.Reports)...)
+	return append(errs, positive(p.Child("memory", "bytes"), s.Memory.Bytes)...)
 }
 
 func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
