@@ -17,10 +17,17 @@ func TestConformanceOfMemory(t *testing.T) {
 	})
 }
 
-func TestConformanceOfReports(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) func() storetest.Store {
-		b, reads := bucket.NewMemory(), bucket.NewMemory()
-		return func() storetest.Store { return running(t, store.ReportsOptions{Bucket: b, Reads: reads}) }
+func TestConformanceOfTags(t *testing.T) {
+	storetest.RunTags(t, func(t *testing.T) func() storetest.Tags {
+		tags := newTags(t)
+		return func() storetest.Tags { return tags }
+	})
+}
+
+func TestConformanceOnBuckets(t *testing.T) {
+	storetest.RunOn(t, func(*testing.T) func() func(string) bucket.Bucket {
+		buckets := map[string]bucket.Bucket{"reports": bucket.NewMemory(), "reads": bucket.NewMemory(), "tags": bucket.NewMemory()}
+		return func() func(string) bucket.Bucket { return func(name string) bucket.Bucket { return buckets[name] } }
 	})
 }
 

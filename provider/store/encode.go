@@ -174,12 +174,3 @@ func whole(key string, scan *report.Scan) error {
 	}
 	return report.Complete(scan, scan.Subject, scan.ReceivedAt)
 }
-
-// close ends the codec's use.
-func (c *codec) close() error {
-	c.unpack.Close()
-	if err := c.compress.Close(); err != nil {
-		return fmt.Errorf("closing the compressor of reports: %w", err)
-	}
-	return nil
-}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,8 +75,8 @@ func (o *ReportsOptions) complete() error {
 // Reports keeps scans in a bucket that all replicas share. Each replica has in
 // memory what it reads often, and an index of all there is, which a watch keeps
 // true: a report that is in memory is answered without a question, and so is
-// that there is none. It may be used by any number of goroutines, before, during
-// and after Run.
+// that there is none. It may be used by any number of goroutines; until Run it does
+// not hear of what others write.
 type Reports struct {
 	o       ReportsOptions
 	codec   *codec
@@ -83,8 +84,9 @@ type Reports struct {
 
 	// flights makes reads of one revision at once into one.
 	flights singleflight.Group
-	// reads bounds the reads under way.
-	reads chan struct{}
+	// reads bounds the reads under way, queued counts those that wait for it too.
+	reads  chan struct{}
+	queued atomic.Int64
 	// arrived are the keys of reports that somebody else has finished.
 	arrived chan string
 	// crowded wakes who makes room.
@@ -108,9 +110,12 @@ type bell struct {
 }
 
 const (
-	// maxReads bounds the reads of the bucket under way, maxArrived those that
-	// wait to be made ahead of being asked for, and ahead those of them under way.
-	maxReads   = 16
+	// maxReads bounds the reads of the bucket under way, maxQueued those that wait
+	// for their turn, as after a start when everything is asked for at once.
+	maxReads  = 16
+	maxQueued = 2048
+	// maxArrived bounds the reports that are to be read ahead of being asked for,
+	// ahead those of them under way.
 	maxArrived = 1024
 	ahead      = 4
 	// cachedOverhead is about what a scan in memory takes beside its content.
@@ -235,11 +240,7 @@ func (r *Reports) ring(key string) {
 // read reads the key from the bucket, of which there is the revision, together
 // with all who do so.
 func (r *Reports) read(ctx context.Context, key string, at uint64) (*report.Scan, error) {
-	done := r.flights.DoChan(key+"@"+strconv.FormatUint(at, 10), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), r.o.Timeout) // not the first asker's
-		defer cancel()
-		return r.fetch(ctx, key, at)
-	})
+	done := r.flights.DoChan(key+"@"+strconv.FormatUint(at, 10), func() (any, error) { return r.inTurn(key, at) })
 	select {
 	case f := <-done:
 		if f.Err != nil {
@@ -251,8 +252,22 @@ func (r *Reports) read(ctx context.Context, key string, at uint64) (*report.Scan
 		return scan, nil
 	case <-ctx.Done():
 		r.count(readFailed)
-		return nil, unreachable(ctx.Err())
+		return nil, fmt.Errorf("the report store did not answer in time: %w", ctx.Err())
 	}
+}
+
+// inTurn is fetch when it is its turn. It does not end with its first asker: the
+// others wait for it too, and what is read in vain now is in memory then.
+func (r *Reports) inTurn(key string, at uint64) (*report.Scan, error) {
+	defer r.queued.Add(-1)
+	if r.queued.Add(1) > maxQueued {
+		return nil, unreachable(errors.New("too many reports are being read"))
+	}
+	r.reads <- struct{}{}
+	defer func() { <-r.reads }()
+	ctx, cancel := context.WithTimeout(context.Background(), r.o.Timeout)
+	defer cancel()
+	return r.fetch(ctx, key, at)
 }
 
 // unreachable is the error of everything that needs the bucket and has none.
@@ -263,12 +278,6 @@ func unreachable(err error) error {
 // fetch reads the key at the revision or a later one, and remembers it.
 func (r *Reports) fetch(ctx context.Context, key string, at uint64) (scan *report.Scan, err error) {
 	defer report.Recover(&err)
-	select {
-	case r.reads <- struct{}{}:
-		defer func() { <-r.reads }()
-	case <-ctx.Done():
-		return nil, unreachable(ctx.Err())
-	}
 	e, err := r.caughtUp(ctx, key, at)
 	if err != nil || e == nil {
 		return nil, err
@@ -371,10 +380,11 @@ func (r *Reports) Put(ctx context.Context, namespace, key string, scan *report.S
 		return 0, fmt.Errorf("packing the scan of %s: %w", key, err)
 	}
 	owner := ownerName(namespace)
+	before, _ := r.Bytes()
 	revision, err = r.o.Bucket.Put(ctx, key, value, bucket.Meta{ownerMeta: owner})
 	if errors.Is(err, bucket.ErrFull) {
 		// Its bound, or the disk, is below ours.
-		if err = r.makeRoom(ctx, int64(len(value))); err == nil {
+		if err = r.makeRoom(ctx, before, int64(len(value))); err == nil {
 			revision, err = r.o.Bucket.Put(ctx, key, value, bucket.Meta{ownerMeta: owner})
 		}
 	}

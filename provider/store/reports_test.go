@@ -395,3 +395,43 @@ func TestAPanicInAReadIsAnError(t *testing.T) {
 type panics struct{ bucket.Bucket }
 
 func (panics) Get(context.Context, string) (*bucket.Entry, error) { panic(fmt.Sprint("for the test")) }
+
+// After a restart everything is asked for at once. It is read in turn, however
+// long that takes for all, by those who have the time.
+func TestManyColdReadsAreMadeInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const reports = 500
+		b := &slow{faulty: newFaulty()}
+		before := newReports(t, store.ReportsOptions{Bucket: b})
+		for i := range reports {
+			putReport(t, before, "shop", i, 0)
+		}
+		r := running(t, store.ReportsOptions{Bucket: b})
+		synctest.Wait()
+		var wg sync.WaitGroup
+		for i := range reports {
+			wg.Go(func() {
+				if !there(t, r, i) {
+					t.Errorf("report %d is not there", i)
+				}
+			})
+		}
+		wg.Wait()
+		if n := b.most.Load(); n > 16 {
+			t.Errorf("%d reads at once", n)
+		}
+	})
+}
+
+// slow is a bucket that takes its time for each read.
+type slow struct {
+	*faulty
+	now, most atomic.Int64
+}
+
+func (s *slow) Get(ctx context.Context, key string) (*bucket.Entry, error) {
+	s.most.Store(max(s.most.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	time.Sleep(200 * time.Millisecond)
+	return s.faulty.Get(ctx, key)
+}

@@ -68,13 +68,13 @@ func (r *Reports) keepRoom(ctx context.Context) {
 	}
 }
 
-// makeRoom removes what is used least when the bucket is full before it has
-// reached the bound: a tenth of all, or what is needed.
-func (r *Reports) makeRoom(ctx context.Context, need int64) error {
+// makeRoom removes what is used least when the bucket, which held before bytes,
+// is full below the bound: a tenth of all, or what is needed. What others have
+// removed since counts, so that many who find it full do not remove it all.
+func (r *Reports) makeRoom(ctx context.Context, before, need int64) error {
 	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
-	bytes, _ := r.Bytes()
-	err := r.shrink(ctx, min(bytes-bytes/roomShare, bytes-need-recordOverhead))
+	err := r.shrink(ctx, before-max(before/roomShare, need+recordOverhead))
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil // some is free
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +149,28 @@ func TestAFullBucketMakesRoomAtOnce(t *testing.T) {
 		}
 		if _, n := r.Bytes(); n < 17 || n > 20 {
 			t.Errorf("%d reports in a bucket with room for 20", n)
+		}
+	})
+}
+
+// Many who find it full at once remove what one of them would.
+func TestAFullBucketIsNotEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFaulty()
+		b.room = 100
+		r := running(t, store.ReportsOptions{Bucket: b})
+		for i := range 100 {
+			putReport(t, r, "shop", i, 3)
+		}
+		synctest.Wait()
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() { putReport(t, r, "shop", 1000+i, 3) })
+		}
+		wg.Wait()
+		synctest.Wait()
+		if _, n := r.Bytes(); n < 80 {
+			t.Errorf("%d of 100 reports are left after eight more", n)
 		}
 	})
 }
