@@ -159,14 +159,13 @@ func TestWhatSaysNothingIsNoReport(t *testing.T) {
 // Whoever can write to the bucket can make a value with a right checksum.
 func TestAHostileReportTakesBoundedMemory(t *testing.T) {
 	c, key := newCodec(t, 0, 0), storetest.Key(1)
-	bomb := bytes.Repeat([]byte{' '}, 512<<20)
-	packed := c.Pack(key, bomb, store.MaxPlain)
-	over := c.Pack(key, bomb, len(bomb))
-	bomb = nil
-	findings := []byte(`{"Vulnerabilities":[` + strings.Repeat(`{},`, store.MaxPlain/3-20) + `{}]}`)
-	many := c.Pack(key, findings, len(findings))
-	findings = nil
-	for name, value := range map[string][]byte{"more than it claims": packed, "more than may be": over, "empty findings": many} {
+	pack := func(text []byte, claimed int) []byte { return c.Pack(key, text, claimed) }
+	none := `{"Vulnerabilities":[` + strings.Repeat(`{},`, store.MaxPlain/3-20) + `{}]}`
+	for name, value := range map[string][]byte{
+		"more than it claims": pack(make([]byte, 4*store.MaxPlain), store.MaxPlain),
+		"more than may be":    pack(make([]byte, 4*store.MaxPlain), 4*store.MaxPlain),
+		"empty findings":      pack([]byte(none), len(none)),
+	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		scan, err := c.Decode(key, value)

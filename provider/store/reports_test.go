@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -394,7 +393,7 @@ func TestAPanicInAReadIsAnError(t *testing.T) {
 
 type panics struct{ bucket.Bucket }
 
-func (panics) Get(context.Context, string) (*bucket.Entry, error) { panic(fmt.Sprint("for the test")) }
+func (panics) Get(context.Context, string) (*bucket.Entry, error) { panic("for the test") }
 
 // After a restart everything is asked for at once. It is read in turn, however
 // long that takes for all, by those who have the time.

@@ -50,7 +50,7 @@ func (r *Reports) keepRoom(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if !sleep(ctx, rand.N(roomWait)) {
+		if !sleep(ctx, rand.N(roomWait)) { //nolint:gosec // no secret, a pause
 			return
 		}
 		if bytes, _ := r.Bytes(); bytes <= r.o.Bytes {
@@ -137,7 +137,7 @@ func (r *Reports) remove(ctx context.Context, key string, revision uint64, count
 
 // dropOld removes what was written longer ago than KeepFor.
 func (r *Reports) dropOld(ctx context.Context) {
-	for sleep(ctx, ageEvery+rand.N(ageEvery/roomShare)) {
+	for sleep(ctx, ageEvery+rand.N(ageEvery/roomShare)) { //nolint:gosec // no secret, a pause
 		for _, old := range r.tooOld(time.Now()) {
 			if err := r.remove(ctx, old.key, old.revision, r.metrics.removed[removedAge]); err != nil {
 				r.o.Logger.Warn("a report that is too old could not be removed", "error", err)

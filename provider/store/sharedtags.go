@@ -221,7 +221,7 @@ func (t *SharedTags) writeAll(ctx context.Context) {
 					return
 				}
 				t.o.Logger.Warn("what a tag means could not be written, and is tried again", "error", err)
-				if !sleep(ctx, writePause+rand.N(writePause)) {
+				if !sleep(ctx, writePause+rand.N(writePause)) { //nolint:gosec // no secret, a pause
 					return
 				}
 				continue
