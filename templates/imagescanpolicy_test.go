@@ -2,6 +2,7 @@ package templates_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/owner"
+	"github.com/imagegate/imagegate/provider/wire"
 )
 
 const fivePlaces = `
@@ -94,8 +97,9 @@ func TestAsManyImagesAsTheProviderTakes(t *testing.T) {
 // tests (mutator/admit) read as well.
 func TestKeysAreThoseOfTheMutator(t *testing.T) {
 	var cases []struct {
-		Pod map[string]any `json:"pod"`
-		Key string         `json:"key"`
+		Pod   map[string]any `json:"pod"`
+		Key   string         `json:"key"`
+		Owner string         `json:"owner"` // the mutator's
 	}
 	if err := yaml.UnmarshalStrict(readFile(t, "testdata/keys.yaml"), &cases); err != nil || len(cases) == 0 {
 		t.Fatal(cases, err)
@@ -108,6 +112,39 @@ func TestKeysAreThoseOfTheMutator(t *testing.T) {
 		if diff := cmp.Diff([]string{image + c.Key}, e.provider.asked); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// TestNoTemplateSendsTheOwner tries every template that asks: Gatekeeper remembers answers
+// by their whole key, so one that names the Pod's owner would be of use to nobody
+// else.
+func TestNoTemplateSendsTheOwner(t *testing.T) {
+	pod, _ := strings.CutPrefix(onePod, "\n")
+	pod = strings.Replace(pod, "namespace: shop}", "namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-5c, uid: u-1, controller: true}]}", 1)
+	files, err := filepath.Glob("*/template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, file := range files {
+		text := readFile(t, file)
+		if !strings.Contains(string(text), "external_data(") {
+			continue
+		}
+		e := newEngine(t, time.Minute)
+		e.addTemplate(t, text)
+		e.addConstraint(t, versionlessTemplate(t, text).Spec.CRD.Spec.Names.Kind, "all", "{}")
+		e.review(t, creation(t, pod))
+		for _, key := range e.provider.asked {
+			asked++
+			parsed, err := wire.ParseKey(key)
+			if err != nil || parsed.Owner != (owner.Reference{}) || strings.Contains(key, "web-5c") {
+				t.Errorf("%s asks for %s (%v)", file, key, err)
+			}
+		}
+	}
+	if asked < 2 {
+		t.Fatalf("%d keys were asked for by %d templates: the test shows nothing", asked, len(files))
 	}
 }
 

@@ -18,9 +18,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/mutator/admit"
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/wire"
@@ -191,8 +193,9 @@ func TestKeysAreThoseOfTheTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cases []struct {
-		Pod corev1.Pod `json:"pod"`
-		Key string     `json:"key"`
+		Pod   corev1.Pod `json:"pod"`
+		Key   string     `json:"key"`
+		Owner string     `json:"owner"`
 	}
 	if err := yaml.UnmarshalStrict(text, &cases); err != nil || len(cases) == 0 {
 		t.Fatal(cases, err)
@@ -204,13 +207,76 @@ func TestKeysAreThoseOfTheTemplates(t *testing.T) {
 			req := create(t, &c.Pod)
 			req.Namespace = c.Pod.Namespace
 			admit.New(p, settings()).Admit(t.Context(), req)
-			if len(p.scanned) != 1 || p.scanned[0].String() != scanned+c.Key {
-				t.Errorf("scanned %v, want %s", p.scanned, scanned+c.Key)
+			if len(p.scanned) != 1 {
+				t.Fatalf("scanned %v, want %s", p.scanned, scanned+c.Key)
+			}
+			key := p.scanned[0]
+			if key.Owner.String() != c.Owner {
+				t.Errorf("the owner is %q, want %q", key.Owner, c.Owner)
+			}
+			key.Owner = owner.Reference{}
+			if key.String() != scanned+c.Key {
+				t.Errorf("scanned %v, want %s", key, scanned+c.Key)
 			}
 			if image != scanned && (len(p.resolved) != 1 || p.resolved[0].String() != image+c.Key) {
 				t.Errorf("resolved %v, want %s", p.resolved, image+c.Key)
 			}
 		}
+	}
+}
+
+// TestOwner has the question for the scan, and no other, name who will try again.
+func TestOwner(t *testing.T) {
+	web := owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"}
+	owned := func(images ...string) *corev1.Pod {
+		p := pod(images...)
+		yes := true
+		p.OwnerReferences = []metav1.OwnerReference{
+			{APIVersion: "batch/v1", Kind: "Job", Name: "other", UID: "u-0"},
+			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: web.Name, UID: types.UID(web.UID), Controller: &yes},
+		}
+		return p
+	}
+	elsewhere := create(t, owned("a:1"))
+	elsewhere.Namespace = ""
+	long := owned("a:1", "b:1")
+	for i := range 75 {
+		long.Spec.ImagePullSecrets = append(long.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: fmt.Sprintf("a-long-name-%d", i)})
+	}
+	for name, tc := range map[string]struct {
+		req  *admissionv1.AdmissionRequest
+		wait time.Duration
+		want owner.Reference
+	}{
+		"a new Pod":          {create(t, owned("a:1", "b:1")), time.Minute, web},
+		"nobody waits":       {create(t, owned("a:1")), 0, web},
+		"a bare Pod":         {create(t, pod("a:1")), time.Minute, owner.Reference{}},
+		"a Pod that exists":  {update(t, owned("a:1"), owned("b:1")), time.Minute, owner.Reference{}},
+		"no namespace":       {elsewhere, time.Minute, owner.Reference{}},
+		"no room in the key": {create(t, long), time.Minute, owner.Reference{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, s := known(), settings()
+			s.Wait = tc.wait
+			a := admit.New(p, s)
+			a.Admit(t.Context(), tc.req)
+			if err := a.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(p.scanned) == 0 {
+				t.Fatal("nothing is scanned")
+			}
+			for _, k := range p.scanned {
+				if k.Owner != tc.want {
+					t.Errorf("%s is asked for by %q, want %q", k.Reference, k.Owner, tc.want)
+				}
+			}
+			for _, k := range p.resolved {
+				if k.Owner != (owner.Reference{}) {
+					t.Errorf("the digest of %s is asked for by %q", k.Reference, k.Owner)
+				}
+			}
+		})
 	}
 }
 

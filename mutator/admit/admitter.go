@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/mutator/pin"
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -61,7 +62,7 @@ func (a *Admitter) Admit(ctx context.Context, req *admissionv1.AdmissionRequest)
 	unreachable := a.resolve(ctx, d, work)
 	a.respond(d, req, work, unreachable)
 	if d.Response.Allowed && !dryRun(req) {
-		a.scans.ask(ctx, d, work.scanKeys())
+		a.scans.ask(ctx, d, work.scanKeys(owned(req, location, pod)))
 	}
 	return d
 }
@@ -90,6 +91,15 @@ func read(req *admissionv1.AdmissionRequest, l pin.Location) (pod, old *pin.Pod,
 		}
 	}
 	return pod, old, nil
+}
+
+// owned is who will try again when req is denied: the controller of a Pod that is
+// to be made. What is done to an existing Pod its controller does not repeat.
+func owned(req *admissionv1.AdmissionRequest, l pin.Location, pod *pin.Pod) owner.Reference {
+	if req.Operation != admissionv1.Create || l.Kind != "Pod" || req.Namespace == "" {
+		return owner.Reference{}
+	}
+	return pod.Owner
 }
 
 func dryRun(req *admissionv1.AdmissionRequest) bool { return req.DryRun != nil && *req.DryRun }
@@ -146,20 +156,32 @@ func (w *work) keys(images []int, reference func(i int) string) []wire.Key {
 	return keys
 }
 
-// scanKeys are the images to scan, as validation will ask for them.
-func (w *work) scanKeys() []wire.Key {
+// maxOwnedKey is the longest key that names an owner, within what the provider
+// takes by default: an owner is no reason to leave a scan unasked for.
+const maxOwnedKey = 2048
+
+// scanKeys are the images to scan, as validation will ask for them, and who waits
+// for the answer.
+func (w *work) scanKeys(by owner.Reference) []wire.Key {
 	var images []int
 	for _, i := range w.changed {
 		if w.failed[i] == nil {
 			images = append(images, i)
 		}
 	}
-	return w.keys(images, func(i int) string {
+	keys := w.keys(images, func(i int) string {
 		if p, ok := w.pinned[i]; ok {
 			return p
 		}
 		return w.pod.Images[i].Reference
 	})
+	for i, k := range keys {
+		k.Owner = by
+		if len(k.String()) <= maxOwnedKey {
+			keys[i] = k
+		}
+	}
+	return keys
 }
 
 // resolve pins what can be pinned. It reports whether the provider could not

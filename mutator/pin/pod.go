@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/imagegate/imagegate/provider/owner"
 )
 
 // Use is what a Pod uses an image for.
@@ -49,6 +51,9 @@ type Pod struct {
 	// asked: then PlatformErr is ErrPlatforms.
 	Platform    string
 	PlatformErr error
+	// Owner is the controller that made the Pod, as the Pod says, when it is of a
+	// kind that tries again by itself; the zero value where there is none.
+	Owner owner.Reference
 
 	// node is where the Pod is bound to; mirror is true where it has the
 	// annotation of a static Pod's mirror.
@@ -90,6 +95,9 @@ func (p *Pod) readMetadata(holder map[string]any) error {
 		return err
 	}
 	p.hasMetadata = metadata != nil
+	if err := p.readOwner(metadata); err != nil {
+		return err
+	}
 	annotations, err := nested(metadata, "annotations")
 	if err != nil {
 		return err
@@ -100,6 +108,29 @@ func (p *Pod) readMetadata(holder map[string]any) error {
 		if p.annotations[k], err = text(annotations, k); err != nil {
 			return fmt.Errorf("metadata.annotations: %w", err)
 		}
+	}
+	return nil
+}
+
+// readOwner reads the one owner reference that says that it is the controller's.
+// One of any other kind, or one that names no possible object, is none.
+func (p *Pod) readOwner(metadata map[string]any) error {
+	references, err := objects(metadata, "ownerReferences")
+	if err != nil {
+		return fmt.Errorf("metadata.%w", err)
+	}
+	for _, r := range references {
+		if controller, _ := r["controller"].(bool); !controller {
+			continue
+		}
+		var fields [4]string
+		for i, field := range []string{"apiVersion", "kind", "name", "uid"} {
+			if fields[i], err = text(r, field); err != nil {
+				return fmt.Errorf("metadata.ownerReferences: %w", err)
+			}
+		}
+		p.Owner, _ = owner.New(fields[0], fields[1], fields[2], fields[3])
+		return nil
 	}
 	return nil
 }

@@ -14,9 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/imagegate/imagegate/provider/kube"
 	"github.com/imagegate/imagegate/provider/registry/keyring"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/turns"
@@ -40,7 +39,6 @@ type pullSecrets struct {
 
 const (
 	defaultServiceAccount = "default"
-	apiTimeout            = 5 * time.Second
 	// apiReads bounds the reads under way, maxAPIWaiting those that wait.
 	apiReads      = 16
 	maxAPIWaiting = 2048
@@ -71,7 +69,7 @@ func newPullSecrets(o Options) (*pullSecrets, error) {
 	}
 	return &pullSecrets{
 		client:   client,
-		timeout:  min(apiTimeout, o.Timeout),
+		timeout:  min(kube.Timeout, o.Timeout),
 		turns:    turns.New(turns.Limits{Turns: apiReads, Waiting: maxAPIWaiting}),
 		secrets:  secrets,
 		accounts: accounts,
@@ -79,21 +77,10 @@ func newPullSecrets(o Options) (*pullSecrets, error) {
 }
 
 func newClient(o Options) (kubernetes.Interface, error) {
-	var cfg *rest.Config
-	var err error
-	if o.PullSecrets.Kubeconfig == "" {
-		cfg, err = rest.InClusterConfig()
-	} else {
-		cfg, err = clientcmd.BuildConfigFromFlags("", o.PullSecrets.Kubeconfig)
-	}
+	cfg, err := kube.Config(o.PullSecrets.Kubeconfig, o.UserAgent)
 	if err != nil {
-		return nil, fmt.Errorf("configuring the API server's client: %w", err)
+		return nil, err
 	}
-	cfg.UserAgent = o.UserAgent
-	cfg.Timeout = apiTimeout
-	// The caches bound what is asked; client-go's default of 5 a second would
-	// make a rollout over many namespaces wait.
-	cfg.QPS, cfg.Burst = 50, 100
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("making the API server's client: %w", err)

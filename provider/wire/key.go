@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
@@ -31,6 +32,11 @@ type Key struct {
 	// image was pinned: a claim, which the provider checks. It is never refused,
 	// since the author may have written anything.
 	Original string
+	// Owner is the controller in Namespace that made the Pod and tries again when
+	// it is denied; the zero value is none. It says nothing about the image: who
+	// asks for the same with another owner is told the same. Gatekeeper, which
+	// remembers answers by their whole key, must not be made to send it.
+	Owner owner.Reference
 }
 
 // The names of a key's parameters.
@@ -41,6 +47,7 @@ const (
 	paramPlatform       = "platform"
 	paramView           = "view"
 	paramOriginal       = "original"
+	paramOwner          = "owner"
 )
 
 // ParseKey reads a key. Its errors are sentences for the author of the Pod or
@@ -64,6 +71,9 @@ func ParseKey(s string) (Key, error) {
 	}
 	if k.Namespace == "" && (k.ServiceAccount != "" || len(k.PullSecrets) > 0) {
 		return k, fmt.Errorf("image reference %q: %s and %s need a %s", ref, paramServiceAccount, paramPullSecret, paramNamespace)
+	}
+	if k.Namespace == "" && k.Owner != (owner.Reference{}) {
+		return k, fmt.Errorf("image reference %q: %s needs a %s", ref, paramOwner, paramNamespace)
 	}
 	return k, nil
 }
@@ -99,6 +109,12 @@ func (k *Key) set(param string, vs []string) error {
 		k.View = view
 	case paramOriginal:
 		k.Original = v
+	case paramOwner:
+		r, err := owner.Parse(v)
+		if err != nil {
+			return fmt.Errorf("parameter %q: %w", param, err)
+		}
+		k.Owner = r
 	default:
 		return fmt.Errorf("unknown parameter %q", param)
 	}
@@ -114,6 +130,7 @@ func (k Key) String() string {
 		paramServiceAccount: k.ServiceAccount,
 		paramPlatform:       k.Platform,
 		paramOriginal:       k.Original,
+		paramOwner:          k.Owner.String(),
 	} {
 		if v != "" {
 			q.Set(param, v)

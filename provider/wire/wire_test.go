@@ -11,6 +11,7 @@ import (
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/wire"
 )
@@ -24,6 +25,14 @@ func TestParseKey(t *testing.T) {
 		"nginx?original=nginx%3A1.27":              {Reference: "nginx", Original: "nginx:1.27", View: report.ViewSummary},
 		"nginx?original=not+a%3Freference":         {Reference: "nginx", Original: "not a?reference", View: report.ViewSummary},
 		"nginx?platform=windows%2F%2A,%2A%2Famd64": {Reference: "nginx", Platform: "windows/*,*/amd64", View: report.ViewSummary},
+		"nginx?namespace=dev&owner=apps%2Fv1/ReplicaSet/web-5c/u-1": {
+			Reference: "nginx", Namespace: "dev", View: report.ViewSummary,
+			Owner: owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"},
+		},
+		"nginx?namespace=dev&owner=v1/ReplicationController/web/u": {
+			Reference: "nginx", Namespace: "dev", View: report.ViewSummary,
+			Owner: owner.Reference{Kind: owner.ReplicationController, Name: "web", UID: "u"},
+		},
 		"a/b:c?namespace=n&serviceAccount=s&pullSecret=x&pullSecret=y": {
 			Reference: "a/b:c", Namespace: "n", ServiceAccount: "s", PullSecrets: []string{"x", "y"}, View: report.ViewSummary,
 		},
@@ -51,6 +60,14 @@ func TestParseKeyRefuses(t *testing.T) {
 		"nginx?serviceAccount=x&namespace":   "need a namespace",
 		"host.example/../api/v2.0/users/x:1": "invalid image reference",
 		"nginx?platform=linux":               "want os/arch",
+
+		"nginx?owner=batch/v1/Job/a/u":                                            "owner needs a namespace",
+		"nginx?namespace=n&owner=":                                                `parameter "owner": owner "" is not`,
+		"nginx?namespace=n&owner=apps/v1/Deployment/a/u":                          `owner kind "Deployment"`,
+		"nginx?namespace=n&owner=batch/v1/Job/a%2F..%2Fb/u":                       "is not apiVersion/kind/name/uid",
+		"nginx?namespace=n&owner=batch/v1/Job/a/u&owner=batch/v1/Job/b/u":         "given 2 times",
+		"nginx?namespace=n&owner=batch/v1/Job/a/" + strings.Repeat("u", 65):       "owner uid",
+		"nginx?namespace=n&owner=batch/v1/Job/" + strings.Repeat("a", 254) + "/u": "owner name",
 	} {
 		if _, err := wire.ParseKey(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseKey(%q): error %v lacks %q", in, err, want)
@@ -59,7 +76,7 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, s := range []string{"nginx", "a/b:c?namespace=n&pullSecret=x", "localhost:5000/x?view=full&platform=linux/amd64", "a@b?original=a:1", "?", "#", "a?b#c"} {
+	for _, s := range []string{"nginx", "a/b:c?namespace=n&pullSecret=x", "localhost:5000/x?view=full&platform=linux/amd64", "a@b?original=a:1", "a?namespace=n&owner=batch%2Fv1%2FJob%2Fj%2Fu", "a?namespace=n&owner=v1/ReplicationController/r/u", "?", "#", "a?b#c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
