@@ -146,7 +146,12 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 	if p.judge, err = verdict.New(verdictOptions(c, p)); err != nil {
 		return p, err
 	}
+	nudger, err := p.nudger(c)
+	if err != nil {
+		return p, err
+	}
 	p.service, err = scan.New(ctx, scan.Options{
+		Nudger:         nudger,
 		Trusts:         p.trusts,
 		Registry:       p.images,
 		Scanner:        p.scanners,

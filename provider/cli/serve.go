@@ -187,5 +187,6 @@ func announce(c *config.Config, p *parts, addr net.Addr, log *slog.Logger) {
 		"severityThreshold", c.Verdict.SeverityThreshold,
 		"onlyFixed", c.Verdict.OnlyFixed,
 		"pullSecrets", c.Registry.PullSecrets.Enabled,
+		"nudge", c.Nudge.Enabled,
 		"reports", "in memory")
 }

@@ -28,6 +28,7 @@ type Config struct {
 	Scanner  Scanner  `json:"scanner"`
 	Store    Store    `json:"store"`
 	Verdict  Verdict  `json:"verdict"`
+	Nudge    Nudge    `json:"nudge"`
 	Log      Log      `json:"log"`
 }
 
@@ -397,6 +398,19 @@ type Verdict struct {
 	MaxDatabaseAge metav1.Duration `json:"maxDatabaseAge"`
 }
 
+// Nudge makes controllers try again at once whose Pods were denied while their
+// images were being scanned.
+type Nudge struct {
+	// Enabled makes the provider annotate the ReplicaSets, StatefulSets, DaemonSets,
+	// Jobs and ReplicationControllers that the mutator names. It needs RBAC to patch
+	// them.
+	Enabled bool `json:"enabled"`
+	// Kubeconfig is empty inside a cluster.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// PerSecond bounds the requests to the API server.
+	PerSecond int `json:"perSecond"`
+}
+
 // Log is what is written to standard error.
 type Log struct {
 	Level  string `json:"level"`
@@ -455,6 +469,7 @@ func Default() Config {
 			NoPackages:        verdict.Reject,
 			EndOfLife:         verdict.Reject,
 		},
-		Log: Log{Level: "info", Format: "json"},
+		Nudge: Nudge{PerSecond: 10},
+		Log:   Log{Level: "info", Format: "json"},
 	}
 }

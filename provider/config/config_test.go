@@ -99,6 +99,7 @@ scanner:
   pullThrough: {listen: ":8446", url: "http://provider:8446"}
   bundled: {path: config_test.go, database: sample}
 verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
+nudge: {enabled: true, kubeconfig: config.go}
 log: {level: debug, format: text, verbose: true}
 `
 	got, err := load(t, file, nil)
@@ -181,6 +182,8 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"age of the data", "verdict: {maxDatabaseAge: -1h}", "verdict.maxDatabaseAge: Invalid value"},
 		{"empty report", "scanner: {harbor: {url: http://x, emptyReport: maybe}}", "scanner.harbor.emptyReport: Unsupported value"},
 		{"empty report of a route", "scanner: {routes: [{prefix: a, harbor: {url: http://x, emptyReport: maybe}}]}", "scanner.routes[0].harbor.emptyReport: Unsupported value"},
+		{"no nudges", "nudge: {perSecond: 0}", "nudge.perSecond: Invalid value"},
+		{"kubeconfig of nudges", "nudge: {kubeconfig: /does/not/exist}", "nudge.kubeconfig: Invalid value"},
 		{"severity", "verdict: {severityThreshold: bad}", `verdict.severityThreshold: severity "bad" is not one of Critical`},
 		{"no duration", "server: {budget: soon}", "server.budget: time: invalid duration"},
 		{"duration without a unit", `scan: {negative: {max: "30"}}`, "scan.negative.max: time: missing unit"},

@@ -63,6 +63,8 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	fs.DurationVar(&c.Verdict.MaxDatabaseAge.Duration, "max-database-age", c.Verdict.MaxDatabaseAge.Duration, "how old the vulnerability data of a scan may be (0: of any age)")
 	str(&c.Verdict.ExceptionsFile, "exceptions", "file of exceptions, each with an end and a reason (YAML)")
 	fs.StringSliceVar(&c.Verdict.VEXFiles, "vex", c.Verdict.VEXFiles, "OpenVEX documents")
+	fs.BoolVar(&c.Nudge.Enabled, "nudge", c.Nudge.Enabled, "annotate the controllers whose Pods waited for a scan when it is over")
+	str(&c.Nudge.Kubeconfig, "nudge-kubeconfig", "kubeconfig for --nudge (default: in-cluster)")
 	str(&c.Log.Level, "log-level", "debug, info, warn or error")
 	str(&c.Log.Format, "log-format", "json or text")
 	fs.BoolVar(&c.Log.Verbose, "verbose-log", c.Log.Verbose, "log every request and answer whole")

@@ -37,6 +37,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.Scanner.validate(field.NewPath("scanner"))...)
 	errs = append(errs, c.pullThrough(field.NewPath("scanner"))...)
 	errs = append(errs, c.Verdict.validate(field.NewPath("verdict"))...)
+	errs = append(errs, c.Nudge.validate(field.NewPath("nudge"))...)
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
 	errs = append(errs, c.Store.validate(field.NewPath("store"))...)
 	if keep, most := c.Store.KeepFor.Duration, c.Scan.MaxAge.Duration; keep > 0 && keep < most {
@@ -267,6 +268,11 @@ func (v *Verdict) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, oneOf(p.Child("noPackages"), v.NoPackages, verdict.Accept, verdict.Reject)...)
 	errs = append(errs, oneOf(p.Child("endOfLife"), v.EndOfLife, verdict.Accept, verdict.Reject)...)
 	return append(errs, notNegative(p.Child("maxDatabaseAge"), v.MaxDatabaseAge)...)
+}
+
+func (n *Nudge) validate(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, readable(p.Child("kubeconfig"), n.Kubeconfig)...)
+	return append(errs, positive(p.Child("perSecond"), n.PerSecond)...)
 }
 
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {

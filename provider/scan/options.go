@@ -20,6 +20,8 @@ type Options struct {
 	Store    Store
 	Tags     Tags
 	Judge    Judge
+	// Nudger is told who was told to wait, and when that is over; nil tells nobody.
+	Nudger Nudger
 
 	// Shared is what all replicas know; the zero value: there is one.
 	Shared Shared

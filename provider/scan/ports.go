@@ -10,6 +10,7 @@ package scan
 import (
 	"context"
 
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scanner"
@@ -65,4 +66,16 @@ type Tags interface {
 // configuration may change in between.
 type Judge interface {
 	Judge(scan *report.Scan, subject verdict.Subject) verdict.Outcome
+}
+
+// Nudger makes the controllers of Pods try again that were told to wait. It does
+// nothing in the caller's time.
+type Nudger interface {
+	// Pending says that the owner in that namespace, or none, was told that the
+	// scan which key names is not over.
+	Pending(namespace string, by owner.Reference, key string)
+	// Ended says that there is a scan now, or a failure that lasts, for whoever was
+	// told to wait for it. It is called after others can see that: whoever finds,
+	// having said Pending, that the scan is over says Ended itself.
+	Ended(key string)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -33,6 +34,9 @@ type Query struct {
 	Original string
 	// vouched waits for whether Original is true.
 	vouched func() bool
+	// Owner is who tries again when the answer is that the scan is not over; the
+	// zero value is nobody. It has no part in what is scanned or answered.
+	Owner owner.Reference
 	// Access is whose credentials must open the image.
 	Access registry.Access
 }

@@ -282,6 +282,7 @@ func query(k keyed) scan.Query {
 		Platform:  k.key.Platform,
 		View:      k.key.View,
 		Original:  k.key.Original,
+		Owner:     k.key.Owner,
 		Access: registry.Access{
 			Namespace:      k.key.Namespace,
 			ServiceAccount: k.key.ServiceAccount,

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/nudge"
+	"github.com/imagegate/imagegate/provider/scan"
+)
+
+// nudger returns what tells controllers that a scan is over, which a server runs
+// beside its requests, or nil where that is off.
+func (p *parts) nudger(c *config.Config) (scan.Nudger, error) {
+	if !c.Nudge.Enabled {
+		return nil, nil
+	}
+	n, err := nudge.New(nudge.Options{
+		Kubeconfig: c.Nudge.Kubeconfig,
+		PerSecond:  c.Nudge.PerSecond,
+		Logger:     p.log,
+		Registerer: p.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nudge: %w", err)
+	}
+	p.background = append(p.background, n.Start)
+	return n, nil
+}
