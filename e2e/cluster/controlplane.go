@@ -136,7 +136,7 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 			"--use-service-account-credentials=true",
 			"--service-account-private-key-file=" + c.tokenKey,
 			"--controllers=deployment-controller,replicaset-controller,daemonset-controller,statefulset-controller," +
-				"job-controller,cronjob-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller",
+				"job-controller,cronjob-controller,replicationcontroller-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller",
 			"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port[0]),
 			"--cert-dir=" + c.path("controller-manager"),
 		},

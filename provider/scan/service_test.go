@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
@@ -736,4 +737,34 @@ func TestOptionsAreChecked(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Deadline") || !strings.Contains(err.Error(), "Registry") {
 		t.Errorf("error %v does not name the missing options", err)
 	}
+}
+
+// Who tries again has no part in what is scanned: another owner's question is the
+// same question.
+func TestOwnersShareAScan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scans atomic.Int32
+		svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			scans.Add(1)
+			time.Sleep(time.Second)
+			return clean(), nil
+		}))
+		defer closeService(t, svc)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		q := scan.Query{Reference: "app", Access: registry.Access{Namespace: "shop"}}
+		queries := []scan.Query{q, q, q}
+		queries[0].Owner = owner.Reference{Kind: owner.ReplicaSet, Name: "web", UID: "u-1"}
+		queries[1].Owner = owner.Reference{Kind: owner.Job, Name: "job", UID: "u-2"}
+		for range 2 {
+			for _, r := range svc.Reports(ctx, queries) {
+				if r.Status != report.Accepted {
+					t.Errorf("%+v", r)
+				}
+			}
+		}
+		if n := scans.Load(); n != 1 {
+			t.Errorf("%d scans, want 1", n)
+		}
+	})
 }

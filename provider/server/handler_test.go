@@ -23,6 +23,7 @@ import (
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/selfsigned"
@@ -575,4 +576,24 @@ func FuzzProtocol(f *testing.F) {
 			t.Errorf("%q is answered with %d items", b, len(resp.Items))
 		}
 	})
+}
+
+// asking remembers what it is asked.
+type asking struct {
+	service
+	queries *[]scan.Query
+}
+
+func (a asking) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
+	*a.queries = append(*a.queries, queries...)
+	return a.service.Reports(ctx, queries)
+}
+
+func TestTheOwnerReachesTheService(t *testing.T) {
+	var queries []scan.Query
+	h := handler(t, func(o *server.Options) { o.Service, o.Limits.KeyBytes = asking{queries: &queries}, 200 })
+	post(t, h, "/scan-reports", body("accepted?namespace=dev&owner=apps/v1/ReplicaSet/web-5c/u-1", "rejected?namespace=dev"))
+	if len(queries) != 2 || queries[0].Owner != (owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"}) || queries[1].Owner != (owner.Reference{}) {
+		t.Errorf("asked %+v", queries)
+	}
 }
