@@ -68,8 +68,11 @@ type Event struct {
 }
 
 // Bucket is safe for concurrent use. Keys consist of letters, digits, '-', '_'
-// and '.', neither first nor last nor twice a '.', in at most 256 bytes. Values
-// given in and out are not changed by anybody.
+// and '.', neither first nor last nor twice a '.', in at most 256 bytes; all else
+// is refused with ErrKey. Values given in and out are not changed by anybody.
+//
+// The revision that a write is made conditional on is one that a write or Get
+// returned, or a Wrote event told; that of a Deleted event is none.
 //
 // An error that is none of this package's means that the bucket cannot be
 // reached or does not answer in ctx's time; a write may have been made then or

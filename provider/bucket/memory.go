@@ -30,7 +30,10 @@ func NewMemory() *Memory {
 }
 
 // Get returns the entry, or nil.
-func (m *Memory) Get(_ context.Context, key string) (*Entry, error) {
+func (m *Memory) Get(ctx context.Context, key string) (*Entry, error) {
+	if err := refused(ctx, key); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[key]
@@ -41,7 +44,10 @@ func (m *Memory) Get(_ context.Context, key string) (*Entry, error) {
 }
 
 // Create writes a key that is not there.
-func (m *Memory) Create(_ context.Context, key string, value []byte) (uint64, error) {
+func (m *Memory) Create(ctx context.Context, key string, value []byte) (uint64, error) {
+	if err := refused(ctx, key); err != nil {
+		return 0, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.entries[key]; ok {
@@ -51,7 +57,10 @@ func (m *Memory) Create(_ context.Context, key string, value []byte) (uint64, er
 }
 
 // Update writes a key that is at the revision.
-func (m *Memory) Update(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {
+func (m *Memory) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if err := refused(ctx, key); err != nil {
+		return 0, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.entries[key]; !ok || e.Revision != revision {
@@ -61,14 +70,20 @@ func (m *Memory) Update(_ context.Context, key string, value []byte, revision ui
 }
 
 // Put writes a key.
-func (m *Memory) Put(_ context.Context, key string, value []byte, meta Meta) (uint64, error) {
+func (m *Memory) Put(ctx context.Context, key string, value []byte, meta Meta) (uint64, error) {
+	if err := refused(ctx, key); err != nil {
+		return 0, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.write(key, value, meta), nil
 }
 
 // Delete removes a key.
-func (m *Memory) Delete(_ context.Context, key string, revision uint64) error {
+func (m *Memory) Delete(ctx context.Context, key string, revision uint64) error {
+	if err := refused(ctx, key); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[key]
@@ -119,6 +134,14 @@ func (m *Memory) Watch(ctx context.Context, o WatchOptions, see func(Event)) err
 			return ctx.Err()
 		}
 	}
+}
+
+// refused is why nothing is done at all.
+func refused(ctx context.Context, key string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return CheckKey(key)
 }
 
 func byRevision(a, b Entry) int { return cmp.Compare(a.Revision, b.Revision) }

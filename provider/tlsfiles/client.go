@@ -20,6 +20,9 @@ type ClientFiles struct {
 	CertFile, KeyFile string
 	// MinVersion is a tls.VersionTLS constant; zero is TLS 1.3.
 	MinVersion uint16
+	// Side is the label of the metrics, for a second client in one process; empty
+	// is client.
+	Side string
 }
 
 // Client is the TLS side of a client whose files may change. It is a
@@ -36,6 +39,9 @@ type Client struct {
 func NewClient(files ClientFiles, log *slog.Logger) *Client {
 	if files.MinVersion == 0 {
 		files.MinVersion = tls.VersionTLS13
+	}
+	if files.Side == "" {
+		files.Side = "client"
 	}
 	c := &Client{files: files}
 	var parts []follower
@@ -91,7 +97,7 @@ func (c *Client) DialTLS(ctx context.Context, network, addr string) (net.Conn, e
 }
 
 // Describe implements prometheus.Collector.
-func (c *Client) Describe(ch chan<- *prometheus.Desc) { c.describe("client", ch) }
+func (c *Client) Describe(ch chan<- *prometheus.Desc) { c.describe(c.files.Side, ch) }
 
 // Collect implements prometheus.Collector.
-func (c *Client) Collect(ch chan<- prometheus.Metric) { c.collect("client", ch) }
+func (c *Client) Collect(ch chan<- prometheus.Metric) { c.collect(c.files.Side, ch) }

@@ -1,0 +1,225 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/imagegate/imagegate/provider/bucket"
+)
+
+// catchUp is how long a leader is believed to be behind what this process wrote:
+// one that was just elected may be. After that the write is lost.
+const catchUp = 3 * time.Second
+
+// Get returns the entry, or nil.
+func (b *Bucket) Get(ctx context.Context, key string) (*bucket.Entry, error) {
+	ctx, cancel, err := b.begin(ctx, key)
+	defer cancel()
+	if err != nil {
+		return nil, err
+	}
+	var wait retry
+	for {
+		m, err := b.read(ctx, key)
+		if err != nil {
+			return nil, b.during("reading", key, nil, err)
+		}
+		if m == nil || isMarker(m.Header) {
+			return nil, nil
+		}
+		e, err := b.entry(ctx, m, true)
+		switch {
+		case err == nil:
+			return e, nil
+		case !errors.Is(err, errPieces):
+			return nil, b.during("reading", key, nil, err)
+		case wait.next == lastPause:
+			b.log.Warn("a value cannot be read whole; it counts as gone", "key", key, "error", err)
+			return nil, nil
+		}
+		// It was replaced meanwhile, or this replica of the stream is behind.
+		if ended := wait.pause(ctx); ended != nil {
+			return nil, b.during("reading", key, ended, err)
+		}
+	}
+}
+
+// read returns the key's message, from any replica of the stream, unless it is
+// behind what this process wrote.
+func (b *Bucket) read(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
+	m, err := b.near(ctx, b.subject(key))
+	own := b.wrote.get(key)
+	if err != nil || own <= sequence(m) {
+		return m, err
+	}
+	var wait retry
+	for begun := time.Now(); ; {
+		m, err := b.last(ctx, b.subject(key))
+		if err != nil || own <= sequence(m) {
+			return m, err
+		}
+		// A marker that has ended is no loss.
+		if time.Since(begun) > catchUp {
+			b.wrote.forget(key)
+			return m, nil
+		}
+		if m == nil && b.hasPassed(ctx, own) {
+			return nil, nil
+		}
+		if err := wait.pause(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// hasPassed reports whether the leader knows of the sequence or later ones.
+func (b *Bucket) hasPassed(ctx context.Context, sequence uint64) bool {
+	s, err := b.ensure(ctx)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	info, err := s.stream.Info(ctx)
+	return err == nil && info.State.LastSeq >= sequence
+}
+
+func sequence(m *jetstream.RawStreamMsg) uint64 {
+	if m == nil {
+		return 0
+	}
+	return m.Sequence
+}
+
+// near asks any replica for the last message of a subject: nil when it has none.
+func (b *Bucket) near(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	return b.ask(ctx, func(ctx context.Context, s *made) (*jetstream.RawStreamMsg, error) {
+		return s.stream.GetLastMsgForSubject(ctx, subject)
+	})
+}
+
+// last asks the leader, who knows of every write that was acknowledged. The
+// subject may have wildcards.
+func (b *Bucket) last(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	return b.ask(ctx, func(ctx context.Context, _ *made) (*jetstream.RawStreamMsg, error) {
+		return b.askLeader(ctx, subject)
+	})
+}
+
+// ask asks until there is an answer.
+func (b *Bucket) ask(ctx context.Context, once func(context.Context, *made) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
+	var wait retry
+	for {
+		m, err := b.askOnce(ctx, once)
+		switch {
+		case err == nil:
+			return m, nil
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, nil
+		case isFinal(err):
+			return nil, err
+		}
+		b.forget(err)
+		if ended := wait.pause(ctx); ended != nil {
+			return nil, fmt.Errorf("%w (%w)", ended, err)
+		}
+	}
+}
+
+func (b *Bucket) askOnce(ctx context.Context, once func(context.Context, *made) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
+	s, err := b.ensure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return once(ctx, s)
+}
+
+// askLeader is what nats.go does itself only for streams that do not let replicas
+// answer.
+func (b *Bucket) askLeader(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	request, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return nil, err
+	}
+	reply, err := b.conn.RequestWithContext(ctx, b.api("STREAM.MSG.GET."+b.streamName()), request)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Header  []byte    `json:"hdrs"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	switch err := json.Unmarshal(reply.Data, &answer); {
+	case err != nil:
+		return nil, fmt.Errorf("the answer of NATS: %w", err)
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return nil, answer.Error
+	case answer.Message == nil:
+		return nil, jetstream.ErrInvalidJetStreamResponse
+	}
+	m := answer.Message
+	header := nats.Header{}
+	if len(m.Header) > 0 {
+		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
+			return nil, fmt.Errorf("the answer of NATS: %w", err)
+		}
+	}
+	return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Seq, Header: header, Data: m.Data, Time: m.Time}, nil
+}
+
+// api is the subject of a request to JetStream.
+func (b *Bucket) api(request string) string {
+	switch o := b.js.Options(); {
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API." + request
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "." + request
+	}
+	return jetstream.DefaultAPIPrefix + request
+}
+
+// entry makes one of a message that is no marker. Its error is errPieces when the
+// value's are not there.
+func (b *Bucket) entry(ctx context.Context, m *jetstream.RawStreamMsg, withValue bool) (*bucket.Entry, error) {
+	meta, err := decodeMeta(m.Header.Get(headerMeta))
+	if err != nil {
+		return nil, err
+	}
+	e := &bucket.Entry{Key: b.key(m.Subject), Meta: meta, Size: len(m.Data), Revision: m.Sequence, Written: m.Time}
+	large, err := parseObject(m.Header.Get(headerObject))
+	switch {
+	case err != nil:
+		return nil, err
+	case large != nil:
+		b.objects.Store(true)
+		e.Size = large.size
+	case !withValue:
+		e.Size, err = headerInt(m.Header, headerSize)
+		return e, err
+	}
+	if !withValue {
+		return e, nil
+	}
+	e.Value = m.Data
+	if large != nil {
+		e.Value, err = b.readObject(ctx, large)
+	}
+	return e, err
+}

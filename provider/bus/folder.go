@@ -1,0 +1,105 @@
+package bus
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lockFolder makes this process the only one that uses a folder, until the file
+// is closed or the process ends.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s is in use by another process; each needs a folder of its own", dir)
+		}
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// disk is the one that a folder is on.
+type disk struct {
+	dir   string
+	least int64 // bytes to leave free
+
+	mu    sync.Mutex
+	asked time.Time
+	full  error
+}
+
+// askEvery is how long an answer counts. What may be written meanwhile is far less
+// than what is left free.
+const askEvery = 250 * time.Millisecond
+
+// check returns why nothing may be written to the disk.
+func (d *disk) check() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.asked) < askEvery {
+		return d.full
+	}
+	d.asked, d.full = time.Now(), nil
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(d.dir, &s); err != nil {
+		d.full = fmt.Errorf("the disk of %s cannot be asked for its room: %w", d.dir, err)
+	} else if free := int64(s.Bavail) * int64(s.Bsize); free < d.least {
+		d.full = fmt.Errorf("the disk of %s has %d MiB left, and nothing is written below %d MiB; what is there is still read", d.dir, free>>20, d.least>>20)
+	}
+	return d.full
+}
+
+// ledger is a file of the names of the buckets that a folder has held. It tells a
+// store that was lost from one that is new.
+type ledger struct {
+	file string
+	mu   sync.Mutex
+	kept struct {
+		Buckets []string `json:"buckets"`
+	}
+}
+
+func (l *ledger) open(file string) error {
+	l.file = file
+	b, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("dataDir: %w", err)
+	}
+	if err := json.Unmarshal(b, &l.kept); err != nil {
+		l.kept.Buckets = nil // it is written anew; what it is for is a warning
+	}
+	return nil
+}
+
+// add notes a bucket, and reports whether it was noted before.
+func (l *ledger) add(name string) (known bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.Contains(l.kept.Buckets, name) {
+		return true, nil
+	}
+	l.kept.Buckets = append(l.kept.Buckets, name)
+	b, err := json.Marshal(l.kept)
+	if err != nil {
+		return false, err
+	}
+	if err := os.WriteFile(l.file+".new", b, 0o600); err != nil {
+		return false, err
+	}
+	return false, os.Rename(l.file+".new", l.file)
+}
