@@ -61,7 +61,7 @@ func (t *teller) run(ctx context.Context) {
 	}
 }
 
-func (t *teller) pause() time.Duration { return tellEvery/2 + rnd.N(tellEvery) }
+func (t *teller) pause() time.Duration { return tellEvery/2 + rnd.N(tellEvery) } //nolint:gosec // no secret
 
 // do does what may fail: the order in which reports go is then a little worse.
 func (t *teller) do(ctx context.Context, what func(context.Context) error) {
