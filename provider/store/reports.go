@@ -157,7 +157,7 @@ func NewReports(o ReportsOptions) (*Reports, error) {
 
 // Get returns the scan of a key, or nil when there is none that can be read. The
 // scan is shared and must not be changed. An error means that the store cannot
-// be reached, or does not answer within Timeout or ctx.
+// be reached, or does not answer within Timeout or ctx; it is a *report.Failure.
 func (r *Reports) Get(ctx context.Context, key string) (*report.Scan, error) {
 	scan, at, known := r.atHand(key)
 	if known {
@@ -252,7 +252,7 @@ func (r *Reports) read(ctx context.Context, key string, at uint64) (*report.Scan
 		return scan, nil
 	case <-ctx.Done():
 		r.count(readFailed)
-		return nil, fmt.Errorf("the report store did not answer in time: %w", ctx.Err())
+		return nil, &report.Failure{Reason: report.ReasonUnavailable, Message: "the report store did not answer in time", Err: ctx.Err()}
 	}
 }
 
@@ -270,9 +270,10 @@ func (r *Reports) inTurn(key string, at uint64) (*report.Scan, error) {
 	return r.fetch(ctx, key, at)
 }
 
-// unreachable is the error of everything that needs the bucket and has none.
+// unreachable is the error of everything that needs the bucket and has none: what
+// the author of a Pod is told, and for the log why.
 func unreachable(err error) error {
-	return fmt.Errorf("the report store cannot be reached: %w", err)
+	return &report.Failure{Reason: report.ReasonUnavailable, Message: "the report store cannot be reached", Err: err}
 }
 
 // fetch reads the key at the revision or a later one, and remembers it.

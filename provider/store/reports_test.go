@@ -188,7 +188,7 @@ func TestABucketThatIsAway(t *testing.T) {
 				began := time.Now()
 				for name, r := range map[string]*store.Reports{"known, not in memory": r, "not known": fresh} {
 					scan, err := r.Get(t.Context(), storetest.Key(2))
-					if scan != nil || err == nil || !strings.Contains(err.Error(), "the report store cannot be reached") {
+					if scan != nil || err == nil || report.FailureOf(err).Message != "the report store cannot be reached" || report.FailureOf(err).Err == nil {
 						t.Errorf("%s: %v, %v", name, scan, err)
 					}
 				}
