@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -116,7 +117,7 @@ func (r *Reports) remove(ctx context.Context, key string, revision uint64, count
 	err := r.o.Bucket.Delete(ctx, key, revision)
 	changed := errors.Is(err, bucket.ErrChanged)
 	if err != nil && !changed {
-		return unreachable(err)
+		return fmt.Errorf("removing the report %s: %w", key, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
