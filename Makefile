@@ -20,7 +20,7 @@ DEMO := go build -C e2e -o ../bin/demo ./demo && exec bin/demo
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Bring a real cluster up, tell imagegate's story on it, and end
@@ -33,7 +33,7 @@ up: ## The same, left running: prints the KUBECONFIG line, ends on Ctrl-C
 .PHONY: test
 test: ## Everything below, cheapest first, while the cluster's programs are built
 	@$(MAKE) --no-print-directory cluster & cluster=$$!; \
-	$(MAKE) --no-print-directory fmt vet drift unit lint || { kill $$cluster; exit 1; }; \
+	$(MAKE) --no-print-directory fmt vet drift unit lint replicas || { kill $$cluster; exit 1; }; \
 	wait $$cluster && $(MAKE) --no-print-directory e2e
 
 .PHONY: fmt
@@ -80,7 +80,22 @@ cluster: ## Build the programs of the cluster, where missing
 .PHONY: e2e
 e2e: cluster ## Tests against a real API server and Gatekeeper
 	@echo "== end-to-end tests"
-	@cd e2e && go test -count=1 -v -timeout $(TIMEOUT) ./...
+	@cd e2e && go test -count=1 -v -timeout $(TIMEOUT) $$(go list ./... | grep -v '/replicas$$')
+
+# Providers as replicas of each other, without a cluster. What -short leaves out,
+# soak and bench-replicas run.
+.PHONY: replicas
+replicas: ## Break replicas of the provider: the quick faults, with a table of what came of them
+	@echo "== faults of replicas"
+	@cd e2e && go test -count=1 -short -v -timeout $(TIMEOUT) ./replicas
+
+.PHONY: soak
+soak: ## The same and the long faults: restarts under load, clocks, two versions (fifteen minutes)
+	@cd e2e && go test -count=1 -v -timeout 40m -skip '^TestFigure' ./replicas
+
+.PHONY: bench-replicas
+bench-replicas: ## The figures of replicas: storm, restart, spread, memory (twenty minutes)
+	@cd e2e && go test -count=1 -v -timeout 60m -run '^TestFigure' ./replicas
 
 .PHONY: bench
 bench: ## Benchmarks, each beside what it is measured against

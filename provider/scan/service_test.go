@@ -768,3 +768,60 @@ func TestOwnersShareAScan(t *testing.T) {
 		}
 	})
 }
+
+// away is a store that keeps nothing for a while.
+type away struct {
+	scan.Store
+	until time.Time
+}
+
+func (a away) Put(ctx context.Context, namespace, key string, s *report.Scan) (uint64, error) {
+	select {
+	case <-time.After(time.Until(a.until)):
+		return a.Store.Put(ctx, namespace, key, s)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// TestAScanOutlastsAStoreThatIsAwayForAMoment, and no longer than that, nor does
+// it hold up who shuts down.
+func TestAScanOutlastsAStoreThatIsAwayForAMoment(t *testing.T) {
+	for _, tc := range []struct {
+		gone, stopped time.Duration
+		want          report.Status
+		after         time.Duration
+	}{
+		{gone: 25 * time.Second, want: report.Accepted, after: 25 * time.Second},
+		{gone: time.Hour, want: report.ScanFailed, after: 30 * time.Second},
+		{gone: time.Hour, stopped: time.Second, want: report.NotAvailable, after: 11 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			var scans atomic.Int32
+			svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+				scans.Add(1)
+				return clean(), nil
+			}), func(o *scan.Options) { o.Store = away{o.Store, began.Add(tc.gone)} })
+			var ended time.Duration
+			if tc.stopped > 0 {
+				go func() {
+					time.Sleep(tc.stopped)
+					if err := svc.Close(context.Background()); err != nil {
+						t.Error(err)
+					}
+					ended = time.Since(began)
+				}()
+			}
+			r := ask(t, svc, "a", 10*time.Minute)
+			if tc.stopped == 0 {
+				ended = time.Since(began)
+				closeService(t, svc)
+			}
+			time.Sleep(time.Minute)
+			if r.Status != tc.want || ended != tc.after || scans.Load() != 1 {
+				t.Errorf("away for %s: %s %q after %s and %d scans, want %s after %s", tc.gone, r.Status, r.Message, ended, scans.Load(), tc.want, tc.after)
+			}
+		})
+	}
+}

@@ -80,7 +80,7 @@ func (s *Service) work(ctx context.Context, w *queue.Work) *queue.Outcome {
 		}
 		return nil
 	}
-	return s.finish(t, scan, failure, w.Share().Namespace, s.o.Now().Sub(began))
+	return s.finish(ctx, t, scan, failure, w.Share().Namespace, s.o.Now().Sub(began))
 }
 
 // taskOf is the task of a wish: as it was resolved here, or as it was written
@@ -111,10 +111,10 @@ func (s *Service) known(ctx context.Context, t task) *queue.Outcome {
 }
 
 // finish keeps what the attempts came to.
-func (s *Service) finish(t task, scan *report.Scan, failure *report.Failure, namespace string, took time.Duration) *queue.Outcome {
+func (s *Service) finish(ctx context.Context, t task, scan *report.Scan, failure *report.Failure, namespace string, took time.Duration) *queue.Outcome {
 	var revision uint64
 	if failure == nil {
-		revision, failure = s.keep(t, scan, namespace)
+		revision, failure = s.keep(ctx, t, scan, namespace)
 	}
 	s.metrics.scanned(took, failure)
 	log := s.o.Logger.With("digest", t.manifest.Digest, "repository", t.resolved.Repository, "duration", took)
@@ -238,23 +238,30 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 }
 
 // keep stores a scan. A scan that cannot be stored failed: reported from
-// memory alone it would be gone with the next ask and be made again for ever.
-func (s *Service) keep(t task, scan *report.Scan, namespace string) (revision uint64, _ *report.Failure) {
+// memory alone it would be gone with the next ask and be made again for ever. It
+// has cost more than to wait for a store that is away for a moment, as while
+// another of its servers takes the lead; once ctx has ended it waits less.
+func (s *Service) keep(ctx context.Context, t task, scan *report.Scan, namespace string) (revision uint64, _ *report.Failure) {
 	key := s.storeKey(t)
 	report.SortVulnerabilities(scan.Vulnerabilities)
 	scan.ReceivedAt = s.o.Now()
 	if n := len(scan.Inner); n > s.o.FindingsBytes {
 		scan.Inner, scan.InnerLeftOut = nil, n // no view can ever send it
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.root), storeTimeout)
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
-	revision, err := s.o.Store.Put(ctx, namespace, key, scan)
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(storeTimeout, cancel) })()
+	revision, err := s.o.Store.Put(writing, namespace, key, scan)
 	if err != nil {
 		return 0, &report.Failure{Reason: report.ReasonUnavailable, Message: unavailable(err), Err: fmt.Errorf("storing the scan of %s: %w", key, err)}
 	}
 	return revision, nil
 }
 
-// storeTimeout bounds one write of a finished scan, and its reading by whoever
-// is about to make it.
-const storeTimeout = 10 * time.Second
+const (
+	// storeTimeout bounds a look at what is stored by whoever is about to make it,
+	// and the last words of who is told to stop.
+	storeTimeout = 10 * time.Second
+	// keepTimeout bounds one write of a finished scan.
+	keepTimeout = 30 * time.Second
+)
