@@ -18,6 +18,7 @@ type target struct {
 	dir     string // folder whose go.mod decides the versions
 	pkg     string // package to build
 	ldflags string
+	flags   []string // more of them
 }
 
 // compile builds t to the file out. Go links only when that file is not up to
@@ -26,7 +27,8 @@ func compile(ctx context.Context, t target, out string, env ...string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return fmt.Errorf("build %s: %w", t.name, err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", t.ldflags, "-o", out, t.pkg)
+	args := append([]string{"build", "-ldflags", t.ldflags, "-o", out}, t.flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, t.pkg)...)
 	cmd.Dir = t.dir
 	// The flags of the Makefile, with which everything else is compiled too. No
 	// version control stamp: git refuses a checkout of another user's.

@@ -4,9 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/imagegate/imagegate/e2e/build"
 )
@@ -167,4 +171,68 @@ func (r *Registry) SlowLayers(img v1.Image, delay time.Duration) error {
 		r.SlowBlob(digest.String(), delay)
 	}
 	return nil
+}
+
+// PushName stores an image that is nothing but its manifest and configuration,
+// under repository:tag: a provider opens it like any other, and only who reads its
+// layer finds none. It exists for tests of tens of thousands of images. The label
+// makes the digest.
+func (r *Registry) PushName(ctx context.Context, repository, tag, label string) (Pushed, error) {
+	layer := sha256.Sum256([]byte("a layer that nobody reads"))
+	config := fmt.Appendf(nil, `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["sha256:%x"]}}`, layer)
+	manifest, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1,
+		"config":      map[string]any{"mediaType": types.OCIConfigJSON, "digest": digestOf(config), "size": len(config)},
+		"layers":      []any{map[string]any{"mediaType": types.OCIUncompressedLayer, "digest": fmt.Sprintf("sha256:%x", layer), "size": 1000}},
+		"annotations": map[string]string{"label": label},
+	})
+	if err != nil {
+		return Pushed{}, fmt.Errorf("push the manifest %s:%s: %w", repository, tag, err)
+	}
+	for _, part := range []struct {
+		method, path, mediaType string
+		body                    []byte
+	}{
+		{http.MethodPost, "/v2/" + repository + "/blobs/uploads/?digest=" + digestOf(config), "application/octet-stream", config},
+		{http.MethodPut, "/v2/" + repository + "/manifests/" + tag, string(types.OCIManifestSchema1), manifest},
+	} {
+		req, err := http.NewRequestWithContext(ctx, part.method, part.path, bytes.NewReader(part.body))
+		if err != nil {
+			return Pushed{}, fmt.Errorf("push the manifest %s:%s: %w", repository, tag, err)
+		}
+		req.Header.Set("Content-Type", part.mediaType)
+		var answer status
+		r.handler.ServeHTTP(&answer, req) // no network between: thousands are pushed
+		if answer.code != http.StatusCreated {
+			return Pushed{}, fmt.Errorf("push the manifest %s:%s: the registry answered %d", repository, tag, answer.code)
+		}
+	}
+	repo, digest := r.host+"/"+repository, digestOf(manifest)
+	return Pushed{Ref: repo + ":" + tag, Digest: digest, Pinned: repo + "@" + digest}, nil
+}
+
+func digestOf(content []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(content)) }
+
+// status is a response of which only the status is looked at.
+type status struct {
+	code   int
+	header http.Header
+}
+
+func (s *status) Header() http.Header {
+	if s.header == nil {
+		s.header = http.Header{}
+	}
+	return s.header
+}
+
+func (s *status) WriteHeader(code int) {
+	if s.code == 0 {
+		s.code = code
+	}
+}
+
+func (s *status) Write(b []byte) (int, error) {
+	s.WriteHeader(http.StatusOK)
+	return len(b), nil
 }

@@ -64,3 +64,37 @@ func TestFaults(t *testing.T) {
 		t.Errorf("after the registry came back: %v", err)
 	}
 }
+
+func TestANameIsAnImage(t *testing.T) {
+	reg, err := registry.Start("user", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reg.Down)
+	pushed, err := reg.PushName(t.Context(), "team/app", "v1", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := reg.PushName(t.Context(), "team/app", "v2", "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(pushed.Ref, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(ref, remote.WithContext(t.Context()), remote.WithAuth(reg.Auth()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest.String() != pushed.Digest || pushed.Digest == other.Digest {
+		t.Errorf("it is %s, was pushed as %s, and the other is %s", digest, pushed.Digest, other.Digest)
+	}
+	if config, err := img.ConfigFile(); err != nil || len(config.RootFS.DiffIDs) != 1 {
+		t.Errorf("its configuration: %+v, %v", config, err)
+	}
+}
