@@ -73,3 +73,8 @@ func provider(ctx context.Context, root, out string, progress io.Writer, flags .
 	t := target{name: "provider", dir: root, pkg: "./provider", ldflags: "-s -w", flags: flags}
 	return out, timed(t, progress, func() error { return compile(ctx, t, out) })
 }
+
+// GoRoot returns the folder of the Go that builds, with its library's sources.
+func GoRoot(ctx context.Context, root string) (string, error) {
+	return goCommand(ctx, root, "env", "GOROOT")
+}

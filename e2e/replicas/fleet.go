@@ -131,7 +131,7 @@ type Node struct {
 	// Data is the folder of what it keeps.
 	Data string
 
-	config string
+	probes string // base URL
 	spec   process.Spec
 	proc   *process.Process
 }
@@ -139,14 +139,14 @@ type Node struct {
 // Add writes the configuration of one more provider, which shares what it knows
 // through the store that section store.nats describes; nil: with nobody.
 func (f *Fleet) Add(name string, role Role, nats Config) (*Node, error) {
-	ports, err := process.FreePorts(2)
+	ports, err := process.FreePorts(3)
 	if err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(f.o.Dir, name)
 	n := &Node{
 		Name: name, Role: role, URL: "https://" + address(ports[0]), Data: filepath.Join(dir, "data"),
-		config: filepath.Join(dir, "provider.yaml"),
+		probes: "http://" + address(ports[2]),
 	}
 	certs := filepath.Join(dir, "tls")
 	if err := f.authority.WriteDir(certs, "imagegate-provider"); err != nil {
@@ -154,7 +154,7 @@ func (f *Fleet) Add(name string, role Role, nats Config) (*Node, error) {
 	}
 	c := Config{}
 	c["dataDir"] = n.Data
-	c.Section("server")["listen"] = address(ports[0])
+	c.Section("server")["listen"], c.Section("server")["probes"] = address(ports[0]), address(ports[2])
 	c.Section("server")["shutdownDelay"] = "0s" // what is stopped here is meant to stop
 	maps.Copy(c.Section("server", "tls"), Config{
 		"certFile": certs + "/tls.crt", "keyFile": certs + "/tls.key", "clientCAFile": certs + "/ca.crt", "clientAuth": "require",
@@ -175,10 +175,11 @@ func (f *Fleet) Add(name string, role Role, nats Config) (*Node, error) {
 	if f.o.Change != nil {
 		f.o.Change(n, c)
 	}
-	if err := writeJSON(n.config, c); err != nil { // JSON is YAML
+	config := filepath.Join(dir, "provider.yaml")
+	if err := writeJSON(config, c); err != nil { // JSON is YAML
 		return nil, err
 	}
-	n.spec = process.Spec{Name: name, Path: f.o.Program, Args: []string{"serve", "--config=" + n.config}, Dir: dir, Logs: filepath.Join(f.o.Dir, "logs")}
+	n.spec = process.Spec{Name: name, Path: f.o.Program, Args: []string{"serve", "--config=" + config}, Dir: dir, Logs: filepath.Join(f.o.Dir, "logs")}
 	f.Nodes = append(f.Nodes, n)
 	return n, nil
 }
@@ -224,7 +225,7 @@ func (n *Node) Become(program string) { n.spec.Path = program }
 func (n *Node) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return n.proc.Ready(ctx, process.Healthy(n.URL+"/readyz"))
+	return n.proc.Ready(ctx, process.Healthy(n.probes+"/readyz"))
 }
 
 // Kill ends the provider as kill -9 does. One that does not run stays so.

@@ -19,8 +19,9 @@ import (
 
 // NATS is a server of its own, with JetStream.
 type NATS struct {
-	// Addr is where it listens.
-	Addr string
+	// Addr is where it listens, Dir the folder of its files.
+	Addr, Dir string
+
 	spec process.Spec
 	proc *process.Process
 }
@@ -32,7 +33,7 @@ func (f *Fleet) StartNATS(ctx context.Context, program string) (*NATS, error) {
 		return nil, err
 	}
 	dir := filepath.Join(f.o.Dir, "nats")
-	n := &NATS{Addr: address(ports[0]), spec: process.Spec{
+	n := &NATS{Addr: address(ports[0]), Dir: dir, spec: process.Spec{
 		Name: "nats", Path: program, Dir: f.o.Dir, Logs: filepath.Join(f.o.Dir, "logs"),
 		Args: []string{"--addr=127.0.0.1", fmt.Sprintf("--port=%d", ports[0]), "--jetstream", "--store_dir=" + dir},
 	}}

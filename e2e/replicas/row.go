@@ -74,7 +74,7 @@ func (f *Fleet) Crowd() *Crowd {
 	providers := f.Providers()
 	return &Crowd{
 		Client: f.Client, Providers: providers, Patient: 3 * len(providers),
-		Pause: 500 * time.Millisecond, Longest: 4 * time.Second,
+		Pause: 500 * time.Millisecond, Longest: 3 * time.Second,
 		Begun: f.Scanner.Begun,
 	}
 }
@@ -168,13 +168,6 @@ func (r *Row) judge(images []Image, before, after map[string]Counts) {
 	if r.Twice > r.Fault.Repeats {
 		r.problem("%d images were scanned more than once, where the fault explains %d", r.Twice, r.Fault.Repeats)
 	}
-}
-
-// Begun says how often a scan of the digest has begun.
-func (s *Scanner) Begun(digest string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.counts[digest].Begun
 }
 
 // Table prints rows.

@@ -50,12 +50,11 @@ type Scanner struct {
 	server *http.Server
 	built  time.Time // of its data
 
-	mu       sync.Mutex
-	usual    Behaviour
-	special  map[string]Behaviour // by digest
-	scans    []*playedScan
-	counts   map[string]Counts
-	underway func(digest string) // told of each scan that begins
+	mu      sync.Mutex
+	usual   Behaviour
+	special map[string]Behaviour // by digest
+	scans   []*playedScan
+	counts  map[string]Counts
 }
 
 type playedScan struct {
@@ -103,13 +102,6 @@ func (s *Scanner) Plan(digest string, b Behaviour) {
 	s.special[digest] = b
 }
 
-// OnScan has f told of each scan that begins; it must not block.
-func (s *Scanner) OnScan(f func(digest string)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.underway = f
-}
-
 // Counts returns what became of each image's scans.
 func (s *Scanner) Counts() map[string]Counts {
 	s.mu.Lock()
@@ -117,18 +109,24 @@ func (s *Scanner) Counts() map[string]Counts {
 	return maps.Clone(s.counts)
 }
 
-// Sum returns how long the scans of these images took together, each from when it
-// was asked for until it had ended, of those whose report was read.
-func (s *Scanner) Sum(digests map[string]bool) time.Duration {
+// Begun says how often a scan of the digest has begun.
+func (s *Scanner) Begun(digest string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var sum time.Duration
+	return s.counts[digest].Begun
+}
+
+// Delivered says when a report of the digest was handed over for the last time.
+func (s *Scanner) Delivered(digest string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var at time.Time
 	for _, scan := range s.scans {
-		if digests[scan.digest] && !scan.delivered.IsZero() {
-			sum += scan.behaviour.Takes
+		if scan.digest == digest && scan.delivered.After(at) {
+			at = scan.delivered
 		}
 	}
-	return sum
+	return at
 }
 
 func (s *Scanner) metadata(w http.ResponseWriter, _ *http.Request) {
@@ -166,11 +164,7 @@ func (s *Scanner) scan(w http.ResponseWriter, req *http.Request) {
 	c := s.counts[digest]
 	c.Begun++
 	s.counts[digest] = c
-	tell := s.underway
 	s.mu.Unlock()
-	if tell != nil {
-		tell(digest)
-	}
 	w.WriteHeader(http.StatusAccepted)
 	_ = json.NewEncoder(w).Encode(map[string]string{"id": id})
 }
