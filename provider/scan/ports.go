@@ -79,3 +79,9 @@ type Nudger interface {
 	// having said Pending, that the scan is over says Ended itself.
 	Ended(key string)
 }
+
+// nobody is the Nudger of a Service that has none.
+type nobody struct{}
+
+func (nobody) Pending(string, owner.Reference, string) {}
+func (nobody) Ended(string)                            {}

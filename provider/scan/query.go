@@ -256,7 +256,7 @@ func (s *Service) await(ctx context.Context, q Query, t task, ticket *queue.Tick
 		select {
 		case <-ticket.Done():
 		default:
-			return s.pending(t, note+s.progress(ticket))
+			return s.postponed(q, t, ticket, note)
 		}
 	}
 	outcome, err := ticket.Outcome()
@@ -267,6 +267,21 @@ func (s *Service) await(ctx context.Context, q Query, t task, ticket *queue.Tick
 		return s.pending(t, note+err.Error())
 	}
 	return s.concluded(ctx, q, t, outcome, note)
+}
+
+// postponed answers that the scan is not over.
+func (s *Service) postponed(q Query, t task, ticket *queue.Ticket, note string) answer {
+	key := s.storeKey(t)
+	s.o.Nudger.Pending(q.Access.Namespace, q.Owner, key)
+	// The progress is read under the queue's lock, under which a scan ends: an end
+	// that Pending came too late for is seen after it.
+	a := s.pending(t, note+s.progress(ticket))
+	select {
+	case <-ticket.Done():
+		s.o.Nudger.Ended(key)
+	default:
+	}
+	return a
 }
 
 // concluded answers with what came of a scan.

@@ -55,6 +55,9 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Nudger == nil {
+		o.Nudger = nobody{}
+	}
 	o.Shared.complete()
 	if err := o.check(); err != nil {
 		return nil, err

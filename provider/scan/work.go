@@ -15,8 +15,8 @@ import (
 
 // ended is what came of a scan, as replicas tell each other.
 type ended struct {
-	// Key is what the scan is stored under, and Revision of the store from which
-	// on it is there.
+	// Key is what the scan is, or would be, stored under, and Revision of the store
+	// from which on it is there.
 	Key      string         `json:"key,omitempty"`
 	Revision uint64         `json:"revision,omitempty"`
 	Failure  *failureRecord `json:"failure,omitempty"`
@@ -39,11 +39,15 @@ func (s *Service) learned(o queue.Outcome) {
 	}
 	if e.Failure != nil {
 		s.failures.learn(*e.Failure)
+		if e.Failure.failure().Lasting() {
+			s.o.Nudger.Ended(e.Key)
+		}
 		return
 	}
 	if e.Revision > 0 {
 		s.latest.Add(e.Key, e.Revision)
 	}
+	s.o.Nudger.Ended(e.Key)
 }
 
 // maxLatest is how many scans that just ended are remembered with the revision
@@ -105,7 +109,7 @@ func (s *Service) known(ctx context.Context, t task) *queue.Outcome {
 		return ended{Key: key, Revision: revision}.outcome(queue.OfResult)
 	}
 	if f := s.failures.standing(t); f != nil && f.At.After(t.retried) {
-		return ended{Failure: f}.outcome(f.scope())
+		return ended{Key: key, Failure: f}.outcome(f.scope())
 	}
 	return nil
 }
@@ -130,7 +134,7 @@ func (s *Service) finish(ctx context.Context, t task, scan *report.Scan, failure
 // failure remembers a failure, for all replicas.
 func (s *Service) failure(t task, f *report.Failure) *queue.Outcome {
 	r := s.failures.add(t, f)
-	return ended{Failure: &r}.outcome(r.scope())
+	return ended{Key: s.storeKey(t), Failure: &r}.outcome(r.scope())
 }
 
 // attempts scans until it works, fails for good, or has been tried enough.
