@@ -86,12 +86,13 @@ func (q *Queue) Ask(a Ask) (*Ticket, error) {
 		if err := q.room(a.Share); err != nil {
 			return nil, err
 		}
-		there = q.enter(key, askRecord{
+		record := askRecord{
 			Version: version, Group: token(a.Group), Result: token(a.Result),
 			Namespace: a.Share.Namespace, Registry: a.Share.Registry,
 			Asked: now, Seen: now, By: q.self, Work: a.Work,
-		})
-		q.wg.Go(func() { q.writeAsk(there) })
+		}
+		there = q.enter(key, record)
+		q.wg.Go(func() { q.writeAsk(there, encode(record)) })
 		q.settle(there.job)
 	}
 	there.local, there.known = now, a.Known
@@ -156,16 +157,16 @@ func (q *Queue) drop(a *ask, why Reason) {
 }
 
 // writeAsk puts an ask into the bucket.
-func (q *Queue) writeAsk(a *ask) {
+func (q *Queue) writeAsk(a *ask, value []byte) {
 	q.writes <- struct{}{}
 	defer func() { <-q.writes }()
 	ctx, cancel := q.write()
 	defer cancel()
-	revision, err := q.o.Bucket.Create(ctx, a.key, encode(a.record))
+	revision, err := q.o.Bucket.Create(ctx, a.key, value)
 	if errors.Is(err, bucket.ErrExists) {
 		// From another replica, or one whose end is being written: written once
 		// more it stays.
-		revision, err = q.rewrite(a)
+		revision, err = q.rewrite(a.key, value)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -182,19 +183,19 @@ func (q *Queue) writeAsk(a *ask) {
 }
 
 // rewrite writes an ask that is there already once more, so that it stays.
-func (q *Queue) rewrite(a *ask) (uint64, error) {
+func (q *Queue) rewrite(key string, value []byte) (uint64, error) {
 	ctx, cancel := q.write()
 	defer cancel()
 	for {
-		there, err := q.o.Bucket.Get(ctx, a.key)
+		there, err := q.o.Bucket.Get(ctx, key)
 		if err != nil {
 			return 0, fmt.Errorf("reading an ask: %w", err)
 		}
 		var revision uint64
 		if there == nil {
-			revision, err = q.o.Bucket.Create(ctx, a.key, encode(a.record))
+			revision, err = q.o.Bucket.Create(ctx, key, value)
 		} else {
-			revision, err = q.o.Bucket.Update(ctx, a.key, encode(a.record), there.Revision)
+			revision, err = q.o.Bucket.Update(ctx, key, value, there.Revision)
 		}
 		if !errors.Is(err, bucket.ErrChanged) && !errors.Is(err, bucket.ErrExists) {
 			return revision, err

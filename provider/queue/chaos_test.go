@@ -21,7 +21,7 @@ import (
 func TestWhateverHappensEachJobEnds(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
+			dice := &dice{r: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a test's
 			b := bucket.NewMemory()
 			var mu sync.Mutex
 			began, ended := map[string]int{}, map[string]int{}
@@ -33,7 +33,7 @@ func TestWhateverHappensEachJobEnds(t *testing.T) {
 				name := string(wishes[0].Work)
 				mu.Lock()
 				began[name]++
-				took := time.Duration(r.IntN(5000)) * time.Millisecond
+				took := time.Duration(dice.upTo(5000)) * time.Millisecond
 				mu.Unlock()
 				select {
 				case <-time.After(took):
@@ -57,12 +57,12 @@ func TestWhateverHappensEachJobEnds(t *testing.T) {
 			pick := func() *replica {
 				mu.Lock()
 				defer mu.Unlock()
-				return replicas[r.IntN(n)]
+				return replicas[dice.upTo(n)]
 			}
 			var wg sync.WaitGroup
 			const jobs = 150
 			for i := range jobs {
-				namespace, name, after := fmt.Sprint("team-", r.IntN(9)), fmt.Sprint("image-", i), time.Duration(r.IntN(120))*time.Second
+				namespace, name, after := fmt.Sprint("team-", dice.upTo(9)), fmt.Sprint("image-", i), time.Duration(dice.upTo(120))*time.Second
 				wg.Go(func() {
 					time.Sleep(after)
 					for {
@@ -84,13 +84,13 @@ func TestWhateverHappensEachJobEnds(t *testing.T) {
 			}
 			crashes := 0
 			for range 30 {
-				time.Sleep(time.Duration(r.IntN(8000)) * time.Millisecond)
-				i := r.IntN(n)
+				time.Sleep(time.Duration(dice.upTo(8000)) * time.Millisecond)
+				i := dice.upTo(n)
 				old := replicas[i]
-				switch r.IntN(3) {
+				switch dice.upTo(3) {
 				case 0: // cut off for a while
 					old.sever()
-					time.Sleep(time.Duration(r.IntN(60)) * time.Second)
+					time.Sleep(time.Duration(dice.upTo(60)) * time.Second)
 					old.mend()
 					crashes++
 				case 1: // stopped and started
@@ -129,6 +129,18 @@ func TestWhateverHappensEachJobEnds(t *testing.T) {
 			t.Logf("seed %d: %d jobs, %d crashes and partitions, %d begun again, %d ended again", seed, jobs, crashes, repeats, again)
 		})
 	}
+}
+
+// dice are thrown by several goroutines.
+type dice struct {
+	mu sync.Mutex
+	r  *rand.Rand
+}
+
+func (d *dice) upTo(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.r.IntN(n)
 }
 
 // keys are what is in a bucket.
