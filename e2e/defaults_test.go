@@ -105,7 +105,7 @@ func TestEmbeddedDefaults(t *testing.T) {
 		"--insecure-registries="+shared.Registry.Host(), "--docker-config="+filepath.Join(shared.Dir, "system", "docker", "config.json"))
 	worker := s.line(t, "bundled scanner started")
 	serving := s.line(t, "serving")
-	if serving["clientAuth"] != "require" || serving["severityThreshold"] != "High" || serving["reports"] != "in memory" ||
+	if serving["clientAuth"] != "require" || serving["severityThreshold"] != "High" || serving["reports"] != "NATS: the embedded server" ||
 		serving["scanner"] != "bundled worker at "+worker["url"].(string) {
 		t.Errorf("it says that it chose %v", serving)
 	}

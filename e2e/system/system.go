@@ -169,6 +169,7 @@ func (s *System) WriteCredentials() error {
 func (s *System) writeProviderConfig(ports []int) (string, error) {
 	certs := filepath.Join(s.opts.Dir, providerCerts)
 	data, err := json.Marshal(map[string]any{ // JSON is YAML
+		"dataDir": filepath.Join(s.opts.Dir, "provider-data"),
 		"server": map[string]any{
 			"listen": address(ports[1]),
 			// Tests that stop the provider mean now.

@@ -44,6 +44,8 @@ type parts struct {
 	images  *registry.Resolver
 	// scanners are the backends, behind one port.
 	scanners *route.Router
+	// elsewhere says that they are, and scans are not made here.
+	elsewhere bool
 	// pulls is where adapters read images from; nil when none does.
 	pulls *pullthrough.Server
 	// hosts is what is configured of registries and their token servers.
@@ -56,9 +58,15 @@ type parts struct {
 	attachments *attached.Finder
 	closers     []func()
 	worker      *bundled.Worker
-	metrics     *prometheus.Registry
-	log         *slog.Logger
+	// shared is what replicas have in common; nil where all is in memory.
+	shared *shared
+	// grace is how long scans may go on in close.
+	grace   time.Duration
+	metrics *prometheus.Registry
+	log     *slog.Logger
 }
+
+func newParts(log *slog.Logger) *parts { return &parts{metrics: prometheus.NewRegistry(), log: log} }
 
 // logger returns the logger that the configuration asks for, on w.
 func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
@@ -116,54 +124,61 @@ func dataDir(c *config.Config) (string, error) {
 	return filepath.Join(cache, "imagegate"), nil
 }
 
-// assemble starts the parts. They run until close.
-func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts, err error) {
-	p = &parts{metrics: prometheus.NewRegistry(), log: log}
+// assemble starts the parts of a command that ends: nothing is kept, and what is
+// to be scanned is scanned here. They run until close.
+func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (*parts, error) {
+	c.Role = config.RoleAll // in a Pod the environment is that of its server
+	p := newParts(log)
+	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
+	if err != nil {
+		return nil, err
+	}
+	tags, err := store.NewTags(c.Store.TagBytes)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.start(ctx, c, memory, tags)
+}
+
+// start starts the parts over their stores. After an error none of them runs.
+func (p *parts) start(ctx context.Context, c *config.Config, reports scan.Store, tags scan.Tags) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if p.hosts, err = transport.NewHosts(c.Registry.CAFiles, c.Registry.TokenHosts, log); err != nil {
-		return p, err
+	p.grace = c.Scan.Grace.Duration
+	if p.hosts, err = transport.NewHosts(c.Registry.CAFiles, c.Registry.TokenHosts, p.log); err != nil {
+		return err
 	}
 	p.followed = append(p.followed, p.hosts.Followed()...)
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if p.images, err = registry.New(registryOptions(c, p.hosts, log)); err != nil {
-		return p, fmt.Errorf("registry: %w", err)
+	if p.images, err = registry.New(registryOptions(c, p.hosts, p.log)); err != nil {
+		return fmt.Errorf("registry: %w", err)
 	}
 	if err := p.startScanners(ctx, c); err != nil {
-		return p, err
-	}
-	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
-	if err != nil {
-		return p, err
-	}
-	tags, err := store.NewTags(c.Store.TagBytes)
-	if err != nil {
-		return p, err
+		return err
 	}
 	if p.judge, err = verdict.New(verdictOptions(c, p)); err != nil {
-		return p, err
+		return err
 	}
 	nudger, err := p.nudger(c)
 	if err != nil {
-		return p, err
+		return err
 	}
-	p.service, err = scan.New(ctx, scan.Options{
+	o := scan.Options{
 		Nudger:         nudger,
 		Trusts:         p.trusts,
 		Registry:       p.images,
 		Scanner:        p.scanners,
-		Store:          memory,
+		Store:          reports,
 		Tags:           tags,
 		Judge:          p.judge,
-		Workers:        p.workers(c),
-		PerRegistry:    c.Scan.PerRegistry,
 		Queue:          c.Scan.Queue,
 		Deadline:       c.Scan.Deadline.Duration,
 		YieldAfter:     c.Scan.YieldAfter.Duration,
 		AbandonAfter:   c.Scan.AbandonAfter.Duration,
+		Grace:          c.Scan.Grace.Duration,
 		Attempts:       c.Scan.Attempts,
 		RetryInitial:   c.Scan.Backoff.Initial.Duration,
 		RetryMax:       c.Scan.Backoff.Max.Duration,
@@ -176,14 +191,25 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (p *parts
 
 		RefreshesPerMinute: c.Scan.Refresh.PerMinute,
 		Refreshers:         c.Scan.Refresh.Concurrency,
-		Generations:        p.scanners.Generations,
 		GenerationEvery:    generationEvery,
 		FindingsBytes:      c.Server.Limits.FullViewBytes,
 		AnswerBytes:        c.Server.Limits.AnswerBytes,
-		Logger:             log,
+		Logger:             p.log,
 		Registerer:         p.metrics,
-	})
-	return p, err
+	}
+	if c.Role.Scans() {
+		o.Workers, o.PerRegistry, o.Generations = p.workers(c), c.Scan.PerRegistry, p.scanners.Generations
+	}
+	if p.shared != nil {
+		o.Shared = p.shared.scan()
+	}
+	if p.service, err = scan.New(ctx, o); err != nil {
+		return err
+	}
+	if p.shared != nil {
+		p.shared.follow(ctx)
+	}
+	return nil
 }
 
 // workers is how many scans are under way at once. Where the bundled worker makes
@@ -280,11 +306,15 @@ func (p *parts) waitReady(ctx context.Context) error {
 	return nil
 }
 
-// closeTimeout bounds the end of scans and of the worker.
-const closeTimeout = 10 * time.Second
+// closeTimeout bounds the end of scans after scan.grace, and of the worker,
+// storeTimeout that of the store after it.
+const (
+	closeTimeout = 10 * time.Second
+	storeTimeout = 5 * time.Second
+)
 
 func (p *parts) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout+p.grace)
 	defer cancel()
 	var errs []error
 	if p.service != nil {
@@ -298,6 +328,11 @@ func (p *parts) close(ctx context.Context) error {
 	}
 	if p.images != nil {
 		p.images.Close()
+	}
+	if p.shared != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		errs = append(errs, p.shared.close(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/registry/transport"
+	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/scanner/anchore"
 	"github.com/imagegate/imagegate/provider/scanner/attached"
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
@@ -29,12 +30,14 @@ const mainName = "scanner.harbor"
 func routeName(prefix string) string { return "scanner.routes " + prefix }
 
 // startScanners connects to the configured backends, or starts the bundled
-// worker where none is configured for all images.
+// worker where none is configured for all images. In a process that does not scan
+// they stand for what is known of them.
 func (p *parts) startScanners(ctx context.Context, c *config.Config) error {
 	wrap, err := p.attached(c)
 	if err != nil {
 		return err
 	}
+	p.elsewhere = !c.Role.Scans()
 	if err := p.startPulls(ctx, c); err != nil {
 		return err
 	}
@@ -67,6 +70,9 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 			return nil, fmt.Errorf("scanner.%w", err)
 		}
 		return backend, nil
+	}
+	if p.elsewhere {
+		return elsewhere{scanner.ByDigest}, nil
 	}
 	worker, err := startBundled(ctx, c, p.log)
 	if err != nil {
@@ -136,7 +142,12 @@ func attachedAge(c *config.Config) time.Duration {
 // backend makes the client of one backend, whose fields are under where and which
 // scans call by name. Its errors begin with the field.
 func (p *parts) backend(where, name string, b config.Backend) (route.Backend, error) {
-	if b.Anchore.URL != "" {
+	switch anchore := b.Anchore.URL != ""; {
+	case p.elsewhere && anchore:
+		return elsewhere{scanner.ByName}, nil
+	case p.elsewhere:
+		return elsewhere{scanner.ByRepository}, nil
+	case anchore:
 		return p.anchore(where, b.Anchore)
 	}
 	token, err := p.secret(where, "harbor.tokenFile", b.Harbor.TokenFile)
@@ -177,7 +188,7 @@ func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
 	for i := range c.Scanner.Routes {
 		used = used || c.Scanner.Routes[i].Harbor.Verified()
 	}
-	if !used {
+	if !used || p.elsewhere {
 		return nil
 	}
 	ways := transport.NewSet(p.hosts, pullHeader, c.Scan.Workers)

@@ -9,9 +9,10 @@ import (
 )
 
 // nudger returns what tells controllers that a scan is over, which a server runs
-// beside its requests, or nil where that is off.
+// beside its requests, or nil where that is off, and for a worker, which has told
+// nobody to wait.
 func (p *parts) nudger(c *config.Config) (scan.Nudger, error) {
-	if !c.Nudge.Enabled {
+	if !c.Nudge.Enabled || !c.Role.Answers() {
 		return nil, nil
 	}
 	n, err := nudge.New(nudge.Options{

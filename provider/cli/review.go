@@ -48,7 +48,9 @@ func live(ctx context.Context, cmd *cobra.Command) (http.Handler, func(), error)
 	}
 	// The caller is this process: there is no TLS, and so no client certificate.
 	c.Server.TLS.ClientAuth = config.ClientAuthOff
-	h, err := server.NewHandler(serverOptions(&c, p, p.scanners.Ready))
+	h, err := server.NewHandler(serverOptions(&c, p, func(ctx context.Context) []server.Check {
+		return []server.Check{{Name: "scanner", Err: p.scanners.Ready(ctx), Needed: true}}
+	}))
 	if err != nil {
 		end()
 		return nil, nil, err

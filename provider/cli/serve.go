@@ -9,31 +9,33 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagegate/imagegate/provider/admin"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/selfsigned"
 	"github.com/imagegate/imagegate/provider/server"
-	"github.com/imagegate/imagegate/provider/tlsfiles"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
 func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer Gatekeeper's external data requests",
-		Long: `Answer Gatekeeper's external data requests over HTTPS until interrupted.
+		Short: "Answer Gatekeeper's external data requests, and scan",
+		Long: `Answer Gatekeeper's external data requests over HTTPS until interrupted, and
+scan what they ask for. With --role api it leaves scans to others, with --role
+worker it makes those that others ask for; both need a NATS that they share.
 
 Every flag is also an environment variable: --tls-cert is IMAGEGATE_TLS_CERT.
 Flags win over the environment, the environment over the file of --config.
 Without any of them the provider serves on loopback with certificates of its
-own making and starts the bundled scan worker.`,
+own making, starts the bundled scan worker, and keeps reports and queued scans
+in its data folder, of which each process needs its own.`,
 		Args: cobra.NoArgs,
 	}
 	config.AddFlags(cmd.Flags())
@@ -56,56 +58,81 @@ own making and starts the bundled scan worker.`,
 
 // serve runs the provider until ctx ends.
 func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
-	if err := completeTLS(c, log); err != nil {
+	dir, err := dataDir(c)
+	if err != nil {
 		return err
 	}
-	files := tlsfiles.NewServer(tlsfiles.ServerFiles{
-		CertFile:     c.Server.TLS.CertFile,
-		KeyFile:      c.Server.TLS.KeyFile,
-		ClientCAFile: c.Server.TLS.ClientCAFile,
-	}, log)
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Server.Listen)
+	p := newParts(log)
+	f, err := openFront(ctx, c, p)
 	if err != nil {
-		return fmt.Errorf("server.listen: %w", err)
+		return err
 	}
-	defer func() { _ = listener.Close() }() // closed by Serve already unless that was not reached
-	p, err := assemble(ctx, c, log)
-	if err != nil {
+	// Whichever part ends with an error ends the others: a provider that no
+	// longer follows its files would serve an expired certificate one day.
+	running, inner := errgroup.WithContext(ctx)
+	// Probes are answered, and questions refused with a reason, while the store is
+	// waited for, which may be other replicas' to bring.
+	f.run(running, inner, c)
+	if err := p.serve(inner, c, dir, f, running); err != nil {
+		f.close()
+		_ = running.Wait() // the listeners were closed; what ended before is the cause of err
+		if ctx.Err() != nil {
+			log.Info("stopped before it had started", "error", err)
+			return nil
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
-	if err := p.metrics.Register(files); err != nil {
-		return fmt.Errorf("registering the certificate metrics: %w", err)
-	}
-	ready := &readiness{files: files, parts: p}
-	h, err := server.NewHandler(serverOptions(c, p, ready.check))
-	if err != nil {
+	err = running.Wait()
+	log.Info("stopped")
+	return err
+}
+
+// serve starts the parts and has them run. After an error none of them does.
+func (p *parts) serve(ctx context.Context, c *config.Config, dir string, f *front, running *errgroup.Group) (err error) {
+	if p.shared, err = openShared(ctx, c, dir, p); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { ready.draining.Store(true) })
-	defer stop()
-	announce(c, p, listener.Addr(), log)
-	// Whichever part ends with an error ends the others: a provider that no
-	// longer follows its files would serve an expired certificate one day.
-	running, ctx := errgroup.WithContext(ctx)
-	running.Go(func() error { return files.Start(ctx) })
+	f.ready.shared.Store(p.shared)
+	if err := p.start(ctx, c, p.shared.reports, p.shared.tags); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	var socket net.Listener
+	if p.shared.identity.Own {
+		if socket, err = admin.Listen(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if err := f.open(c, p); err != nil {
+		return errors.Join(err, closed(socket))
+	}
+	if socket != nil {
+		running.Go(func() error {
+			return server.Serve(ctx, socket, nil, admin.NewHandler(p.service, p.log), server.Times{Longest: admin.Longest}, p.log)
+		})
+	}
+	announce(c, p, f)
 	running.Go(func() error { return p.judge.Start(ctx) })
-	running.Go(func() error { return filewatch.FollowAll(ctx, log, p.followed...) })
+	running.Go(func() error { return filewatch.FollowAll(ctx, p.log, p.followed...) })
 	if p.attachments != nil {
 		running.Go(func() error { return p.attachments.Start(ctx) })
 	}
 	for _, run := range p.background {
 		running.Go(func() error { return run(ctx) })
 	}
-	running.Go(func() error {
-		return server.Serve(ctx, listener, files.Config(), h, server.Times{
-			Longest: max(c.Server.Budget.Duration, c.Server.MaxWait.Duration),
-			Drain:   c.Server.ShutdownDelay.Duration,
-		}, log)
-	})
-	err = running.Wait()
-	log.Info("stopped")
-	return err
+	return nil
+}
+
+func closed(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
 }
 
 // completeTLS makes certificates where none are configured.
@@ -132,7 +159,7 @@ func completeTLS(c *config.Config, log *slog.Logger) error {
 	return nil
 }
 
-func serverOptions(c *config.Config, p *parts, ready func(context.Context) error) server.Options {
+func serverOptions(c *config.Config, p *parts, ready func(context.Context) []server.Check) server.Options {
 	return server.Options{
 		Service:           p.service,
 		Budget:            c.Server.Budget.Duration,
@@ -150,37 +177,22 @@ func serverOptions(c *config.Config, p *parts, ready func(context.Context) error
 	}
 }
 
-// readiness is what must be so for requests to make sense here.
-type readiness struct {
-	files    *tlsfiles.Server
-	parts    *parts
-	draining atomic.Bool
-}
-
-func (r *readiness) check(ctx context.Context) error {
-	if r.draining.Load() {
-		return errors.New("shutting down")
-	}
-	if err := r.files.Ready(); err != nil {
-		return fmt.Errorf("certificate: %w", err)
-	}
-	if err := r.parts.scanners.Ready(ctx); err != nil {
-		return fmt.Errorf("scanner: %w", err)
-	}
-	return nil
-}
-
 // announce logs what this process is and what it chose by itself.
-func announce(c *config.Config, p *parts, addr net.Addr, log *slog.Logger) {
+func announce(c *config.Config, p *parts, f *front) {
 	scanner := cmp.Or(c.Scanner.Harbor.URL, c.Scanner.Anchore.URL)
 	if p.worker != nil {
 		scanner = "bundled worker at " + p.worker.URL()
 		if c.Scanner.Bundled.Database == config.DatabaseSample {
-			log.Warn("the bundled worker uses the SAMPLE vulnerability database, which knows a few advisories only: not for real use")
+			p.log.Warn("the bundled worker uses the SAMPLE vulnerability database, which knows a few advisories only: not for real use")
 		}
 	}
-	log.Info("serving",
-		"listen", addr.String(),
+	if !c.Role.Scans() {
+		scanner = "workers elsewhere"
+	}
+	p.log.Info("serving",
+		"role", c.Role,
+		"listen", address(f.listener),
+		"probes", address(f.probes),
 		"clientAuth", c.Server.TLS.ClientAuth,
 		"scanner", scanner,
 		"budget", c.Server.Budget.Duration,
@@ -188,5 +200,13 @@ func announce(c *config.Config, p *parts, addr net.Addr, log *slog.Logger) {
 		"onlyFixed", c.Verdict.OnlyFixed,
 		"pullSecrets", c.Registry.PullSecrets.Enabled,
 		"nudge", c.Nudge.Enabled,
-		"reports", "in memory")
+		"reports", "NATS: "+p.shared.bus.State().Place,
+		"replica", p.shared.identity.Name)
+}
+
+func address(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
 }

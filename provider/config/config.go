@@ -18,10 +18,13 @@ import (
 // Config is the whole file. Durations are written as Go writes them: 800ms,
 // 10s, 1h30m.
 type Config struct {
-	// DataDir holds what the provider makes itself: certificates where none
-	// are configured and the bundled worker's cache. Empty means a folder
-	// named imagegate in the user's cache directory.
-	DataDir  string   `json:"dataDir,omitempty"`
+	// DataDir holds what the provider makes itself: reports and queued scans
+	// where store.nats is not elsewhere, certificates where none are configured,
+	// and the bundled worker's cache. Each process needs one of its own. Empty
+	// means a folder named imagegate in the user's cache directory.
+	DataDir string `json:"dataDir,omitempty"`
+	// Role is what provider serve does.
+	Role     Role     `json:"role"`
 	Server   Server   `json:"server"`
 	Registry Registry `json:"registry"`
 	Scan     Scan     `json:"scan"`
@@ -36,6 +39,9 @@ type Config struct {
 type Server struct {
 	// Listen is host:port.
 	Listen string `json:"listen"`
+	// Probes is host:port of /healthz, /readyz and /metrics over plain HTTP, which
+	// Listen has as well; empty: nothing listens there.
+	Probes string `json:"probes,omitempty"`
 	TLS    TLS    `json:"tls"`
 	// Budget is the time within which every key of a request is answered. It
 	// must fit into the Provider object's timeout.
@@ -140,10 +146,13 @@ type Scan struct {
 	YieldAfter metav1.Duration `json:"yieldAfter"`
 	// AbandonAfter is how long a scan goes on that nobody asks for any more.
 	AbandonAfter metav1.Duration `json:"abandonAfter"`
-	Attempts     int             `json:"attempts"`
-	Backoff      Backoff         `json:"backoff"`
-	Negative     Negative        `json:"negative"`
-	Refresh      Refresh         `json:"refresh"`
+	// Grace is how long a process that is told to stop lets its scans go on before
+	// it hands them back to the queue.
+	Grace    metav1.Duration `json:"grace"`
+	Attempts int             `json:"attempts"`
+	Backoff  Backoff         `json:"backoff"`
+	Negative Negative        `json:"negative"`
+	Refresh  Refresh         `json:"refresh"`
 	// MaxAge is the age, from when the scanner made it, at which a report no longer
 	// counts; zero: never.
 	MaxAge metav1.Duration `json:"maxAge"`
@@ -348,6 +357,8 @@ type Store struct {
 	// Memory bounds the reports where nothing but this process's memory keeps them:
 	// those of commands that end.
 	Memory Memory `json:"memory"`
+	// NATS is where all but that is kept.
+	NATS NATS `json:"nats"`
 }
 
 // Memory bounds the reports kept in memory.
@@ -423,6 +434,7 @@ type Log struct {
 func Default() Config {
 	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
 	return Config{
+		Role: RoleAll,
 		Server: Server{
 			Listen:      "127.0.0.1:8443",
 			TLS:         TLS{ClientAuth: ClientAuthRequire},
@@ -462,6 +474,7 @@ func Default() Config {
 			Timeout:    d(store.DefaultTimeout),
 			TagBytes:   16 << 20,
 			Memory:     Memory{Reports: 10000, Bytes: 512 << 20},
+			NATS:       NATS{Prefix: "imagegate", MinFree: 64 << 20, SyncEvery: d(5 * time.Second)},
 		},
 		Verdict: Verdict{
 			SeverityThreshold: report.SeverityHigh,

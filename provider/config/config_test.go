@@ -84,8 +84,10 @@ verdict: {severityThreshold: low}
 func TestFileAlone(t *testing.T) {
 	const file = `
 dataDir: /data
+role: api
 server:
   listen: "127.0.0.1:1"
+  probes: "127.0.0.1:2"
   tls: {certFile: config_test.go, keyFile: config.go, clientCAFile: flags.go, clientAuth: "off"}
   budget: 100ms
   shutdownDelay: 1s
@@ -98,6 +100,7 @@ scanner:
   harbor: {url: "http://file:1"}
   pullThrough: {listen: ":8446", url: "http://provider:8446"}
   bundled: {path: config_test.go, database: sample}
+store: {nats: {url: 'nats://127.0.0.1:4222'}}
 verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
 nudge: {enabled: true, kubeconfig: config.go}
 log: {level: debug, format: text, verbose: true}
@@ -202,6 +205,16 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"bytes of tags", "store: {tagBytes: 0}", "store.tagBytes"},
 		{"kept for less than nothing", "store: {keepFor: -1h}", "store.keepFor"},
 		{"kept for less than they count", "store: {keepFor: 24h}", "store.keepFor: Invalid value: \"24h0m0s\": must not be shorter than scan.maxAge, 168h0m0s"},
+		{"a role that there is not", "role: both", "role: Unsupported value"},
+		{"an api that no worker can reach", "role: api", "role: Invalid value: \"api\": needs store.nats.url or store.nats.cluster"},
+		{"a worker that nobody can ask how it is", "role: worker\nstore: {nats: {url: 'nats://a:1'}}", "server.probes"},
+		{"probes", "server: {probes: nowhere}", "server.probes"},
+		{"grace", "scan: {grace: -1s}", "scan.grace"},
+		{"credentials for no server", "store: {nats: {credsFile: a}}", "must be set when store.nats.credsFile is"},
+		{"two places", "store: {nats: {url: 'nats://a:1', cluster: {name: a}}}", "store.nats.cluster: Forbidden"},
+		{"two peers", "store: {nats: {cluster: {name: a, peers: {a: 'a:1', b: 'b:1'}}}}", "store.nats.cluster.peers"},
+		{"a stranger", "store: {nats: {cluster: {name: d, peers: {a: 'a:1', b: 'b:1', c: 'c:1'}}}}", "store.nats.cluster.name"},
+		{"routes without certificates", "store: {nats: {cluster: {name: a, peers: {a: 'a:1', b: 'b:1', c: 'c:1'}}}}", "store.nats.cluster.tls"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := load(t, tc.file, nil)

@@ -22,6 +22,23 @@ func AddFileFlag(fs *pflag.FlagSet) { source().AddFileFlag(fs) }
 // AddFlags adds --config and the flags that override single fields of it.
 func AddFlags(fs *pflag.FlagSet) { source().AddFlags(fs) }
 
+// AddDataDirFlag adds --data-dir alone.
+func AddDataDirFlag(fs *pflag.FlagSet) {
+	c := Default()
+	dataDirFlag(fs, &c)
+}
+
+func dataDirFlag(fs *pflag.FlagSet, c *Config) {
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
+		"folder for reports, queued scans, generated certificates and caches (default: imagegate in the user's cache directory)")
+}
+
+// LoadUnchecked is Load for who asks a running provider: its settings are known
+// to be right, and its files need not be here.
+func LoadUnchecked(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
+	return source().Load(flags, env)
+}
+
 // Load returns the validated configuration out of its file, the environment
 // and the flags that were given.
 func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
@@ -39,8 +56,11 @@ func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
 // as default.
 func bind(fs *pflag.FlagSet, c *Config) {
 	str := func(p *string, name, usage string) { fs.StringVar(p, name, *p, usage) }
-	str(&c.DataDir, "data-dir", "folder for generated certificates and caches (default: imagegate in the user's cache directory)")
+	dataDirFlag(fs, c)
+	str((*string)(&c.Role), "role", "what provider serve does: all, api (answers and queues) or worker (scans what others queue)")
+	str(&c.Store.NATS.URL, "nats-url", "NATS that keeps reports and the scan queue (default: embedded, or store.nats.cluster)")
 	str(&c.Server.Listen, "listen", "host:port to serve HTTPS on")
+	str(&c.Server.Probes, "probes", "host:port to serve /healthz, /readyz and /metrics on over plain HTTP")
 	str(&c.Server.TLS.CertFile, "tls-cert", "server certificate (PEM); without one the provider makes its own")
 	str(&c.Server.TLS.KeyFile, "tls-key", "private key of --tls-cert (PEM)")
 	str(&c.Server.TLS.ClientCAFile, "client-ca", "CA bundle that client certificates must verify against (PEM)")

@@ -43,6 +43,7 @@ func (c *Config) Validate() error {
 	if keep, most := c.Store.KeepFor.Duration, c.Scan.MaxAge.Duration; keep > 0 && keep < most {
 		errs = append(errs, field.Invalid(field.NewPath("store", "keepFor"), keep.String(), "must not be shorter than scan.maxAge, "+most.String()+", for which a report counts"))
 	}
+	errs = append(errs, c.Role.validate(c)...)
 	return errs.ToAggregate()
 }
 
@@ -53,7 +54,8 @@ func (s *Store) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, longer(p.Child("timeout"), s.Timeout)...)
 	errs = append(errs, positive(p.Child("tagBytes"), s.TagBytes)...)
 	errs = append(errs, positive(p.Child("memory", "reports"), s.Memory.Reports)...)
-	return append(errs, positive(p.Child("memory", "bytes"), s.Memory.Bytes)...)
+	errs = append(errs, positive(p.Child("memory", "bytes"), s.Memory.Bytes)...)
+	return append(errs, s.NATS.validate(p.Child("nats"))...)
 }
 
 func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
@@ -139,6 +141,7 @@ func (s *Scan) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, longer(p.Child("deadline"), s.Deadline)...)
 	errs = append(errs, longer(p.Child("yieldAfter"), s.YieldAfter)...)
 	errs = append(errs, longer(p.Child("abandonAfter"), s.AbandonAfter)...)
+	errs = append(errs, notNegative(p.Child("grace"), s.Grace)...)
 	errs = append(errs, positive(p.Child("refresh", "perMinute"), s.Refresh.PerMinute)...)
 	errs = append(errs, positive(p.Child("refresh", "concurrency"), s.Refresh.Concurrency)...)
 	errs = append(errs, s.ages(p)...)

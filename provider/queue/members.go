@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -58,9 +59,9 @@ func (q *Queue) beat() {
 	if q.o.Info != nil {
 		r.Info = q.o.Info()
 	}
-	ctx, cancel := q.write()
+	ctx, cancel := context.WithTimeout(q.root, writeTimeout)
 	defer cancel()
-	if _, err := q.o.Bucket.Put(ctx, memberPrefix+q.o.Replica, encode(r), nil); err != nil {
+	if _, err := q.o.Bucket.Put(ctx, memberPrefix+q.o.Replica, encode(r), nil); err != nil && q.root.Err() == nil {
 		q.o.Logger.Warn("this replica cannot tell the others that it is there", "error", err)
 	}
 }

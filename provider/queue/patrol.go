@@ -151,9 +151,13 @@ func within(s, account turns.Share) bool {
 	return s.Namespace == account.Namespace && (account.Registry == "" || s.Registry == account.Registry)
 }
 
+// leaveTimeout bounds the last word of a replica: where the bucket is away the
+// others do not hear it.
+const leaveTimeout = 2 * time.Second
+
 // leave says that this replica is gone, so that nobody waits for it to die.
 func (q *Queue) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if err := q.o.Bucket.Delete(ctx, memberPrefix+q.o.Replica, 0); err != nil {
 		q.o.Logger.Warn("this replica cannot tell the others that it is gone", "error", err)

@@ -19,7 +19,6 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -59,8 +58,8 @@ type Options struct {
 	// that the TLS side has verified. Probes and metrics need none: the kubelet
 	// has no certificate to show.
 	RequireClientCert bool
-	// Ready says why the process should get no requests, or nil.
-	Ready  func(ctx context.Context) error
+	// Ready says how the parts are that requests depend on.
+	Ready  func(ctx context.Context) []Check
 	Logger *slog.Logger
 	// Verbose logs each request and answer whole.
 	Verbose bool
@@ -92,9 +91,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	r := chi.NewRouter()
 	r.Post(wire.PathScanReports, h.protocol("scan-reports", h.scanReports))
 	r.Post(wire.PathDigests, h.protocol("digests", h.digests))
-	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") })
-	r.Get("/readyz", h.readyz)
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	r.Mount("/", NewProbes(ProbeOptions{Ready: o.Ready, Logger: o.Logger, Metrics: o.Metrics}))
 	return r, nil
 }
 
@@ -327,25 +324,4 @@ func (h *handler) digests(ctx context.Context, keys []keyed) []externaldata.Item
 	}
 	wg.Wait()
 	return items
-}
-
-func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	if err := h.o.Ready(ctx); err != nil {
-		// What a failure's sentence leaves out is nowhere else to be read.
-		h.o.Logger.WarnContext(r.Context(), "not ready", "error", err, "cause", report.FailureOf(err).Err)
-		writeText(w, http.StatusServiceUnavailable, err.Error())
-		return
-	}
-	writeText(w, http.StatusOK, "ok")
-}
-
-// readyTimeout bounds the readiness checks, below the kubelet's usual patience.
-const readyTimeout = 2 * time.Second
-
-func writeText(w http.ResponseWriter, code int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(code)
-	_, _ = fmt.Fprintln(w, text) // a client that is gone needs no answer
 }

@@ -72,7 +72,7 @@ func handler(t testing.TB, change ...func(*server.Options)) http.Handler {
 	o := server.Options{
 		Service: service{}, Budget: 50 * time.Millisecond, MaxWait: 300 * time.Millisecond, Concurrency: 2,
 		Limits:  wire.Limits{BodyBytes: 2000, Keys: 5, KeyBytes: 100},
-		Ready:   func(context.Context) error { return nil },
+		Ready:   func(context.Context) []server.Check { return nil },
 		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Metrics: prometheus.NewRegistry(),
 	}
@@ -252,9 +252,13 @@ func TestANamespacesRequestsLeaveSlotsToOthers(t *testing.T) {
 
 func TestOperations(t *testing.T) {
 	var log bytes.Buffer
-	ready := fmt.Errorf("scanner: %w", &report.Failure{Message: "it cannot be reached", Err: errors.New("connection refused")})
+	ready := []server.Check{
+		{Name: "certificate"},
+		{Name: "store", Err: errors.New("it is away")},
+		{Name: "scanner", Needed: true, Err: fmt.Errorf("x: %w", &report.Failure{Message: "it cannot be reached", Err: errors.New("connection refused")})},
+	}
 	h := handler(t, func(o *server.Options) {
-		o.Ready = func(context.Context) error { return ready }
+		o.Ready = func(context.Context) []server.Check { return ready }
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	get := func(path string) (int, string) {
@@ -265,15 +269,16 @@ func TestOperations(t *testing.T) {
 	if code, _ := get("/healthz"); code != http.StatusOK {
 		t.Errorf("healthz: %d", code)
 	}
-	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "cannot be reached") || strings.Contains(text, "refused") {
+	if code, text := get("/readyz"); code != http.StatusServiceUnavailable ||
+		text != "not ready\ncertificate: ok\nstore: it is away\nscanner: x: it cannot be reached\n" {
 		t.Errorf("readyz: %d %s", code, text)
 	}
 	if !strings.Contains(log.String(), "connection refused") {
 		t.Errorf("the log does not learn why: %s", log.String())
 	}
-	ready = nil
-	if code, _ := get("/readyz"); code != http.StatusOK {
-		t.Errorf("readyz: %d", code)
+	ready[2].Needed = false
+	if code, text := get("/readyz"); code != http.StatusOK || !strings.HasPrefix(text, "ready\n") || !strings.Contains(text, "\nscanner: x: it cannot") {
+		t.Errorf("readyz: %d %s", code, text)
 	}
 	post(t, h, "/scan-reports", "}")
 	if _, text := get("/metrics"); !strings.Contains(text, `imagegate_requests_total{endpoint="scan-reports",result="system_error"} 1`) {
@@ -595,5 +600,31 @@ func TestTheOwnerReachesTheService(t *testing.T) {
 	post(t, h, "/scan-reports", body("accepted?namespace=dev&owner=apps/v1/ReplicaSet/web-5c/u-1", "rejected?namespace=dev"))
 	if len(queries) != 2 || queries[0].Owner != (owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"}) || queries[1].Owner != (owner.Reference{}) {
 		t.Errorf("asked %+v", queries)
+	}
+}
+
+// TestAProcessThatStartsSaysSo to the kubelet and to whoever asks about images,
+// who must not take silence for anything.
+func TestAProcessThatStartsSaysSo(t *testing.T) {
+	metrics := prometheus.NewRegistry()
+	checks := func(context.Context) []server.Check {
+		return []server.Check{{Name: "store", Err: errors.New("it is being read"), Needed: true}, {Name: "certificate"}}
+	}
+	metrics.MustRegister(server.NewReadyMetric(checks))
+	h := server.NewStarting(server.ProbeOptions{Ready: checks, Logger: slog.New(slog.DiscardHandler), Metrics: metrics})
+	for _, path := range []string{wire.PathScanReports, wire.PathDigests} {
+		if resp := post(t, h, path, body("nginx")); !strings.Contains(resp.SystemError, "is starting") || len(resp.Items) != 0 {
+			t.Errorf("%s: %+v", path, resp)
+		}
+	}
+	for path, want := range map[string]string{
+		"/healthz": "ok\n", "/readyz": "not ready\nstore: it is being read\ncertificate: ok\n",
+		"/metrics": "imagegate_part_ready{part=\"certificate\"} 1\nimagegate_part_ready{part=\"store\"} 0\n",
+	} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		if !strings.HasSuffix(rec.Body.String(), want) {
+			t.Errorf("%s: %s", path, rec.Body)
+		}
 	}
 }

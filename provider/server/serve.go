@@ -36,7 +36,7 @@ type Times struct {
 }
 
 // Serve answers on the listener until ctx ends and for Drain after it, then
-// lets running requests finish.
+// lets running requests finish. A nil config is plain HTTP.
 func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler, t Times, log *slog.Logger) error {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRequests()
@@ -52,13 +52,19 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.ServeTLS(l, "", "") }()
+	go func() {
+		if config == nil {
+			served <- srv.Serve(l)
+			return
+		}
+		served <- srv.ServeTLS(l, "", "")
+	}()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	log.Info("stopping", "drain", t.Drain)
+	log.Info("stopping", "listen", l.Addr().String(), "drain", t.Drain)
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving on %s: %w", l.Addr(), err)

@@ -411,6 +411,13 @@ func (r *Reports) Bytes() (bytes int64, reports int) {
 	return r.index.bytes, len(r.index.records)
 }
 
+// InMemory returns how many reports are answered without the bucket.
+func (r *Reports) InMemory() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cache.len()
+}
+
 // Ready returns nil once the store has told this replica what it holds.
 func (r *Reports) Ready(context.Context) error {
 	r.mu.Lock()

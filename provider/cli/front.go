@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/server"
+	"github.com/imagegate/imagegate/provider/tlsfiles"
+)
+
+// front is where the process is asked, from before it can answer.
+type front struct {
+	ready *readiness
+	log   *slog.Logger
+	// listener is for the protocol, with files as its certificate; nil for a worker.
+	listener net.Listener
+	files    *tlsfiles.Server
+	// probes is for plain HTTP; nil where it is not configured.
+	probes net.Listener
+	// operate answers probes, handler all that comes to listener.
+	operate http.Handler
+	handler atomic.Pointer[http.Handler]
+}
+
+// openFront takes the addresses.
+func openFront(ctx context.Context, c *config.Config, p *parts) (_ *front, err error) {
+	f := &front{log: p.log, ready: &readiness{role: c.Role, draining: func() bool { return ctx.Err() != nil }}}
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	if c.Role.Answers() {
+		if err := completeTLS(c, p.log); err != nil {
+			return nil, err
+		}
+		f.files = tlsfiles.NewServer(tlsfiles.ServerFiles{
+			CertFile:     c.Server.TLS.CertFile,
+			KeyFile:      c.Server.TLS.KeyFile,
+			ClientCAFile: c.Server.TLS.ClientCAFile,
+		}, p.log)
+		f.ready.files = f.files
+		if err := p.metrics.Register(f.files); err != nil {
+			return nil, fmt.Errorf("registering the certificate metrics: %w", err)
+		}
+		if f.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.Server.Listen); err != nil {
+			return nil, fmt.Errorf("server.listen: %w", err)
+		}
+	}
+	if c.Server.Probes != "" {
+		if f.probes, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.Server.Probes); err != nil {
+			return nil, fmt.Errorf("server.probes: %w", err)
+		}
+	}
+	if err := p.metrics.Register(server.NewReadyMetric(f.ready.checks)); err != nil {
+		return nil, fmt.Errorf("registering the metric of readiness: %w", err)
+	}
+	o := server.ProbeOptions{Ready: f.ready.checks, Logger: p.log, Metrics: p.metrics}
+	f.operate = server.NewProbes(o)
+	f.set(server.NewStarting(o))
+	return f, nil
+}
+
+func (f *front) set(h http.Handler) { f.handler.Store(&h) }
+
+// ServeHTTP answers as far as the process has come.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*f.handler.Load()).ServeHTTP(w, r)
+}
+
+// run answers until ctx ends, and a while longer where answers are asked for.
+func (f *front) run(running *errgroup.Group, ctx context.Context, c *config.Config) { //nolint:revive // the group is what ctx is of
+	if f.listener != nil {
+		running.Go(func() error { return f.files.Start(ctx) })
+		running.Go(func() error {
+			return server.Serve(ctx, f.listener, f.files.Config(), f, server.Times{
+				Longest: max(c.Server.Budget.Duration, c.Server.MaxWait.Duration),
+				Drain:   c.Server.ShutdownDelay.Duration,
+			}, f.log)
+		})
+	}
+	if f.probes != nil {
+		running.Go(func() error { return server.Serve(ctx, f.probes, nil, f.operate, server.Times{}, f.log) })
+	}
+}
+
+// open answers with the parts, which are all there.
+func (f *front) open(c *config.Config, p *parts) error {
+	if c.Role.Answers() {
+		h, err := server.NewHandler(serverOptions(c, p, f.ready.checks))
+		if err != nil {
+			return err
+		}
+		f.set(h)
+	}
+	f.ready.parts.Store(p)
+	return nil
+}
+
+// close gives the addresses back.
+func (f *front) close() {
+	for _, l := range []net.Listener{f.listener, f.probes} {
+		_ = closed(l) // what was served there has ended or ends by it
+	}
+}
