@@ -297,6 +297,9 @@ func (q *Queue) sawLease(e bucket.Entry) {
 	}
 	q.take(l, false)
 	l.record, l.revision, l.contested = r, e.Revision, false
+	if l.work != nil {
+		l.work.heard()
+	}
 	if r.Over != nil {
 		l.since = q.o.Now()
 		q.over(l)

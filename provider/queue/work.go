@@ -24,6 +24,8 @@ type Work struct {
 	before   leaseRecord
 	// lost says that the lease is another's.
 	lost bool
+	// echo is told when the lease is seen to have changed.
+	echo chan struct{}
 }
 
 // Wish is one namespace's part in a job.
@@ -91,6 +93,15 @@ func (w *Work) update(record leaseRecord) error {
 func (w *Work) lose() {
 	w.lost = true
 	w.cancel(ErrLost)
+	w.heard()
+}
+
+// heard wakes whoever waits for a change of the lease.
+func (w *Work) heard() {
+	select {
+	case w.echo <- struct{}{}:
+	default:
+	}
 }
 
 // assign gives the free slots of this replica to those whose turn it is.
@@ -136,7 +147,7 @@ func (q *Queue) begin(a *ask) {
 		// Whoever did it is gone.
 		record.Attempt, record.Last = l.record.Attempt+1, l.record.Last
 	}
-	w := &Work{q: q, lease: l, job: j, revision: l.revision, before: l.record}
+	w := &Work{q: q, lease: l, job: j, revision: l.revision, before: l.record, echo: make(chan struct{}, 1)}
 	w.ctx, w.cancel = context.WithCancelCause(q.root)
 	q.take(l, false)
 	l.record, l.since, l.reading, l.work = record, q.o.Now(), q.reading, w
@@ -193,9 +204,33 @@ func (q *Queue) claim(w *Work, a *ask) bool {
 		q.unclaim(w, true)
 		return false
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return !w.lost
+	if q.current(ctx, w) {
+		return true
+	}
+	q.unwrite(ctx, w)
+	return false
+}
+
+// current waits until all is known here that was before the lease. Without it
+// the job might be one that another replica ended a moment ago. It is false when
+// that turned out, or does not become known in time.
+func (q *Queue) current(ctx context.Context, w *Work) bool {
+	for {
+		q.mu.Lock()
+		lost, seen := w.lost, w.lease.revision >= w.revision
+		q.mu.Unlock()
+		if lost || seen {
+			return !lost
+		}
+		select {
+		case <-w.echo:
+		case <-w.ctx.Done():
+			return false
+		case <-ctx.Done():
+			q.o.Logger.Warn("what the other replicas do is not known here at present: a scan is left to them")
+			return false
+		}
+	}
 }
 
 // unclaim takes back a lease that was not written. Contested, its job rests
@@ -243,6 +278,11 @@ func (q *Queue) release(w *Work) {
 	}
 	ctx, cancel := q.write()
 	defer cancel()
+	q.unwrite(ctx, w)
+}
+
+// unwrite removes the lease as it was last written here.
+func (q *Queue) unwrite(ctx context.Context, w *Work) {
 	if err := q.o.Bucket.Delete(ctx, w.lease.key, w.revision); err != nil && !errors.Is(err, bucket.ErrChanged) {
 		q.o.Logger.Warn("a scan could not be handed back yet", "error", err)
 	}

@@ -120,9 +120,9 @@ func TestForgottenIsScannedWhenAskedFor(t *testing.T) {
 		if n := len(a.Failed()) + len(b.Failed()); n != 0 || scans.Load() != 1 {
 			t.Errorf("%d failures are remembered, and %d scans were made", n, scans.Load())
 		}
-		askFor(t, a, "team", "r/app:1", time.Second)
+		r := askFor(t, a, "team", "r/app:1", time.Second)
 		if scans.Load() != 2 {
-			t.Errorf("%d scans", scans.Load())
+			t.Errorf("%d scans: %+v", scans.Load(), r)
 		}
 	})
 }
