@@ -42,7 +42,7 @@ func small[T any](short, full T) T {
 // for 1,000 images whose scans hang.
 func TestFigureStorm(t *testing.T) {
 	const workers, namespaces = 3, 20
-	images, pods, takes := small(48, 200), small(5, 10), small(time.Second, 5*time.Second)
+	images, pods, takes := small(48, 200), small(5, 10), small(time.Second, 8*time.Second)
 	f := fleet(t, replicas.Options{})
 	m, err := f.Cluster(workers)
 	if err != nil {
@@ -221,6 +221,8 @@ func TestFigureSpread(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, f, m.Nodes()...)
+	// A cluster that has just been made is still choosing who leads what.
+	seed(t, f, "warm", 40, 0)
 	f.Scanner.Usually(replicas.Behaviour{Takes: 100 * time.Millisecond})
 	images, err := f.Push(t.Context(), "spread", n, 20)
 	if err != nil {

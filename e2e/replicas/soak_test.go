@@ -112,7 +112,7 @@ func TestSoakExternal(t *testing.T) {
 func TestSoakClock(t *testing.T) {
 	soak(t)
 	r := newRows(t)
-	clock := filepath.Join(programs.dir, "clock")
+	clock := filepath.Join(programs.dir, "seconds")
 	if err := os.WriteFile(clock, []byte("0"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/bus"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
@@ -29,11 +32,16 @@ import (
 )
 
 // BenchmarkWarmCache is one request of five keys over mutual TLS on loopback
-// whose images are resolved and scanned already, beside the same request to a
+// whose images are resolved and scanned already, with the reports in the memory of
+// one process and in a NATS that replicas share, beside the same request to a
 // server that answers the same bytes without looking anything up.
 func BenchmarkWarmCache(b *testing.B) {
 	images := pushImages(b, 5)
-	provider := handlerOver(b, images)
+	memory, err := store.NewMemory(store.MemoryOptions{Reports: 100, Bytes: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	provider := handlerOver(b, images, memory)
 	request := body(images...)
 	answer := httptest.NewRecorder()
 	provider.ServeHTTP(answer, httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/scan-reports", strings.NewReader(request)))
@@ -54,12 +62,45 @@ func BenchmarkWarmCache(b *testing.B) {
 	for _, side := range []struct {
 		name    string
 		handler http.Handler
-	}{{"canned", floor}, {"provider", provider}} {
+	}{{"canned", floor}, {"provider", provider}, {"shared", handlerOver(b, images, sharedStore(b))}} {
 		b.Run(side.name, func(b *testing.B) { medians[side.name] = measure(b, side.handler, request) })
 	}
 	if c := medians["canned"]; c > 0 {
 		b.Logf("median provider/canned: %.2f", float64(medians["provider"])/float64(c))
 	}
+	if m := medians["provider"]; m > 0 {
+		b.Logf("median shared/provider: %.2f", float64(medians["shared"])/float64(m))
+	}
+}
+
+// sharedStore is the store of reports that replicas share, on the embedded server.
+func sharedStore(b *testing.B) *store.Reports {
+	b.Helper()
+	nats, err := bus.Open(b.Context(), bus.Options{DataDir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	kept, err := nats.Bucket("reports", bus.BucketOptions{MaxBytes: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	reports, err := store.NewReports(store.ReportsOptions{Bucket: kept, Bytes: 1 << 30, CacheBytes: 256 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- reports.Run(ctx) }()
+	b.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, nats.Close(context.Background())); err != nil {
+			b.Error(err)
+		}
+	})
+	for reports.Ready(ctx) != nil {
+		time.Sleep(time.Millisecond)
+	}
+	return reports
 }
 
 // measure posts request b.N times and reports percentiles; it returns the
@@ -118,9 +159,9 @@ func pushImages(b *testing.B, n int) []string {
 	return refs
 }
 
-// handlerOver is the provider with everything real but the scans, which are in
-// the store already.
-func handlerOver(b *testing.B, images []string) http.Handler {
+// handlerOver is the provider with everything real but the scans, which are put
+// into the store.
+func handlerOver(b *testing.B, images []string, reports scan.Store) http.Handler {
 	b.Helper()
 	host, _, _ := strings.Cut(images[0], "/")
 	resolver, err := registry.New(registry.Options{Insecure: []string{host}, TagTTL: time.Hour})
@@ -128,10 +169,6 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 		b.Fatal(err)
 	}
 	b.Cleanup(resolver.Close)
-	memory, err := store.NewMemory(store.MemoryOptions{Reports: 100, Bytes: 1 << 30})
-	if err != nil {
-		b.Fatal(err)
-	}
 	tags, err := store.NewTags(1 << 20)
 	if err != nil {
 		b.Fatal(err)
@@ -141,7 +178,8 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := memory.Put(b.Context(), "shop", scanner.ByRepository.Key(scanner.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest}), manyFindings(300)); err != nil {
+		key := scanner.ByRepository.Key(scanner.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest})
+		if _, err := reports.Put(b.Context(), "shop", key, manyFindings(res.Manifests[0].Digest, 300)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -156,7 +194,7 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	svc, err := scan.New(b.Context(), scan.Options{
-		Registry: resolver, Scanner: unused, Store: memory, Tags: tags,
+		Registry: resolver, Scanner: unused, Store: reports, Tags: tags,
 		Judge:   judge,
 		Workers: 1, PerRegistry: 1, Queue: 1, Deadline: time.Minute, Attempts: 1, YieldAfter: time.Minute, AbandonAfter: time.Hour,
 		RetryInitial: time.Second, RetryMax: time.Second,
@@ -174,8 +212,8 @@ func handlerOver(b *testing.B, images []string) http.Handler {
 	})
 }
 
-func manyFindings(n int) *report.Scan {
-	s := &report.Scan{Scanner: "bench", ScannedAt: time.Now()}
+func manyFindings(digest string, n int) *report.Scan {
+	s := &report.Scan{Scanner: "bench", Subject: digest, ScannedAt: time.Now(), ReceivedAt: time.Now()}
 	for i := range n {
 		s.Vulnerabilities = append(s.Vulnerabilities, report.Vulnerability{
 			ID: fmt.Sprintf("CVE-2026-%d", i), Package: "golang.org/x/text", Installed: "v0.3.5", Fixed: "0.3.8",
