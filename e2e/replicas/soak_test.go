@@ -167,26 +167,27 @@ func clocked(t *testing.T, file string) string {
 
 // TestSoakVersions has providers of two versions run beside each other, as they do
 // while one is rolled out over the other. The newer one is this one but for the
-// numbers that it writes into reports: of the first kind an older one may read
-// them, of the second it must not.
+// numbers that it writes into reports and into the records of the queue: of the
+// first kind an older one may read them, of the others it must not.
 func TestSoakVersions(t *testing.T) {
 	soak(t)
 	const file = "provider/store/encode.go"
 	format := build.Change{File: file, Old: "	format = 1\n", New: "	format = 2\n"}
 	r := newRows(t)
-	for _, v := range []struct {
+	for i, v := range []struct {
 		name    string
 		changes []build.Change
 		unread  bool
 	}{
 		{"beside a newer version that the older reads", []build.Change{format}, false},
-		{"beside a newer version that the older cannot read", []build.Change{format, {File: file, Old: "	oldest = 1\n", New: "	oldest = 2\n"}}, true},
+		{"beside a newer version whose reports the older cannot read", []build.Change{format, {File: file, Old: "	oldest = 1\n", New: "	oldest = 2\n"}}, true},
+		{"beside a newer version whose queue the older cannot read", []build.Change{{File: "provider/queue/records.go", Old: "	version = 1\n", New: "	version = 2\n"}}, true},
 	} {
-		program, err := build.Variant(t.Context(), programs.root, programs.dir, "newer", v.changes, os.Stderr)
+		program, err := build.Variant(t.Context(), programs.root, programs.dir, fmt.Sprintf("newer-%d", i), v.changes, os.Stderr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := fleet(t, replicas.Options{Dir: filepath.Join(programs.dir, fmt.Sprintf("versions-%t", v.unread))})
+		f := fleet(t, replicas.Options{Dir: filepath.Join(programs.dir, fmt.Sprintf("versions-%d", i))})
 		server, err := f.StartNATS(t.Context(), programs.nats)
 		if err != nil {
 			t.Fatal(err)

@@ -169,10 +169,26 @@ func (r *Reports) Get(ctx context.Context, key string) (*report.Scan, error) {
 // GetAt is Get once this replica knows of the revision of the key, which Put
 // returned to whoever wrote it, or of a later one. Until then it waits for ctx.
 func (r *Reports) GetAt(ctx context.Context, key string, revision uint64) (*report.Scan, error) {
-	if err := r.await(ctx, key, revision); err != nil {
-		return nil, err
+	for {
+		err := r.hear(ctx, key, revision)
+		if err == nil {
+			return r.Get(ctx, key)
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		// A watch that has broken off takes seconds to notice. The report is there.
+		if scan, err := r.read(ctx, key, revision); err == nil && scan != nil {
+			return scan, nil
+		}
 	}
-	return r.Get(ctx, key)
+}
+
+// hear is await for no longer than Timeout.
+func (r *Reports) hear(ctx context.Context, key string, revision uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
+	defer cancel()
+	return r.await(ctx, key, revision)
 }
 
 // atHand returns what can be said of a key without the bucket, or else, as not

@@ -434,3 +434,31 @@ func (s *slow) Get(ctx context.Context, key string) (*bucket.Entry, error) {
 	time.Sleep(200 * time.Millisecond)
 	return s.faulty.Get(ctx, key)
 }
+
+// deaf is a bucket whose watch says nothing.
+type deaf struct{ *bucket.Memory }
+
+func (deaf) Watch(ctx context.Context, _ bucket.WatchOptions, _ func(bucket.Event)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestWhatOthersHaveFinishedIsReadAlthoughTheWatchIsSilent, soon.
+func TestWhatOthersHaveFinishedIsReadAlthoughTheWatchIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := bucket.NewMemory()
+		revision := putReport(t, running(t, store.ReportsOptions{Bucket: m}), "team", 1, 3)
+		other := running(t, store.ReportsOptions{Bucket: deaf{m}})
+		began := time.Now()
+		scan, err := other.GetAt(t.Context(), storetest.Key(1), revision)
+		if err != nil || scan == nil || len(scan.Vulnerabilities) != 3 || time.Since(began) > time.Second {
+			t.Errorf("after %s: %v, %v", time.Since(began), scan, err)
+		}
+		// What is not there is waited for, no longer than asked.
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if scan, err := other.GetAt(ctx, storetest.Key(2), revision+1); scan != nil || err == nil {
+			t.Errorf("what is not there: %v, %v", scan, err)
+		}
+	})
+}
