@@ -105,6 +105,9 @@ type Scan struct {
 	Overall Severity `json:",omitempty"`
 	// Coverage is what was looked at; nil when that is not known.
 	Coverage *Coverage `json:",omitempty"`
+	// LeftOut is what the scanner says that it does not report; nil when it says
+	// nothing of the kind.
+	LeftOut *LeftOut `json:",omitempty"`
 	// Believed names the scanner that was configured, when it made the scan, to be
 	// believed when it lists nothing and does not say what it looked at; empty for
 	// one that was not. Whether it still is asks the verdict.

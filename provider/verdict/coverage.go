@@ -22,7 +22,7 @@ const (
 // gap says why an image that no finding keeps out has not been looked into
 // enough to let it in, or nothing. It names the setting that decides.
 func (o *Options) gap(scan *report.Scan, now time.Time) string {
-	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.unmatched(scan.Coverage), o.ended(scan.Coverage, now), o.nothing(scan.Coverage)} {
+	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.leftOut(scan), o.unmatched(scan.Coverage), o.ended(scan.Coverage, now), o.nothing(scan.Coverage)} {
 		if why != "" {
 			return why
 		}
@@ -55,6 +55,26 @@ func (o *Options) silence(scan *report.Scan) string {
 			setting = " (scanner.attached.unstated)"
 		}
 		return report.SaidNothing + setting
+	}
+	return ""
+}
+
+// leftOut compares what the scanner is configured not to report with what the
+// verdict counts: no setting here can make up for that.
+func (o *Options) leftOut(scan *report.Scan) string {
+	if scan.LeftOut == nil {
+		return ""
+	}
+	for _, s := range report.Severities() {
+		if s >= o.Threshold && scan.LeftOut.Misses(s) {
+			return fmt.Sprintf("the scanner is configured not to report findings of severity %s, which count here (verdict.severityThreshold)", s)
+		}
+	}
+	if scan.LeftOut.Unfixed && !o.OnlyFixed {
+		return "the scanner is configured not to report what has no fix yet, which counts here (verdict.onlyFixed)"
+	}
+	if scan.LeftOut.Packages != "" && o.UnmatchedPackages != Accept {
+		return fmt.Sprintf("the scanner is configured not to look up %s (verdict.unmatchedPackages)", report.Clean(scan.LeftOut.Packages, maxSaid))
 	}
 	return ""
 }

@@ -84,6 +84,7 @@ func decode(r *reply, m *metadata) (*report.Scan, error) {
 		DatabaseBuiltAt: in.databaseBuiltAt(m),
 		Overall:         overall,
 		Coverage:        in.coverage(),
+		LeftOut:         m.leftOut(),
 		Inner:           inner.Bytes(),
 	}
 	for _, i := range items {

@@ -84,6 +84,7 @@ func Full(n int) *report.Scan {
 	s.Judgement = report.JudgementFail
 	s.Unlisted = true
 	s.Overall = report.SeverityHigh
+	s.LeftOut = &report.LeftOut{Severities: []report.Severity{report.SeverityLow}, Unfixed: true, Packages: "packages of languages"}
 	s.Coverage = &report.Coverage{Distribution: "debian 12.5", Packages: 9, Uncounted: true, Unmatched: 2, EndOfLife: s.ScannedAt.AddDate(2, 0, 0), Gap: "a target"}
 	s.Believed = "scanner.harbor"
 	s.Attached = true
