@@ -76,7 +76,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // run answers until ctx ends, and a while longer where answers are asked for.
-func (f *front) run(running *errgroup.Group, ctx context.Context, c *config.Config) { //nolint:revive // the group is what ctx is of
+func (f *front) run(ctx context.Context, running *errgroup.Group, c *config.Config) {
 	if f.listener != nil {
 		running.Go(func() error { return f.files.Start(ctx) })
 		running.Go(func() error {

@@ -56,17 +56,12 @@ func (r *readiness) store(ctx context.Context) server.Check {
 		return c
 	}
 	if c.Err = s.bus.Ready(ctx); c.Err == nil {
-		c.Err = s.reports.Ready(ctx)
-	}
-	switch {
-	case r.parts.Load() == nil:
-		if c.Err == nil || s.bus.State().Connected {
+		if c.Err = s.reports.Ready(ctx); r.parts.Load() == nil {
 			c.Err = errors.New("it is being read")
 		}
-	case r.role.Answers():
-		if n := s.reports.InMemory(); c.Err != nil && n > 0 {
-			c.Err, c.Needed = fmt.Errorf("%w; images are answered whose report is one of %d in memory", c.Err, n), false
-		}
+	}
+	if n := s.reports.InMemory(); c.Err != nil && n > 0 && r.role.Answers() {
+		c.Err, c.Needed = fmt.Errorf("%w; images are answered whose report is one of %d in memory", c.Err, n), false
 	}
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/tlsfiles/tlstest"
 )
 
 // TestARestartForgetsNothing: what a process held that was killed is in its
@@ -185,6 +186,57 @@ func TestTheRoles(t *testing.T) {
 	}
 }
 
+// TestThreeReplicasOfOneCluster of their embedded servers: the first waits for
+// the others and says so, all are one provider, and two of them go on.
+func TestThreeReplicasOfOneCluster(t *testing.T) {
+	w := newWorld(t)
+	authority := tlstest.NewCA(t, "nats")
+	peers := map[string]string{}
+	for i := range 3 {
+		peers[fmt.Sprintf("node-%d", i)] = freeAddress(t)
+	}
+	node := func(i int) *config.Config {
+		name := fmt.Sprintf("node-%d", i)
+		dir := authority.Directory(t, name)
+		return w.configured(t, func(c *config.Config) {
+			c.Server.Probes = freeAddress(t)
+			c.Store.NATS.Cluster = config.NATSCluster{Name: name, Peers: peers, Listen: peers[name], TLS: config.NATSTLS{
+				CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"),
+			}}
+		})
+	}
+	first := node(0)
+	waiting := launch(t, first)
+	listens(t, first.Server.Probes)
+	waiting.ready(t, "http://"+first.Server.Probes, http.StatusServiceUnavailable, "store: NATS: ", "node-1, node-2")
+	replicas := []*running{waiting, launch(t, node(1)), launch(t, node(2))}
+	for _, p := range replicas {
+		p.serving(t)
+	}
+	image := w.push(t, "app")
+	for _, p := range replicas {
+		p.ready(t, "https://"+p.listen, http.StatusOK, "store: ok\n")
+		if a := p.ask(t, image, "team", 20*time.Second); a.Status != "accepted" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if got := w.adapter.scans(); len(got) != 1 {
+		t.Errorf("%d scans of one image", len(got))
+	}
+	replicas[0].end(t)
+	for _, p := range replicas[1:] {
+		if a := p.ask(t, image, "team", time.Second); a.Status != "accepted" {
+			t.Errorf("without the first: %+v", a)
+		}
+	}
+	eventually(t, func() string {
+		if a := replicas[1].ask(t, w.push(t, "other"), "team", 20*time.Second); a.Status != "accepted" {
+			return fmt.Sprintf("without the first: %+v", a)
+		}
+		return ""
+	})
+}
+
 // TestAnAPIWithoutReportsNeedsTheStore: nothing that it could say is known, and
 // nothing that it were asked could be written down.
 func TestAnAPIWithoutReportsNeedsTheStore(t *testing.T) {
@@ -223,14 +275,7 @@ func TestWhileTheStoreIsAwayAtTheStart(t *testing.T) {
 	})
 	p := launch(t, c)
 	p.listen = c.Server.Listen
-	eventually(t, func() string {
-		conn, err := net.Dial("tcp", c.Server.Probes) //nolint:noctx // loopback
-		if err != nil {
-			return err.Error()
-		}
-		_ = conn.Close()
-		return ""
-	})
+	listens(t, c.Server.Probes)
 	p.ready(t, "http://"+c.Server.Probes, http.StatusServiceUnavailable, "not ready\n", "certificate: ok\n", "store: NATS: not connected", "scanner: it is being started")
 	if code, _ := p.get(t, "http://"+c.Server.Probes+"/healthz"); code != http.StatusOK {
 		t.Errorf("healthz: %d", code)
@@ -239,6 +284,19 @@ func TestWhileTheStoreIsAwayAtTheStart(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	p.end(t)
+}
+
+// listens waits until somebody does.
+func listens(t *testing.T, address string) {
+	t.Helper()
+	eventually(t, func() string {
+		conn, err := net.Dial("tcp", address) //nolint:noctx // loopback
+		if err != nil {
+			return err.Error()
+		}
+		_ = conn.Close()
+		return ""
+	})
 }
 
 func freeAddress(t *testing.T) string {

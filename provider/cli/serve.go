@@ -72,7 +72,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	running, inner := errgroup.WithContext(ctx)
 	// Probes are answered, and questions refused with a reason, while the store is
 	// waited for, which may be other replicas' to bring.
-	f.run(running, inner, c)
+	f.run(inner, running, c)
 	if err := p.serve(inner, c, dir, f, running); err != nil {
 		f.close()
 		_ = running.Wait() // the listeners were closed; what ended before is the cause of err

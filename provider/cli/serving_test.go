@@ -215,6 +215,13 @@ func launch(t *testing.T, c *config.Config) *running {
 func start(t *testing.T, c *config.Config) *running {
 	t.Helper()
 	r := launch(t, c)
+	r.serving(t)
+	return r
+}
+
+// serving waits until it is, and learns where.
+func (r *running) serving(t *testing.T) {
+	t.Helper()
 	var line struct{ Listen, Probes string }
 	eventually(t, func() string {
 		select {
@@ -230,7 +237,6 @@ func start(t *testing.T, c *config.Config) *running {
 		return ""
 	})
 	r.listen, r.probes = line.Listen, line.Probes
-	return r
 }
 
 // end stops it and waits for its end.

@@ -804,20 +804,22 @@ func TestAScanOutlastsAStoreThatIsAwayForAMoment(t *testing.T) {
 				return clean(), nil
 			}), func(o *scan.Options) { o.Store = away{o.Store, began.Add(tc.gone)} })
 			var ended time.Duration
+			var stopping sync.WaitGroup
 			if tc.stopped > 0 {
-				go func() {
+				stopping.Go(func() {
 					time.Sleep(tc.stopped)
 					if err := svc.Close(context.Background()); err != nil {
 						t.Error(err)
 					}
 					ended = time.Since(began)
-				}()
+				})
 			}
 			r := ask(t, svc, "a", 10*time.Minute)
 			if tc.stopped == 0 {
 				ended = time.Since(began)
 				closeService(t, svc)
 			}
+			stopping.Wait()
 			time.Sleep(time.Minute)
 			if r.Status != tc.want || ended != tc.after || scans.Load() != 1 {
 				t.Errorf("away for %s: %s %q after %s and %d scans, want %s after %s", tc.gone, r.Status, r.Message, ended, scans.Load(), tc.want, tc.after)
