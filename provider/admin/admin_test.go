@@ -120,7 +120,7 @@ func TestTheSocketIsItsUsersAlone(t *testing.T) {
 	path := filepath.Join(dir, "admin.sock")
 	// One that was left, and one that was being made.
 	for _, name := range []string{path, path + ".new"} {
-		l, err := net.Listen("unix", name) //nolint:noctx // a file
+		l, err := net.Listen("unix", name)
 		if err != nil {
 			t.Fatal(err)
 		}

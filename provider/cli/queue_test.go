@@ -22,7 +22,7 @@ func scannerImage() scanner.Image {
 	return scanner.Image{Registry: "https://ghcr.io", Repository: "app", Tag: "1", Digest: "sha256:0"}
 }
 
-// queue runs provider queue with the data folder.
+// queueCLI runs provider queue with the data folder.
 func queueCLI(t *testing.T, dir string, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer

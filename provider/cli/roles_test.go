@@ -290,7 +290,7 @@ func TestWhileTheStoreIsAwayAtTheStart(t *testing.T) {
 func listens(t *testing.T, address string) {
 	t.Helper()
 	eventually(t, func() string {
-		conn, err := net.Dial("tcp", address) //nolint:noctx // loopback
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return err.Error()
 		}
@@ -301,7 +301,7 @@ func listens(t *testing.T, address string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

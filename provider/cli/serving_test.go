@@ -198,7 +198,7 @@ func (w *world) configured(t *testing.T, change ...func(*config.Config)) *config
 func launch(t *testing.T, c *config.Config) *running {
 	t.Helper()
 	r := &running{log: &lines{}, returned: make(chan error, 1), client: &http.Client{
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, //nolint:gosec // a certificate of its own making
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 		Timeout:   patience,
 	}}
 	log, err := logger(config.Log{Level: "debug", Format: "json"}, r.log)
@@ -261,7 +261,7 @@ type answer struct {
 func (r *running) ask(t *testing.T, image, namespace string, wait time.Duration) (a answer) {
 	t.Helper()
 	body := fmt.Sprintf(`{"apiVersion":"externaldata.gatekeeper.sh/v1beta1","kind":"ProviderRequest","request":{"keys":[%q]}}`, image+"?namespace="+namespace)
-	resp, err := r.client.Post("https://"+r.listen+"/scan-reports?wait="+wait.String(), "application/json", strings.NewReader(body)) //nolint:noctx // the client has a timeout
+	resp, err := r.client.Post("https://"+r.listen+"/scan-reports?wait="+wait.String(), "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.log)
 	}
@@ -284,7 +284,7 @@ func (r *running) ask(t *testing.T, image, namespace string, wait time.Duration)
 // get returns the status and body of a page.
 func (r *running) get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	resp, err := r.client.Get(url) //nolint:noctx // the client has a timeout
+	resp, err := r.client.Get(url)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.log)
 	}
