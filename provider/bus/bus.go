@@ -96,13 +96,12 @@ func (b *Bus) Bucket(name string, o BucketOptions) (bucket.Bucket, error) {
 	if s := b.buckets[name]; s != nil {
 		return s, nil
 	}
-	full := b.o.Prefix + "_" + name
 	options := stream.Options{
-		JetStream: b.js, Name: full, MaxBytes: o.MaxBytes, MaxAge: o.MaxAge, Replicas: b.replicas(), Log: b.log,
+		JetStream: b.js, Prefix: b.o.Prefix, Name: name, MaxBytes: o.MaxBytes, MaxAge: o.MaxAge, Replicas: b.replicas(), Log: b.log,
 	}
 	if b.server != nil {
 		options.Room = b.server.room
-		options.Made = func(created bool) { b.server.made(full, created) }
+		options.Made = func(created bool) { b.server.made(b.o.Prefix+"_"+name, created) }
 	}
 	s, err := stream.New(options)
 	if err != nil {

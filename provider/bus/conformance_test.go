@@ -8,7 +8,7 @@ import (
 	"github.com/imagegate/imagegate/provider/bus"
 )
 
-// one runs the conformance suite on buckets of the buses.
+// conform runs the conformance suite on buckets of the buses.
 func conform(t *testing.T, buses ...*bus.Bus) {
 	buckettest.Run(t, func(t *testing.T) []bucket.Bucket {
 		name := unique()
@@ -27,7 +27,10 @@ func TestEmbedded(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
-	conform(t, startCluster(t).buses...)
+	t.Parallel()
+	c := startCluster(t)
+	full(t, c.buses[0])
+	conform(t, c.buses...)
 }
 
 func TestExternal(t *testing.T) {

@@ -85,7 +85,9 @@ func (b *Bus) connect(e *External) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", b.state.place, err)
 	}
-	if !c.IsConnected() {
+	if c.IsConnected() {
+		b.connected(c)
+	} else {
 		b.disconnected(c.LastError())
 		b.log.Warn("NATS does not answer yet; it is tried for as long as it takes", "place", b.state.place, "error", c.LastError())
 	}

@@ -9,9 +9,10 @@
 //
 // # What is stored
 //
-// Each bucket is one JetStream stream, KV_<prefix>_<name>, with the subjects
-// $KV.<prefix>_<name>.> and $O.<prefix>_<name>.>. An account of an external NATS
-// needs these, $JS.API.> and _INBOX.>. Nothing else is made.
+// Each bucket is one JetStream stream, <prefix>_<name>, on subjects below
+// <prefix>.kv and <prefix>.obj. A user of an external NATS has to be allowed to
+// publish <prefix>.> and $JS.API.>, and to subscribe to _INBOX.>; NATS 2.11 is the
+// least. Nothing else is made.
 //
 // # What a crash costs
 //

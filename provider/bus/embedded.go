@@ -26,8 +26,15 @@ const (
 	startTimeout = 5 * time.Minute
 	// watchEvery is how often it is looked whether the server still runs.
 	watchEvery = time.Second
+	// lastRestart is the longest pause between two starts.
+	lastRestart = 30 * time.Second
 	// nagEvery is how often the log is told what is waited for.
-	nagEvery = 15 * time.Second
+	nagEvery  = 15 * time.Second
+	routePing = 3 * time.Second
+	// noteEvery is how often it is noted what the buckets hold, and tolerated how
+	// many messages fewer are no news.
+	noteEvery = time.Minute
+	tolerated = 50
 )
 
 // embedded is a server in this process. Its files are held by a lock; when its
@@ -39,12 +46,23 @@ type embedded struct {
 	lock *os.File
 	tls  *tlsfiles.Client // nil without a cluster
 
-	current atomic.Pointer[server.Server]
+	current atomic.Pointer[running]
 	disk    disk
 	ledger  ledger
 
 	mu   sync.Mutex
 	down error // why it does not run
+}
+
+// running is a server that was started, and what it says.
+type running struct {
+	*server.Server
+	log *serverLog
+}
+
+// healthy reports whether the server does what it is for.
+func (r *running) healthy() bool {
+	return r.Running() && r.JetStreamEnabled() && !r.log.broken.Load()
 }
 
 // InProcessConn implements nats.InProcessConnProvider with whatever server runs.
@@ -100,6 +118,9 @@ func (b *Bus) embed(ctx context.Context) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the embedded server: %w", err)
 	}
+	if conn.IsConnected() {
+		b.connected(conn)
+	}
 	return conn, nil
 }
 
@@ -109,7 +130,6 @@ func (e *embedded) serverOptions() (*server.Options, error) {
 		ServerName:             "imagegate",
 		DontListen:             true,
 		NoSigs:                 true,
-		NoSystemAccount:        false,
 		DisableJetStreamBanner: true,
 		JetStream:              true,
 		JetStreamMaxMemory:     e.o.MaxMemory,
@@ -117,7 +137,6 @@ func (e *embedded) serverOptions() (*server.Options, error) {
 		StoreDir:               e.dir,
 		SyncInterval:           e.o.SyncEvery,
 		SyncAlways:             e.o.Sync == SyncAlways,
-		MaxControlLine:         4096,
 		MaxPayload:             1 << 20,
 		MaxPending:             64 << 20,
 		LameDuckDuration:       2 * time.Second,
@@ -163,15 +182,16 @@ func (e *embedded) start(ctx context.Context) error {
 		s.WaitForShutdown()
 		return err
 	}
+	e.compare(s)
 	e.log.Info("the embedded NATS server runs", "dataDir", e.dir, "after", time.Since(begun).Round(time.Millisecond))
-	e.current.Store(s)
+	e.current.Store(&running{s, log})
 	return nil
 }
 
 // started returns why a server that was started does not run.
 func (e *embedded) started(s *server.Server, log *serverLog) error {
 	switch fatal := log.fatal(); {
-	case fatal != "" && !s.JetStreamEnabled():
+	case strings.Contains(fatal, "JetStream"):
 		return fmt.Errorf("dataDir: the store in %s cannot be opened: %s; when nothing else helps, remove this folder: reports and queued scans in it are lost and made again", e.store(), fatal)
 	case fatal != "":
 		return fmt.Errorf("the embedded server: %s", fatal)
@@ -184,41 +204,100 @@ func (e *embedded) started(s *server.Server, log *serverLog) error {
 // store is the folder that JetStream's files are in.
 func (e *embedded) store() string { return filepath.Join(e.dir, server.JetStreamStoreDir) }
 
-// keep starts the server anew whenever its JetStream has given up, until ctx
-// ends.
+// keep starts the server anew whenever it has given up, until ctx ends.
 func (e *embedded) keep(ctx context.Context) {
 	t := time.NewTicker(watchEvery)
 	defer t.Stop()
-	for failed := 0; ; {
+	noted, restarted, pause := time.Now(), time.Time{}, watchEvery
+	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
 		}
 		s := e.current.Load()
-		if s != nil && s.Running() && s.JetStreamEnabled() {
-			failed = 0
-			continue
-		}
-		if s != nil {
-			e.log.Error("the embedded NATS server has given up; it is started anew", "dataDir", e.dir, "error", e.disk.check())
-			e.setReason(errors.New("the embedded server has given up and is started anew"))
-			e.current.Store(nil)
-			s.Shutdown()
-			s.WaitForShutdown()
-		}
-		if err := e.start(ctx); err != nil && ctx.Err() == nil {
-			e.setReason(err)
-			if failed++; failed == 1 {
-				e.log.Error("the embedded NATS server cannot be started; it is tried again", "dataDir", e.dir, "error", err)
+		switch {
+		case s != nil && s.healthy():
+			if time.Since(noted) > noteEvery {
+				noted = time.Now()
+				e.note(s.Server)
 			}
+			if time.Since(restarted) > 2*lastRestart {
+				pause = watchEvery
+			}
+		case s != nil && s.Running() && s.JetStreamEnabled() && e.disk.check() != nil:
+			// It still reads, which a new one may not on a full disk.
+		case time.Since(restarted) >= pause:
+			e.restart(ctx, s)
+			restarted, pause = time.Now(), min(2*pause, lastRestart)
 		}
+	}
+}
+
+// restart replaces the server, nil when there is none.
+func (e *embedded) restart(ctx context.Context, s *running) {
+	if s != nil {
+		e.log.Error("the embedded NATS server has given up; it is started anew", "dataDir", e.dir)
+		e.setReason(errors.New("the embedded server has given up and is started anew"))
+		e.current.Store(nil)
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+	if err := e.start(ctx); err != nil && ctx.Err() == nil {
+		e.setReason(err)
+		e.log.Error("the embedded NATS server cannot be started; it is tried again", "dataDir", e.dir, "error", err)
+	}
+}
+
+// count returns how many messages there are in each bucket.
+func (e *embedded) count(s *server.Server) map[string]uint64 {
+	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	if err != nil {
+		return nil
+	}
+	counts := map[string]uint64{}
+	for _, account := range info.AccountDetails {
+		for _, stream := range account.Streams {
+			counts[stream.Name] = stream.State.Msgs
+		}
+	}
+	return counts
+}
+
+// compare warns of buckets that hold much less than when they were last seen: the
+// server reads what it can, and says nothing of the rest.
+func (e *embedded) compare(s *server.Server) {
+	counts := e.count(s)
+	before, err := e.ledger.count(counts)
+	if err != nil {
+		e.log.Warn("it cannot be noted what the buckets hold", "error", err)
+	}
+	for name, was := range before {
+		if now := counts[name]; now+was.Messages/10+tolerated < was.Messages {
+			e.log.Error("a bucket holds less than when it was last seen: entries have ended by their age, or the files were damaged; what is lost is made again",
+				"bucket", name, "messages", now, "before", was.Messages, "seen", was.Seen, "dataDir", e.dir)
+		}
+	}
+}
+
+// note notes what the buckets hold.
+func (e *embedded) note(s *server.Server) {
+	if _, err := e.ledger.count(e.count(s)); err != nil {
+		e.log.Debug("it cannot be noted what the buckets hold", "error", err)
 	}
 }
 
 // room returns why nothing may be written now. A server whose disk is full gives
 // up reading as well: it is not let come to that.
-func (e *embedded) room() error { return e.disk.check() }
+func (e *embedded) room() error {
+	if err := e.disk.check(); err != nil {
+		return err
+	}
+	if s := e.current.Load(); s != nil && s.log.broken.Load() {
+		return errors.New("the embedded server could not write to its disk, and is started anew")
+	}
+	return nil
+}
 
 // made is told when a bucket is found, or was made: one that was there before is
 // a loss.
@@ -273,7 +352,7 @@ func (e *embedded) trouble() string {
 
 // nag tells the log which servers of a cluster are missing, until ctx ends.
 func (e *embedded) nag(ctx context.Context) {
-	said, complete := time.Time{}, false
+	said, waited, complete := time.Time{}, 0, false
 	t := time.NewTicker(watchEvery)
 	defer t.Stop()
 	for {
@@ -281,10 +360,10 @@ func (e *embedded) nag(ctx context.Context) {
 		switch {
 		case e.current.Load() == nil:
 		case len(missing) == 0 && !complete:
-			complete = true
+			waited, complete = 0, true
 			e.log.Info("all servers of the NATS cluster are here", "peers", here)
-		case len(missing) > 0 && time.Since(said) > nagEvery:
-			said, complete = time.Now(), false
+		case len(missing) > 0 && (len(missing) != waited || time.Since(said) > nagEvery):
+			said, waited, complete = time.Now(), len(missing), false
 			e.log.Warn("waiting for servers of the NATS cluster", "missing", missing, "here", append(here, e.o.Cluster.Name), "majority", len(e.o.Cluster.Peers)/2+1)
 		}
 		select {
@@ -298,6 +377,7 @@ func (e *embedded) nag(ctx context.Context) {
 // stop ends the server and lets go of its files.
 func (e *embedded) stop() {
 	if s := e.current.Swap(nil); s != nil {
+		e.note(s.Server)
 		if e.o.Cluster != nil {
 			s.LameDuckShutdown() // others lead first
 		}
@@ -323,8 +403,13 @@ func (e *embedded) clusterOptions(o *server.Options, c *Cluster) error {
 		Port:        port,
 		Advertise:   c.Peers[c.Name],
 		NoAdvertise: true, // clients are told of no address that is not theirs
-		TLSConfig:   peerTLS(e.tls, c),
-		TLSTimeout:  connectTimeout.Seconds(),
+		// One connection for each pair: with several, one of them may be down unnoticed.
+		PoolSize: -1,
+		// A peer that is cut off is noticed within three times as long.
+		PingInterval: routePing,
+		MaxPingsOut:  2,
+		TLSConfig:    peerTLS(e.tls, c),
+		TLSTimeout:   connectTimeout.Seconds(),
 	}
 	for name, address := range c.Peers {
 		if name != c.Name {

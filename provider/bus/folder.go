@@ -1,13 +1,10 @@
 package bus
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -59,47 +56,4 @@ func (d *disk) check() error {
 		d.full = fmt.Errorf("the disk of %s has %d MiB left, and nothing is written below %d MiB; what is there is still read", d.dir, free>>20, d.least>>20)
 	}
 	return d.full
-}
-
-// ledger is a file of the names of the buckets that a folder has held. It tells a
-// store that was lost from one that is new.
-type ledger struct {
-	file string
-	mu   sync.Mutex
-	kept struct {
-		Buckets []string `json:"buckets"`
-	}
-}
-
-func (l *ledger) open(file string) error {
-	l.file = file
-	b, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("dataDir: %w", err)
-	}
-	if err := json.Unmarshal(b, &l.kept); err != nil {
-		l.kept.Buckets = nil // it is written anew; what it is for is a warning
-	}
-	return nil
-}
-
-// add notes a bucket, and reports whether it was noted before.
-func (l *ledger) add(name string) (known bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if slices.Contains(l.kept.Buckets, name) {
-		return true, nil
-	}
-	l.kept.Buckets = append(l.kept.Buckets, name)
-	b, err := json.Marshal(l.kept)
-	if err != nil {
-		return false, err
-	}
-	if err := os.WriteFile(l.file+".new", b, 0o600); err != nil {
-		return false, err
-	}
-	return false, os.Rename(l.file+".new", l.file)
 }

@@ -3,6 +3,7 @@ package bus_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -221,6 +222,19 @@ func external(s *server.Server) bus.Options {
 
 // TestMain fails when anything is left running after the tests.
 func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		if err := child(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	// They wait for elections rather than for processors.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	deadline := time.Now().Add(10 * time.Second)

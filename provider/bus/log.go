@@ -16,6 +16,9 @@ import (
 type serverLog struct {
 	log  *slog.Logger
 	died atomic.Pointer[string]
+	// broken is whether something could not be written, after which the server
+	// refuses to write there until it is started anew.
+	broken atomic.Bool
 }
 
 var _ server.Logger = (*serverLog)(nil)
@@ -49,7 +52,16 @@ func (l *serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, fo
 func (l *serverLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
 
 // Errorf implements server.Logger.
-func (l *serverLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
+func (l *serverLog) Errorf(format string, v ...any) {
+	level, text := slog.LevelError, fmt.Sprintf(format, v...)
+	switch {
+	case strings.Contains(text, "ritical write error"):
+		l.broken.Store(true)
+	case strings.HasPrefix(text, "Error trying to connect to route"):
+		level = slog.LevelInfo // what it means is told elsewhere: which peers are missing
+	}
+	l.say(level, "%s", []any{text})
+}
 
 // Fatalf implements server.Logger. It ends nothing: whoever started the server
 // asks for it.

@@ -28,7 +28,7 @@ type Options struct {
 	// External is a NATS elsewhere; no server is then embedded.
 	External *External
 
-	// Prefix precedes the names of buckets; empty is imagegate.
+	// Prefix precedes the names of streams and subjects; empty is imagegate.
 	Prefix string
 	// Log is told what happens; nil is nobody.
 	Log *slog.Logger
@@ -90,7 +90,7 @@ type External struct {
 	// Domain is the JetStream domain; empty is the account's own.
 	Domain string
 	// Replicas is how many servers keep each bucket; zero asks the server: three
-	// in a cluster, else one. Buckets that are there keep theirs.
+	// in a cluster that has as many, else one.
 	Replicas int
 }
 
@@ -103,9 +103,9 @@ type ClientTLS struct {
 
 // BucketOptions are one bucket's.
 type BucketOptions struct {
-	// MaxBytes bounds what is stored, with headers and all; zero is no bound but
-	// the server's. In a cluster a full bucket refuses even what would replace
-	// something, so whoever fills one leaves room.
+	// MaxBytes bounds what is stored, with headers and all, about; zero is no bound
+	// but the server's. At the bound Create and Put are refused; Update and Delete
+	// are not, for which the stream takes as much again, up to 64 MiB.
 	MaxBytes int64
 	// MaxAge ends entries so old; zero is never.
 	MaxAge time.Duration

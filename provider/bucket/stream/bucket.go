@@ -22,18 +22,20 @@ import (
 type Options struct {
 	// JetStream is where the stream is.
 	JetStream jetstream.JetStream
-	// Name is of letters, digits, '-' and '_'.
-	Name string
+	// Prefix and Name are of letters, digits, '-' and '_'.
+	Prefix, Name string
 	// MaxBytes bounds the messages with all that belongs to them; zero is no
-	// bound. At the bound a cluster refuses even what would replace something.
+	// bound. At the bound Create and Put are refused. Update and Delete are not,
+	// up to the stream's own limit above it: what is full can be worked with, and
+	// emptied.
 	MaxBytes int64
 	// MaxAge ends what was written so long ago; zero is never.
 	MaxAge time.Duration
 	// MarkerTTL is how long a deletion is told to those who were away; zero is
 	// an hour. Whole seconds.
 	MarkerTTL time.Duration
-	// Replicas is how many servers keep the stream; zero leaves it as it is, and
-	// makes a new one on three servers where there are as many.
+	// Replicas is how many servers keep the stream; zero is three in a cluster that
+	// has as many, else one.
 	Replicas int
 	// Room says why nothing may be written at all at the moment; nil is never.
 	Room func() error
@@ -64,8 +66,11 @@ type Bucket struct {
 	log    *slog.Logger
 	name   string
 	making chan struct{} // held by who makes the stream
-	made   atomic.Pointer[made]
-	wrote  recent
+	// lacking is since when there were too few servers to make it on; under making.
+	lacking time.Time
+	made    atomic.Pointer[made]
+	wrote   recent
+	used    usage
 	// objects is whether values in pieces have been seen.
 	objects atomic.Bool
 }
@@ -78,6 +83,8 @@ func New(o Options) (*Bucket, error) {
 	switch {
 	case !validName.MatchString(o.Name):
 		return nil, fmt.Errorf("bucket name %q: must be 1 to 64 letters, digits, '-' and '_'", o.Name)
+	case !validName.MatchString(o.Prefix):
+		return nil, fmt.Errorf("prefix %q: must be 1 to 64 letters, digits, '-' and '_'", o.Prefix)
 	case o.MaxBytes < 0 || o.MaxAge < 0 || o.MarkerTTL < 0 || o.Replicas < 0:
 		return nil, fmt.Errorf("bucket %s: a limit is negative", o.Name)
 	case o.MaxAge > 0 && o.MaxAge < time.Second:
@@ -105,10 +112,13 @@ func New(o Options) (*Bucket, error) {
 // Name returns the bucket's.
 func (b *Bucket) Name() string { return b.name }
 
-func (b *Bucket) streamName() string        { return "KV_" + b.name }
-func (b *Bucket) keys() string              { return "$KV." + b.name + ".>" }
-func (b *Bucket) subject(key string) string { return "$KV." + b.name + "." + key }
-func (b *Bucket) key(subject string) string { return strings.TrimPrefix(subject, "$KV."+b.name+".") }
+// StreamName returns the stream's, which is unique among all buckets.
+func (b *Bucket) StreamName() string { return b.o.Prefix + "_" + b.name }
+
+func (b *Bucket) keyPrefix() string         { return b.o.Prefix + ".kv." + b.name + "." }
+func (b *Bucket) keys() string              { return b.keyPrefix() + ">" }
+func (b *Bucket) subject(key string) string { return b.keyPrefix() + key }
+func (b *Bucket) key(subject string) string { return strings.TrimPrefix(subject, b.keyPrefix()) }
 
 // begin checks a call's arguments and bounds it.
 func (b *Bucket) begin(ctx context.Context, key string) (context.Context, context.CancelFunc, error) {
@@ -167,14 +177,15 @@ func decodeMeta(s string) (bucket.Meta, error) {
 	return m, nil
 }
 
-// during names what was being done when a call failed. The last error explains
-// the end of its time.
-func (b *Bucket) during(doing, key string, ctx, last error) error {
-	switch {
-	case ctx == nil:
-		return fmt.Errorf("%s %s of bucket %s: %w", doing, key, b.name, last)
-	case last == nil || errors.Is(last, ctx):
-		return fmt.Errorf("%s %s of bucket %s: %w", doing, key, b.name, ctx)
+// during names what was being done when a call failed.
+func (b *Bucket) during(doing, key string, err error) error {
+	return fmt.Errorf("%s %s of bucket %s: %w", doing, key, b.name, err)
+}
+
+// because is the end of a call's time, with the reason that is known.
+func (b *Bucket) because(ended, last error) error {
+	if last == nil || errors.Is(last, ended) {
+		return ended
 	}
-	return fmt.Errorf("%s %s of bucket %s: %w (%w)", doing, key, b.name, ctx, last)
+	return fmt.Errorf("%w (%w)", ended, last)
 }

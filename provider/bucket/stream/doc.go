@@ -1,6 +1,8 @@
-// Package stream keeps a bucket.Bucket in a JetStream stream, in the layout of a
-// NATS key-value bucket, so that `nats kv` reads it: one stream KV_<name>, one
-// message for each key on $KV.<name>.<key>, the last one wins.
+// Package stream keeps a bucket.Bucket in a JetStream stream: one message for each
+// key, on the subject <prefix>.kv.<name>.<key>, the last one wins. It is what a
+// NATS key-value bucket is too, but that its subjects begin with a word of ours:
+// NATS has no wildcard for a part of a word, by which $KV.<bucket> could be allowed
+// to us and not all buckets.
 //
 // It is built on the stream itself rather than on nats.go's KeyValue, which
 // cannot say whether a write whose answer was lost was made, reads from replicas
@@ -11,7 +13,7 @@
 //     has changed, and what changed it bears the same id, the first attempt was
 //     made and only its answer was lost.
 //   - Values that do not fit into a message are cut into pieces, which are
-//     messages of the same stream on $O.<name>.<object>.<n>; the key's message
+//     messages of the same stream on <prefix>.obj.<name>.<object>.<n>; the key's message
 //     names the object. Both count against the same limit. Pieces that no key
 //     names (a crash in between, a race) are collected after a while.
 //   - A deletion is a message too, a marker, which ends after a time of its own.

@@ -77,13 +77,14 @@ func headerInt(h nats.Header, name string) (int, error) {
 	return n, nil
 }
 
-func (b *Bucket) pieces() string                { return "$O." + b.name + ".>" }
-func (b *Bucket) objectPieces(id string) string { return "$O." + b.name + "." + id + ".>" }
-func (b *Bucket) piece(id string, n int) string {
-	return "$O." + b.name + "." + id + "." + strconv.Itoa(n)
-}
-func (b *Bucket) pieceObject(sub string) string {
-	id, _, _ := strings.Cut(strings.TrimPrefix(sub, "$O."+b.name+"."), ".")
+func (b *Bucket) piecePrefix() string           { return b.o.Prefix + ".obj." + b.name + "." }
+func (b *Bucket) pieces() string                { return b.piecePrefix() + ">" }
+func (b *Bucket) objectPieces(id string) string { return b.piecePrefix() + id + ".>" }
+func (b *Bucket) piece(id string, n int) string { return b.piecePrefix() + id + "." + strconv.Itoa(n) }
+
+// objectOf returns the object that a piece's subject belongs to.
+func (b *Bucket) objectOf(subject string) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(subject, b.piecePrefix()), ".")
 	return id
 }
 
@@ -154,8 +155,11 @@ func (b *Bucket) named(ctx context.Context, key string) *object {
 	return o
 }
 
-// remove removes an object. What it misses is collected later.
+// remove removes an object, if any. What it misses is collected later.
 func (b *Bucket) remove(ctx context.Context, o *object) {
+	if o == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	if err := b.removePieces(ctx, o.id); err != nil {
@@ -187,7 +191,7 @@ func (b *Bucket) collect(ctx context.Context, age time.Duration) (int, error) {
 	}
 	objects := map[string]string{}
 	for subject := range info.State.Subjects {
-		objects[b.pieceObject(subject)] = subject
+		objects[b.objectOf(subject)] = subject
 	}
 	if len(objects) > 0 {
 		b.objects.Store(true)

@@ -18,6 +18,10 @@ import (
 // one that was just elected may be. After that the write is lost.
 const catchUp = 3 * time.Second
 
+// leaderTimeout is how long the leader has for an answer before another replica
+// is asked.
+const leaderTimeout = 500 * time.Millisecond
+
 // Get returns the entry, or nil.
 func (b *Bucket) Get(ctx context.Context, key string) (*bucket.Entry, error) {
 	ctx, cancel, err := b.begin(ctx, key)
@@ -29,7 +33,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (*bucket.Entry, error) {
 	for {
 		m, err := b.read(ctx, key)
 		if err != nil {
-			return nil, b.during("reading", key, nil, err)
+			return nil, b.during("reading", key, err)
 		}
 		if m == nil || isMarker(m.Header) {
 			return nil, nil
@@ -39,44 +43,58 @@ func (b *Bucket) Get(ctx context.Context, key string) (*bucket.Entry, error) {
 		case err == nil:
 			return e, nil
 		case !errors.Is(err, errPieces):
-			return nil, b.during("reading", key, nil, err)
+			return nil, b.during("reading", key, err)
 		case wait.next == lastPause:
 			b.log.Warn("a value cannot be read whole; it counts as gone", "key", key, "error", err)
 			return nil, nil
 		}
 		// It was replaced meanwhile, or this replica of the stream is behind.
 		if ended := wait.pause(ctx); ended != nil {
-			return nil, b.during("reading", key, ended, err)
+			return nil, b.during("reading", key, b.because(ended, err))
 		}
 	}
 }
 
-// read returns the key's message, from any replica of the stream, unless it is
-// behind what this process wrote.
+// read returns the key's message, of the leader: a replica that catches up may be
+// behind for long, and lack what has been there all the time, since it first
+// removes what was replaced and later has what replaced it. Only while there is no
+// leader any replica is believed, in what it has, unless that is behind what this
+// process wrote.
 func (b *Bucket) read(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
-	m, err := b.near(ctx, b.subject(key))
-	own := b.wrote.get(key)
-	if err != nil || own <= sequence(m) {
-		return m, err
+	subject := b.subject(key)
+	if !b.replicated() {
+		return b.near(ctx, subject)
 	}
+	own := b.wrote.get(key)
 	var wait retry
 	for begun := time.Now(); ; {
-		m, err := b.last(ctx, b.subject(key))
-		if err != nil || own <= sequence(m) {
-			return m, err
-		}
-		// A marker that has ended is no loss.
-		if time.Since(begun) > catchUp {
+		m, err := b.askOnce(ctx, leaderTimeout, b.leader(subject))
+		switch {
+		case isFinal(err):
+			return nil, err
+		case err != nil:
+			b.forget(err)
+			if m, err := b.askOnce(ctx, leaderTimeout, b.replica(subject)); err == nil && m != nil && own <= m.Sequence {
+				return m, nil
+			}
+		case own <= sequence(m):
+			return m, nil
+		case m == nil && b.hasPassed(ctx, own):
+			return nil, nil // what was written last was a marker, which has ended
+		case time.Since(begun) > catchUp:
 			b.wrote.forget(key)
 			return m, nil
 		}
-		if m == nil && b.hasPassed(ctx, own) {
-			return nil, nil
-		}
-		if err := wait.pause(ctx); err != nil {
-			return nil, err
+		if ended := wait.pause(ctx); ended != nil {
+			return nil, b.because(ended, err)
 		}
 	}
+}
+
+// replicated reports whether there are others than the leader.
+func (b *Bucket) replicated() bool {
+	s := b.made.Load()
+	return s == nil || s.stream.CachedInfo().Config.Replicas > 1
 }
 
 // hasPassed reports whether the leader knows of the sequence or later ones.
@@ -100,47 +118,55 @@ func sequence(m *jetstream.RawStreamMsg) uint64 {
 
 // near asks any replica for the last message of a subject: nil when it has none.
 func (b *Bucket) near(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
-	return b.ask(ctx, func(ctx context.Context, s *made) (*jetstream.RawStreamMsg, error) {
-		return s.stream.GetLastMsgForSubject(ctx, subject)
-	})
+	return b.ask(ctx, b.replica(subject))
 }
 
 // last asks the leader, who knows of every write that was acknowledged. The
 // subject may have wildcards.
 func (b *Bucket) last(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
-	return b.ask(ctx, func(ctx context.Context, _ *made) (*jetstream.RawStreamMsg, error) {
-		return b.askLeader(ctx, subject)
-	})
+	return b.ask(ctx, b.leader(subject))
+}
+
+// question is one request for a message. Its error is ErrMsgNotFound for none.
+type question func(context.Context, *made) (*jetstream.RawStreamMsg, error)
+
+func (b *Bucket) replica(subject string) question {
+	return func(ctx context.Context, s *made) (*jetstream.RawStreamMsg, error) {
+		return s.stream.GetLastMsgForSubject(ctx, subject)
+	}
+}
+
+func (b *Bucket) leader(subject string) question {
+	return func(ctx context.Context, _ *made) (*jetstream.RawStreamMsg, error) { return b.askLeader(ctx, subject) }
 }
 
 // ask asks until there is an answer.
-func (b *Bucket) ask(ctx context.Context, once func(context.Context, *made) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
+func (b *Bucket) ask(ctx context.Context, q question) (*jetstream.RawStreamMsg, error) {
 	var wait retry
 	for {
-		m, err := b.askOnce(ctx, once)
-		switch {
-		case err == nil:
-			return m, nil
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return nil, nil
-		case isFinal(err):
-			return nil, err
+		m, err := b.askOnce(ctx, attemptTimeout, q)
+		if err == nil || isFinal(err) {
+			return m, err
 		}
 		b.forget(err)
 		if ended := wait.pause(ctx); ended != nil {
-			return nil, fmt.Errorf("%w (%w)", ended, err)
+			return nil, b.because(ended, err)
 		}
 	}
 }
 
-func (b *Bucket) askOnce(ctx context.Context, once func(context.Context, *made) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
+func (b *Bucket) askOnce(ctx context.Context, timeout time.Duration, q question) (*jetstream.RawStreamMsg, error) {
 	s, err := b.ensure(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return once(ctx, s)
+	m, err := q(ctx, s)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, err
 }
 
 // askLeader is what nats.go does itself only for streams that do not let replicas
@@ -150,7 +176,7 @@ func (b *Bucket) askLeader(ctx context.Context, subject string) (*jetstream.RawS
 	if err != nil {
 		return nil, err
 	}
-	reply, err := b.conn.RequestWithContext(ctx, b.api("STREAM.MSG.GET."+b.streamName()), request)
+	reply, err := b.conn.RequestWithContext(ctx, b.api("STREAM.MSG.GET."+b.StreamName()), request)
 	if err != nil {
 		return nil, err
 	}

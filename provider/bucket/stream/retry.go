@@ -60,15 +60,17 @@ func isConflict(err error) bool {
 	return c == jetstream.JSErrCodeStreamWrongLastSequence || c == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
+// isFull: there is no room, in the stream or for all of them.
 func isFull(err error) bool {
 	switch code(err) {
 	case codeMemoryExceeded, codeStorageExceeded, codeInsufficient:
 		return true
-	case codeStoreFailed:
-		text := err.Error()
-		return strings.Contains(text, "maximum bytes exceeded") || strings.Contains(text, "no space left")
 	}
-	return false
+	return isStreamFull(err) || code(err) == codeStoreFailed && strings.Contains(err.Error(), "no space left")
+}
+
+func isStreamFull(err error) bool {
+	return code(err) == codeStoreFailed && strings.Contains(err.Error(), "maximum bytes exceeded")
 }
 
 // isLost: there may be no stream.
@@ -87,9 +89,9 @@ func isFinal(err error) bool {
 		return false
 	}
 	switch api.ErrorCode {
-	case codeDuplicateInFlight, jetstream.JSErrCodeStreamNotFound, jetstream.JSErrCodeStreamNameInUse,
+	case codeDuplicateInFlight, codeNoPeers, jetstream.JSErrCodeStreamNotFound, jetstream.JSErrCodeStreamNameInUse,
 		jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
-		return false // they may end: a write under way, a stream or a server being made
+		return false // they may end: a write under way, a server that is missing, a stream being made
 	}
 	return api.Code >= 400 && api.Code < 500
 }

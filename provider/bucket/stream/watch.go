@@ -22,6 +22,9 @@ const (
 	// idle is how long nothing comes before it is first asked whether all has been
 	// told.
 	idle = 500 * time.Millisecond
+	// alive is how long a consumer that is there may be silent for: nats.go notices
+	// within twice the heartbeat, counted from the call of Next, that it is gone.
+	alive = 3 * heartbeat
 	// inactive is when the server drops a consumer that nobody reads from.
 	inactive = time.Minute
 )
@@ -64,9 +67,14 @@ type watch struct {
 	created time.Time // of the stream
 	last    uint64    // sequence told last
 	told    uint64    // how many
-	// current is when nothing was left to tell. A deletion may be missed that was
-	// both made and forgotten since.
+	// current is when nothing was left to tell: it was waited for the next message.
+	// A deletion may be missed that was both made and forgotten since.
 	current time.Time
+
+	// goal is what the leader had last when it was asked, and asked when: a
+	// consumer reads from one replica, which may be behind for long.
+	goal  uint64
+	asked time.Time
 
 	synced bool
 	// target is the sequence that all was told with that was there at the begin.
@@ -93,6 +101,7 @@ func (w *watch) run(ctx context.Context, connected <-chan nats.Status) error {
 	if err != nil {
 		return err
 	}
+	w.goal, w.asked = 0, time.Now()
 	config := jetstream.ConsumerConfig{
 		Description:       "imagegate watch",
 		FilterSubject:     w.b.keys(),
@@ -122,13 +131,6 @@ func (w *watch) run(ctx context.Context, connected <-chan nats.Status) error {
 		}
 	})
 	return w.follow(ctx, messages)
-}
-
-// call is one request of nats.go's, bounded.
-func call[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	return do(ctx)
 }
 
 // resume begins the watch, or anew where it cannot go on without a gap.
@@ -193,16 +195,24 @@ func (w *watch) tell(e bucket.Event) {
 // follow tells what comes.
 func (w *watch) follow(ctx context.Context, messages jetstream.MessagesContext) error {
 	for n := uint64(1); ; n++ {
+		if w.outdated() {
+			return errors.New("too far behind")
+		}
+		asked := time.Now()
 		m, err := w.next(ctx, messages)
 		if err != nil {
 			return err
 		}
+		waited := time.Since(asked) > time.Millisecond
 		meta, err := m.Metadata()
 		if err != nil {
 			return fmt.Errorf("a message of the consumer: %w", err)
 		}
 		if meta.Sequence.Consumer != n {
 			return fmt.Errorf("message %d came from the consumer in place of %d", meta.Sequence.Consumer, n)
+		}
+		if waited && meta.NumPending == 0 {
+			w.current = time.Now()
 		}
 		if meta.Sequence.Stream > w.target {
 			w.sync()
@@ -211,13 +221,13 @@ func (w *watch) follow(ctx context.Context, messages jetstream.MessagesContext) 
 			return err
 		}
 		w.last = meta.Sequence.Stream
-		if meta.NumPending == 0 {
-			w.current = time.Now()
-		} else if w.outdated() {
-			return errors.New("too far behind")
-		}
 		if w.last >= w.target {
 			w.sync()
+		}
+		if meta.NumPending == 0 {
+			if err := w.keepUp(ctx); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -225,9 +235,6 @@ func (w *watch) follow(ctx context.Context, messages jetstream.MessagesContext) 
 // next returns the next message. While there is none, it is asked again whether
 // there is anything left to tell: what was last at the begin may be gone.
 func (w *watch) next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
-	// nats.go notices within twice the heartbeat that a consumer is gone, counted
-	// from the call of Next.
-	const alive = 3 * heartbeat
 	limit := alive
 	if !w.synced {
 		limit = idle
@@ -246,12 +253,31 @@ func (w *watch) next(ctx context.Context, messages jetstream.MessagesContext) (j
 		case limit == alive:
 			w.current = time.Now()
 		}
+		if err := w.keepUp(ctx); err != nil {
+			return nil, err
+		}
 		if !w.synced {
 			if err := w.aim(ctx); err != nil {
 				return nil, err
 			}
 		}
 	}
+}
+
+// keepUp returns an error when what the leader had some time ago has not come,
+// though nothing is said to be on its way. It asks the leader every now and then.
+func (w *watch) keepUp(ctx context.Context) error {
+	if time.Since(w.asked) < alive {
+		return nil
+	}
+	if w.goal > w.last {
+		return errors.New("the replica that it reads from is behind")
+	}
+	w.goal, w.asked = 0, time.Now()
+	if m, err := w.b.askOnce(ctx, attemptTimeout, w.b.leader(w.b.keys())); err == nil {
+		w.goal = sequence(m)
+	}
+	return nil
 }
 
 // message tells of one message.

@@ -56,7 +56,12 @@ func (b *Bucket) put(ctx context.Context, key string, value []byte, meta bucket.
 		m.Header.Set(headerMeta, encodeMeta(meta))
 	}
 	if err := b.Ensure(ctx); err != nil { // the connection then knows what fits into a message
-		return 0, b.during("writing", key, nil, err)
+		return 0, b.during("writing", key, err)
+	}
+	if c.kind != at {
+		if err := b.room(ctx, len(value)+b.overhead(key)); err != nil {
+			return 0, err
+		}
 	}
 	before := b.named(ctx, key)
 	var large *object
@@ -70,7 +75,9 @@ func (b *Bucket) put(ctx context.Context, key string, value []byte, meta bucket.
 	}
 	sequence, err := b.write(ctx, key, m, c)
 	switch {
-	case err == nil && before != nil:
+	case err == nil:
+		b.wrote.add(key, sequence)
+		b.used.add(len(value) + b.overhead(key))
 		b.remove(ctx, before)
 	case large != nil && (errors.Is(err, bucket.ErrExists) || errors.Is(err, bucket.ErrChanged) || errors.Is(err, bucket.ErrFull)):
 		b.remove(ctx, large) // else nobody knows whether a key names it
@@ -94,54 +101,57 @@ func (b *Bucket) Delete(ctx context.Context, key string, revision uint64) error 
 		if revision == 0 {
 			last, err := b.last(ctx, b.subject(key))
 			if err != nil {
-				return b.during("deleting", key, nil, err)
+				return b.during("deleting", key, err)
 			}
 			if last == nil || isMarker(last.Header) {
 				return nil
 			}
 			c.revision = last.Sequence
 		}
-		_, err := b.write(ctx, key, m, c)
-		if errors.Is(err, bucket.ErrFull) {
-			err = b.deleteFull(ctx, key, m, c, err)
+		sequence, err := b.write(ctx, key, m, c)
+		if isStreamFull(err) {
+			sequence, err = b.deleteFull(ctx, key, m, c, err)
 		}
-		if revision == 0 && errors.Is(err, bucket.ErrChanged) {
-			continue
-		}
-		if err == nil && before != nil {
+		switch {
+		case err == nil:
+			b.wrote.add(key, sequence)
 			b.remove(ctx, before)
+		case revision == 0 && errors.Is(err, bucket.ErrChanged):
+			continue
 		}
 		return err
 	}
 }
 
-// deleteFull deletes from a bucket that has no room for the marker: what is
-// marked is removed first.
-func (b *Bucket) deleteFull(ctx context.Context, key string, m *nats.Msg, c condition, full error) error {
+// deleteFull deletes from a bucket that has no room for the marker: what it is
+// about is removed first.
+func (b *Bucket) deleteFull(ctx context.Context, key string, m *nats.Msg, c condition, full error) (uint64, error) {
 	last, err := b.last(ctx, m.Subject)
 	if err != nil {
-		return b.during("deleting", key, nil, err)
+		return 0, b.during("deleting", key, err)
 	}
 	if last == nil || last.Sequence != c.revision {
-		return bucket.ErrChanged
+		return 0, bucket.ErrChanged
 	}
 	s, err := b.ensure(ctx)
 	if err != nil {
-		return b.during("deleting", key, nil, err)
+		return 0, b.during("deleting", key, err)
 	}
 	if err := s.stream.DeleteMsg(ctx, last.Sequence); err != nil {
-		return b.during("deleting", key, full, err)
+		return 0, b.during("deleting", key, err)
 	}
 	var wait retry
 	for {
-		switch _, err := b.write(ctx, key, m, condition{kind: absent}); {
+		switch sequence, err := b.write(ctx, key, m, condition{kind: absent}); {
+		case err == nil:
+			return sequence, nil
 		case errors.Is(err, bucket.ErrExists):
-			return nil // written again by somebody, after it was gone
+			return 0, nil // written again by somebody, after it was gone
 		case !errors.Is(err, bucket.ErrFull):
-			return err
+			return 0, err
 		}
 		if err := wait.pause(ctx); err != nil {
-			return b.during("telling the end of", key, err, full)
+			return 0, b.during("telling the end of", key, b.because(err, full))
 		}
 	}
 }
@@ -164,17 +174,16 @@ func (b *Bucket) write(ctx context.Context, key string, m *nats.Msg, c condition
 		}
 		switch {
 		case err == nil && sequence != 0:
-			b.wrote.add(key, sequence)
 			return sequence, nil
 		case errors.Is(err, bucket.ErrExists), errors.Is(err, bucket.ErrChanged):
 			return 0, err
 		case isFull(err), errors.Is(err, bucket.ErrFull):
 			return 0, fmt.Errorf("writing %s to bucket %s: %w (%w)", key, b.name, bucket.ErrFull, err)
 		case err != nil && isFinal(err):
-			return 0, b.during("writing", key, nil, err)
+			return 0, b.during("writing", key, err)
 		}
 		if ended := wait.pause(ctx); ended != nil {
-			return 0, b.during("writing", key, ended, err)
+			return 0, b.during("writing", key, b.because(ended, err))
 		}
 	}
 }

@@ -48,11 +48,23 @@ func NewCA(t testing.TB, name string) *CA {
 // half an hour.
 func (a *CA) Issue(t testing.TB, name string) (certPEM, keyPEM []byte) {
 	t.Helper()
+	return a.issue(t, name, nil, []net.IP{net.IPv4(127, 0, 0, 1)})
+}
+
+// IssueNamed makes a certificate for servers at the DNS names and for clients,
+// valid for half an hour.
+func (a *CA) IssueNamed(t testing.TB, dnsNames ...string) (certPEM, keyPEM []byte) {
+	t.Helper()
+	return a.issue(t, dnsNames[0], dnsNames, nil)
+}
+
+func (a *CA) issue(t testing.TB, name string, dnsNames []string, addresses []net.IP) (certPEM, keyPEM []byte) {
+	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(30 * time.Minute),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: dnsNames, IPAddresses: addresses,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
