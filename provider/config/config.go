@@ -32,6 +32,7 @@ type Config struct {
 	Store    Store    `json:"store"`
 	Verdict  Verdict  `json:"verdict"`
 	Nudge    Nudge    `json:"nudge"`
+	Install  Install  `json:"install"`
 	Log      Log      `json:"log"`
 }
 
@@ -482,7 +483,8 @@ func Default() Config {
 			NoPackages:        verdict.Reject,
 			EndOfLife:         verdict.Reject,
 		},
-		Nudge: Nudge{PerSecond: 10},
-		Log:   Log{Level: "info", Format: "json"},
+		Nudge:   Nudge{PerSecond: 10},
+		Install: defaultInstall(),
+		Log:     Log{Level: "info", Format: "json"},
 	}
 }

@@ -38,6 +38,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.pullThrough(field.NewPath("scanner"))...)
 	errs = append(errs, c.Verdict.validate(field.NewPath("verdict"))...)
 	errs = append(errs, c.Nudge.validate(field.NewPath("nudge"))...)
+	errs = append(errs, c.Install.validate(field.NewPath("install"), c)...)
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
 	errs = append(errs, c.Store.validate(field.NewPath("store"))...)
 	if keep, most := c.Store.KeepFor.Duration, c.Scan.MaxAge.Duration; keep > 0 && keep < most {
@@ -207,7 +208,7 @@ func (c *Config) pullThrough(p *field.Path) (errs field.ErrorList) {
 	if err := pullthrough.CheckURL(o.URL); err != nil {
 		errs = append(errs, field.Invalid(at.Child("url"), o.URL, err.Error()))
 	}
-	if strings.HasPrefix(o.URL, "https://") && c.Server.TLS.CertFile == "" {
+	if strings.HasPrefix(o.URL, "https://") && c.Server.TLS.CertFile == "" && !c.Install.Enabled {
 		errs = append(errs, field.Required(field.NewPath("server", "tls", "certFile"), "must be set for "+at.Child("url").String()+" to be https"))
 	}
 	host, _, err := net.SplitHostPort(o.Listen)

@@ -1,0 +1,123 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+)
+
+// The times of the Lease are those that controllers usually have: a leader that
+// does not answer is replaced within a quarter of a minute.
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+)
+
+// lead installs while this replica has the Lease, until ctx ends.
+func (i *Installer) lead(ctx context.Context) {
+	ctx = klog.NewContext(ctx, logr.FromSlogHandler(i.log.Handler()))
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: i.o.Namespace, Name: i.o.leaseName()},
+		Client:     i.core.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: i.o.Identity},
+	}
+	// A term that is over before its function has begun must not begin.
+	var term sync.Mutex
+	for ctx.Err() == nil {
+		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+			// Who ends hands over at once.
+			ReleaseOnCancel: true,
+			Name:            i.o.leaseName(),
+			Callbacks: leaderelection.LeaderCallbacks{
+				OnStartedLeading: func(ctx context.Context) {
+					term.Lock()
+					defer term.Unlock()
+					if ctx.Err() == nil {
+						i.install(ctx)
+					}
+				},
+				OnStoppedLeading: func() {},
+			},
+		})
+		if err != nil {
+			i.log.ErrorContext(ctx, "nobody can be elected to install", "error", err)
+			return
+		}
+		elector.Run(ctx)
+		term.Lock() // until the term's function has ended
+		term.Unlock() //nolint:staticcheck // see above
+		sleep(ctx, retryPeriod)
+	}
+}
+
+// install makes rounds until ctx ends: when something changed, when something is
+// due, and once in a while.
+func (i *Installer) install(ctx context.Context) {
+	i.metrics.leading.Set(1)
+	defer i.metrics.leading.Set(0)
+	i.log.InfoContext(ctx, "this replica installs", "mode", string(i.o.Mode))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, s := range i.watchedByLeader() {
+		wg.Go(func() { follow(ctx, i.watched, s, i.log, func() { wake(i.round) }) })
+	}
+	tell := newTeller(i.core.CoreV1(), i.o.Namespace, i.o.Identity, i.log)
+	defer tell.close()
+	clear(i.settled)
+	clear(i.waiting)
+	failures := 0
+	for ctx.Err() == nil {
+		began := time.Now()
+		again, err := i.roundOnce(ctx, tell)
+		if failures++; err == nil {
+			failures = 0
+		}
+		if failures > 0 {
+			again = min(again, min(unfinished<<min(failures-1, 8), retryMax))
+		}
+		sleep(ctx, time.Until(began.Add(roundAtLeast)))
+		timer := time.NewTimer(max(again, 0))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-i.round:
+		}
+		timer.Stop()
+	}
+}
+
+// ownLease makes the Lease go with the installation.
+func (i *Installer) ownLease(ctx context.Context, owners []metav1.OwnerReference) error {
+	if len(owners) == 0 {
+		return nil
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	leases := i.core.CoordinationV1().Leases(i.o.Namespace)
+	l, err := leases.Get(ctx, i.o.leaseName(), metav1.GetOptions{})
+	if absent(err) || err == nil && owned(l.OwnerReferences, owners) {
+		return nil
+	}
+	if err != nil {
+		return refused("reading Lease "+i.o.leaseName(), err)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": owners, "labels": i.o.labels()}})
+	if err != nil {
+		return err
+	}
+	_, err = leases.Patch(ctx, l.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil {
+		return refused("owning Lease "+l.Name, err)
+	}
+	return nil
+}

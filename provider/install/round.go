@@ -1,0 +1,127 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// round is one look at everything, by the leader.
+type round struct {
+	*Installer
+	now      time.Time
+	owners   []metav1.OwnerReference
+	problems problems
+	warnings problems
+	// again is when the next round is due although nothing changes.
+	again time.Time
+	// failed says that something was refused that may be allowed later.
+	failed error
+
+	state State
+	cm    *corev1.ConfigMap
+	// enforcing is what there is to say of the Constraint.
+	enforcing bool
+}
+
+// due asks for a round at that time.
+func (r *round) due(at time.Time) {
+	if !at.IsZero() && at.Before(r.again) {
+		r.again = at
+	}
+}
+
+// soon asks for a round that looks whether something has come by now.
+func (r *round) soon() { r.due(r.now.Add(unfinished)) }
+
+// problem notes what is wrong, and that it may get right by itself.
+func (r *round) problem(reason Reason, format string, args ...any) {
+	r.problems.add(reason, format, args...)
+	r.soon()
+}
+
+// refusal notes what the API server, or who it asks, refused.
+func (r *round) refusal(reason Reason, err error) {
+	r.problems.add(reason, "%v", err)
+	r.failed = errors.Join(r.failed, err)
+}
+
+// roundOnce makes one round. It returns how long the next one can wait; an error
+// says that something was refused.
+func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration, error) {
+	r := &round{Installer: i, now: time.Now(), again: time.Now().Add(roundAtMost)}
+	r.run(ctx, tell)
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	status := Status{Mode: i.o.Mode, Enforcing: r.enforcing, Problems: r.problems, Warnings: r.warnings}
+	r.state.Status = status
+	if r.owners != nil || i.o.Owner.Name == "" {
+		if err := r.save(ctx); err != nil {
+			r.failed = errors.Join(r.failed, err)
+		}
+	}
+	i.metrics.show(status)
+	tell.status(ctx, r.cm, status)
+	return time.Until(r.again), r.failed
+}
+
+func (r *round) run(ctx context.Context, tell *teller) {
+	var err error
+	if r.state, r.cm, err = r.Installer.state.read(ctx); err != nil {
+		r.refusal(ReasonAPI, err)
+		if r.cm == nil {
+			return
+		}
+		r.state = State{} // what cannot be read is made anew
+	}
+	if r.owners, err = r.owner(ctx); err != nil {
+		if errors.Is(err, errNoOwner) {
+			r.problem(ReasonNoOwner, "%v", err)
+		} else {
+			r.refusal(ReasonAPI, err)
+		}
+		return
+	}
+	if err := r.ownLease(ctx, r.owners); err != nil {
+		r.refusal(ReasonAPI, err)
+	}
+	gatekeeper := r.gatekeeper(ctx)
+	published := r.certificates(ctx, tell)
+	if r.o.Mode == ModeProcess {
+		r.policies(ctx, gatekeeper, published)
+	}
+}
+
+// owner returns what owns everything, nothing where it is not configured.
+func (r *round) owner(ctx context.Context) ([]metav1.OwnerReference, error) {
+	o := r.o.Owner
+	if o.Name == "" {
+		return nil, nil
+	}
+	u, err := r.objects.get(ctx, r.o.ownerResource(), o.Name)
+	if err != nil {
+		return nil, refused(fmt.Sprintf("reading the owner, %s %s", o.Kind, o.Name), err)
+	}
+	if u == nil || u.GetDeletionTimestamp() != nil {
+		return nil, fmt.Errorf("%w: %s %s", errNoOwner, o.Kind, o.Name)
+	}
+	apiVersion, kind := o.ToAPIVersionAndKind()
+	return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: o.Name, UID: u.GetUID()}}, nil
+}
+
+func (o *Options) labels() map[string]string { return map[string]string{Label: o.Instance} }
+
+// save writes the state, if it changed.
+func (r *round) save(ctx context.Context) error {
+	cm, err := r.Installer.state.write(ctx, r.state, r.cm, r.o.labels(), r.owners)
+	if err != nil {
+		return err
+	}
+	r.cm = cm
+	return nil
+}

@@ -1,0 +1,124 @@
+package install
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// waitKey is a generation of an object.
+type waitKey struct {
+	uid        types.UID
+	generation int64
+}
+
+// pod is what a Gatekeeper Pod says of an object.
+type pod struct {
+	id       string
+	current  bool // it speaks of the object's present generation
+	off      bool // it does not enforce or use it
+	problems string
+}
+
+// pods reads status.byPod.
+func pods(u *unstructured.Unstructured) []pod {
+	byPod, _, _ := unstructured.NestedSlice(u.Object, "status", "byPod")
+	list := make([]pod, 0, len(byPod))
+	for _, b := range byPod {
+		m, _ := b.(map[string]any)
+		var p pod
+		p.id, _, _ = unstructured.NestedString(m, "id")
+		seen, _, _ := unstructured.NestedInt64(m, "observedGeneration")
+		p.current = seen == u.GetGeneration()
+		// Constraints say enforced and Providers active; templates neither.
+		for _, flag := range []string{"enforced", "active"} {
+			if on, found, _ := unstructured.NestedBool(m, flag); found && !on {
+				p.off = true
+			}
+		}
+		failures, _, _ := unstructured.NestedSlice(m, "errors")
+		var says []string
+		for _, f := range failures {
+			e, _ := f.(map[string]any)
+			if message, _, _ := unstructured.NestedString(e, "message"); message != "" {
+				says = append(says, message)
+			}
+		}
+		p.problems = strings.Join(says, "; ")
+		list = append(list, p)
+	}
+	return list
+}
+
+// refusedError is what a Gatekeeper Pod says of an object that it cannot use.
+type refusedError struct{ pod, says string }
+
+func (e *refusedError) Error() string { return fmt.Sprintf("Gatekeeper Pod %s: %s", e.pod, e.says) }
+
+// taken returns nil when each Gatekeeper Pod uses the object's present generation:
+// those that speak of it, and known, those that spoke of another object. One that
+// has not said so within patience is not waited for: it may be gone.
+func (r *round) taken(u *unstructured.Unstructured, known []string) error {
+	said := pods(u)
+	var missing []string
+	for _, id := range known {
+		if !slices.ContainsFunc(said, func(p pod) bool { return p.id == id }) {
+			missing = append(missing, id)
+		}
+	}
+	using := 0
+	for _, p := range said {
+		switch {
+		case !p.current:
+			missing = append(missing, p.id)
+		case p.problems != "":
+			return &refusedError{p.id, p.problems}
+		case p.off:
+			missing = append(missing, p.id)
+		default:
+			using++
+		}
+	}
+	key := waitKey{u.GetUID(), u.GetGeneration()}
+	if using > 0 && len(missing) == 0 {
+		delete(r.waiting, key)
+		return nil
+	}
+	began, ok := r.waiting[key]
+	if !ok {
+		began = r.now
+		r.waiting[key] = began
+	}
+	if using > 0 && r.now.Sub(began) >= patience {
+		return nil
+	}
+	if using == 0 && len(said) == 0 {
+		return errors.New("no Gatekeeper Pod has said anything about it")
+	}
+	slices.Sort(missing)
+	// How long is not said: each round would have news.
+	return fmt.Errorf("it waits for Gatekeeper Pod %s", strings.Join(missing, ", "))
+}
+
+// contradicted says that a Gatekeeper Pod refuses what it may yet accept: when two
+// of them make a template's CRD, the loser reports an error until it tries again.
+const contradicted = 5 * time.Second
+
+// lastingRefusal reports whether err is a Pod's refusal that has lasted.
+func (r *round) lastingRefusal(u *unstructured.Unstructured, err error) bool {
+	if _, ok := errors.AsType[*refusedError](err); !ok {
+		return false
+	}
+	key := waitKey{u.GetUID(), u.GetGeneration()}
+	began, ok := r.waiting[key]
+	if !ok {
+		r.waiting[key] = r.now
+		return false
+	}
+	return r.now.Sub(began) >= contradicted
+}
