@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
@@ -19,6 +20,8 @@ import (
 type front struct {
 	ready *readiness
 	log   *slog.Logger
+	// installer is nil where nothing is installed.
+	installer *install.Installer
 	// listener is for the protocol, with files as its certificate; nil for a worker.
 	listener net.Listener
 	files    *tlsfiles.Server
@@ -37,6 +40,10 @@ func openFront(ctx context.Context, c *config.Config, p *parts) (_ *front, err e
 			f.close()
 		}
 	}()
+	if f.installer, err = installer(c, p, f.ready.checks); err != nil {
+		return nil, err
+	}
+	f.ready.installer = f.installer
 	if c.Role.Answers() {
 		if err := completeTLS(c, p.log); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
@@ -25,6 +26,8 @@ type readiness struct {
 	role config.Role
 	// files are nil where there is no certificate.
 	files *tlsfiles.Server
+	// installer is nil where nothing is installed.
+	installer *install.Installer
 	// draining says that the process was told to end.
 	draining func() bool
 	// shared is there once it is open, parts once all of them are.
@@ -45,7 +48,7 @@ func (r *readiness) checks(ctx context.Context) []server.Check {
 	wg.Go(func() { storeCheck = r.store(ctx) })
 	wg.Go(func() { scannerCheck = r.scanner(ctx) })
 	wg.Wait()
-	return append(list, storeCheck, scannerCheck)
+	return append(append(list, storeCheck, scannerCheck), r.installed()...)
 }
 
 func (r *readiness) store(ctx context.Context) server.Check {

@@ -90,6 +90,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 
 // serve starts the parts and has them run. After an error none of them does.
 func (p *parts) serve(ctx context.Context, c *config.Config, dir string, f *front, running *errgroup.Group) (err error) {
+	if err := f.waitCertificate(ctx, c); err != nil {
+		return err
+	}
 	if p.shared, err = openShared(ctx, c, dir, p); err != nil {
 		return err
 	}

@@ -19,11 +19,11 @@ import (
 // The order: what will be published is written down first (whoever leads next must
 // not forget an authority that is out there), then published, then noted as
 // published, which lets replicas serve.
-func (r *round) certificates(ctx context.Context, tell *teller) (published bool) {
+func (r *round) certificates(ctx context.Context) (published bool) {
 	if r.cm == nil {
 		r.remember(ctx)
 	}
-	current, err := r.authorities(ctx, tell)
+	current, err := r.authorities(ctx)
 	if err == nil {
 		err = r.step(ctx, current, false)
 	}
@@ -75,7 +75,7 @@ func (r *round) remember(ctx context.Context) {
 }
 
 // authorities returns the CAs of the source, after one step with our own.
-func (r *round) authorities(ctx context.Context, tell *teller) ([]byte, error) {
+func (r *round) authorities(ctx context.Context) ([]byte, error) {
 	m, s, err := r.material(ctx)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (r *round) authorities(ctx context.Context, tell *teller) ([]byte, error) {
 		if err := r.keep(ctx, next, s); err != nil {
 			return nil, err
 		}
-		tell.did(ctx, r.cm, did)
+		r.did = did
 		r.due(r.now) // and the next step
 	}
 	r.due(issuer.Again(r.plan, next, r.state.Ours, r.now))

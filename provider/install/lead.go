@@ -54,7 +54,7 @@ func (i *Installer) lead(ctx context.Context) {
 			return
 		}
 		elector.Run(ctx)
-		term.Lock() // until the term's function has ended
+		term.Lock()   // until the term's function has ended
 		term.Unlock() //nolint:staticcheck // see above
 		sleep(ctx, retryPeriod)
 	}

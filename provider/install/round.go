@@ -24,6 +24,8 @@ type round struct {
 
 	state State
 	cm    *corev1.ConfigMap
+	// did is what was done with certificates.
+	did string
 	// enforcing is what there is to say of the Constraint.
 	enforcing bool
 }
@@ -54,7 +56,7 @@ func (r *round) refusal(reason Reason, err error) {
 // says that something was refused.
 func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration, error) {
 	r := &round{Installer: i, now: time.Now(), again: time.Now().Add(roundAtMost)}
-	r.run(ctx, tell)
+	r.run(ctx)
 	if ctx.Err() != nil {
 		return 0, nil
 	}
@@ -66,11 +68,14 @@ func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration,
 		}
 	}
 	i.metrics.show(status)
+	if r.did != "" {
+		tell.did(ctx, r.cm, r.did)
+	}
 	tell.status(ctx, r.cm, status)
 	return time.Until(r.again), r.failed
 }
 
-func (r *round) run(ctx context.Context, tell *teller) {
+func (r *round) run(ctx context.Context) {
 	var err error
 	if r.state, r.cm, err = r.Installer.state.read(ctx); err != nil {
 		r.refusal(ReasonAPI, err)
@@ -91,7 +96,7 @@ func (r *round) run(ctx context.Context, tell *teller) {
 		r.refusal(ReasonAPI, err)
 	}
 	gatekeeper := r.gatekeeper(ctx)
-	published := r.certificates(ctx, tell)
+	published := r.certificates(ctx)
 	if r.o.Mode == ModeProcess {
 		r.policies(ctx, gatekeeper, published)
 	}
