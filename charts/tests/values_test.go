@@ -242,8 +242,8 @@ func different(v *doc.Value) (any, bool) {
 		"scanRules": map[string]any{"defaultPolicy": "reject"}, "preScanPolicies": map[string]any{"defaultPolicy": "reject"}, "scanPolicies": map[string]any{"defaultPolicy": "reject"},
 		"customRules": `deny_image["other"] { true }`, "preCustomRules": `deny_pod["other"] { true }`,
 		"policies.match": map[string]any{"name": "other"}, "policies.parameters": map[string]any{"help": "other"},
-		"policies.objects":         []any{map[string]any{"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "ImageRegistryAllowed", "metadata": map[string]any{"name": "other"}}},
-		"exemptNamespaces":         []any{"other"}, "persistence.size": "33Gi", "persistence.accessModes": []any{"ReadWriteOncePod"}, "persistence.fsGroup": 7, "replicaCount": 5,
+		"policies.objects": []any{map[string]any{"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "ImageRegistryAllowed", "metadata": map[string]any{"name": "other"}}},
+		"exemptNamespaces": []any{"other"}, "persistence.size": "33Gi", "persistence.accessModes": []any{"ReadWriteOncePod"}, "persistence.fsGroup": 7, "replicaCount": 5,
 		"image.repository": "other.example.com/x", "imagePullSecrets": []any{"other"}, "mutator.exempt": []any{"other.example.com"}, "mutator.workloads": []any{"Job"},
 		"mutator.onUnresolvedByNamespace": map[string]any{"other": "keep"}, "mutator.config": map[string]any{"server": map[string]any{"concurrency": 7}},
 		"webhook.namespaceSelectorExpressions": []any{map[string]any{"key": "other", "operator": "Exists"}}, "webhook.objectSelector": map[string]any{"matchLabels": map[string]any{"a": "b"}},
@@ -288,9 +288,9 @@ func different(v *doc.Value) (any, bool) {
 func TestAValueWithoutACommentIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"a: 1\n":                         "a has no comment",
+		"a: 1\n":                          "a has no comment",
 		"# a\na: 1\n\n# b\n\nb: 2\n":      "b has no comment",
-		"g:\n  # x\n  a: 1\n  b: 2\n":      "g.b has no comment",
+		"g:\n  # x\n  a: 1\n  b: 2\n":     "g.b has no comment",
 		"# a\na: {}\n# @schema {\nb: 1\n": "line 3",
 	} {
 		if _, err := doc.Values([]byte(text)); err == nil || !strings.Contains(fmt.Sprint(err), want) {

@@ -125,9 +125,22 @@ log: {level: debug, format: text, verbose: true}
 	}
 	defaults := flags(config.Default())
 	for name, value := range flags(got) {
-		if value == defaults[name] {
+		// The name among peers excludes the file's nats.url.
+		if value == defaults[name] && name != "nats-cluster-name" {
 			t.Errorf("--%s is not tried: the file says %q, the default", name, value)
 		}
+	}
+}
+
+// Replicas share a file; only the name differs.
+func TestTheNameAmongPeersComesFromTheEnvironment(t *testing.T) {
+	const file = `store: {nats: {cluster: {peers: {a-0: "a-0:1", a-1: "a-1:1", a-2: "a-2:1"}, tls: {caFile: a, certFile: b, keyFile: c}}}}`
+	c, err := load(t, file, map[string]string{"IMAGEGATE_NATS_CLUSTER_NAME": "a-1"})
+	if err != nil || c.Store.NATS.Cluster.Name != "a-1" {
+		t.Errorf("name %q, %v", c.Store.NATS.Cluster.Name, err)
+	}
+	if _, err := load(t, file, nil); err == nil || !strings.Contains(err.Error(), "store.nats.cluster.name") {
+		t.Errorf("without a name: %v", err)
 	}
 }
 

@@ -59,6 +59,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	dataDirFlag(fs, c)
 	str((*string)(&c.Role), "role", "what provider serve does: all, api (answers and queues) or worker (scans what others queue)")
 	str(&c.Store.NATS.URL, "nats-url", "NATS that keeps reports and the scan queue (default: embedded, or store.nats.cluster)")
+	str(&c.Store.NATS.Cluster.Name, "nats-cluster-name", "this replica's name among store.nats.cluster.peers")
 	str(&c.Server.Listen, "listen", "host:port to serve HTTPS on")
 	str(&c.Server.Probes, "probes", "host:port to serve /healthz, /readyz and /metrics on over plain HTTP")
 	str(&c.Server.TLS.CertFile, "tls-cert", "server certificate (PEM); without one the provider makes its own")

@@ -81,8 +81,10 @@ spec:
   - name: provider
     image: {{ include "imagegate.image" (dict "root" .root "program" "provider") }}
     imagePullPolicy: {{ $v.image.pullPolicy }}
-    args: [serve, --config=/config/provider.yaml]
+    args: [serve]
     env:
+    {{- /* By the environment, so that `kubectl exec POD -- provider queue list` has it too. */}}
+    - {name: IMAGEGATE_CONFIG, value: /config/provider.yaml}
     - name: GOMEMLIMIT
       valueFrom: {resourceFieldRef: {containerName: provider, resource: limits.memory}}
     {{- if eq $topology "cluster" }}
