@@ -2,20 +2,33 @@ package process
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strconv"
 )
+
+// The ports that systems do not give to outgoing connections: one of those could
+// be taken by the time that a server is started on it, or started again.
+const firstPort, lastPort = 10240, 32767
 
 // FreePorts returns n distinct ports that nothing listens on at 127.0.0.1.
 func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
+	for range 100 * n {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := firstPort + rand.N(lastPort-firstPort+1)                               //nolint:gosec // spreads, guards nothing
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // ends at once
 		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+			continue // it is taken
 		}
 		// Held until all are found, so that none comes twice.
 		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
+	}
+	if len(ports) < n {
+		return nil, fmt.Errorf("find %d free ports: too many are taken", n)
 	}
 	return ports, nil
 }

@@ -6,32 +6,30 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/imagegate/imagegate/e2e/replicas"
 )
 
-// rows collects what a test's faults came to, and prints it at its end.
+// rows is what faults came to, printed when all tests have ended.
 type rows struct {
-	t    *testing.T
+	mu   sync.Mutex
 	list []*replicas.Row
 }
 
-func newRows(t *testing.T) *rows {
-	r := &rows{t: t}
-	t.Cleanup(func() { replicas.Table(os.Stdout, r.list) })
-	return r
-}
-
-// run breaks something on a fleet.
-func (r *rows) run(f *replicas.Fleet, fault replicas.Fault) {
-	r.t.Run(fault.Name, func(t *testing.T) {
+// broke has something break on a fleet, as a test of its own.
+func broke(t *testing.T, f *replicas.Fleet, fault replicas.Fault) {
+	t.Helper()
+	t.Run(fault.Name, func(t *testing.T) {
 		row, err := f.Break(t.Context(), fault)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.list = append(r.list, row)
+		programs.rows.mu.Lock()
+		programs.rows.list = append(programs.rows.list, row)
+		programs.rows.mu.Unlock()
 		for _, p := range row.Problems {
 			t.Error(p)
 		}
@@ -58,22 +56,22 @@ func wait(ctx context.Context, d time.Duration) error {
 // TestAlone breaks a provider with the default store: everything in files of its
 // own.
 func TestAlone(t *testing.T) {
-	r := newRows(t)
+	t.Parallel() // it mostly waits
 	f := fleet(t, replicas.Options{Change: smallReserve})
 	n, err := f.Add("provider", replicas.All, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk := r.disk(n)
+	small := disk(t, n)
 	start(t, f, n)
-	r.run(f, quick("nothing, alone", nil))
+	broke(t, f, quick("nothing, alone", nil))
 
 	kill := quick("kill -9 of the only provider", func(ctx context.Context, _ []replicas.Image) error {
 		n.Kill()
 		return f.Start(ctx, n)
 	})
 	kill.Repeats = scans
-	r.run(f, kill)
+	broke(t, f, kill)
 
 	damage := quick("corrupted files under the embedded store", func(ctx context.Context, _ []replicas.Image) error {
 		n.Kill()
@@ -85,13 +83,13 @@ func TestAlone(t *testing.T) {
 		return f.Start(ctx, n)
 	})
 	damage.Repeats, damage.LostWith = damage.Images, true // what was damaged is made again
-	r.run(f, damage)
+	broke(t, f, damage)
 
-	if disk == "" {
+	if small == "" {
 		return
 	}
 	full := quick("disk full under the embedded store", func(ctx context.Context, _ []replicas.Image) error {
-		filler := filepath.Join(disk, "filler")
+		filler := filepath.Join(small, "filler")
 		for _, leave := range []int64{reserve / 2, 0} {
 			if err := replicas.Fill(filler, leave); err != nil {
 				return err
@@ -104,7 +102,7 @@ func TestAlone(t *testing.T) {
 	})
 	// What could not be kept is scanned again.
 	full.Repeats, full.Within = full.Images, 2*time.Minute
-	r.run(f, full)
+	broke(t, f, full)
 }
 
 // scans is how many each provider makes at once.
@@ -123,18 +121,19 @@ func smallReserve(_ *replicas.Node, c replicas.Config) {
 
 // disk puts what the provider keeps on a small disk of its own, which is returned;
 // where there can be none it says so and returns nothing.
-func (r *rows) disk(n *replicas.Node) string {
+func disk(t *testing.T, n *replicas.Node) string {
+	t.Helper()
 	unmount, err := replicas.SmallDisk(n.Data, diskSize)
 	if errors.Is(err, replicas.ErrNoDisk) {
 		_, _ = fmt.Fprintf(os.Stdout, "\nLEFT OUT: disk full under the embedded store: %v\n\n", err)
 		return ""
 	}
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	r.t.Cleanup(func() {
+	t.Cleanup(func() {
 		if err := unmount(); err != nil {
-			r.t.Error(err)
+			t.Error(err)
 		}
 	})
 	return n.Data
@@ -143,38 +142,38 @@ func (r *rows) disk(n *replicas.Node) string {
 // TestCluster breaks three api providers, whose embedded servers are one cluster,
 // and two workers.
 func TestCluster(t *testing.T) {
-	r := newRows(t)
+	t.Parallel()
 	f := fleet(t, replicas.Options{})
 	m, err := f.Cluster(2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, f, m.Nodes()...)
-	r.run(f, quick("nothing, a cluster", nil))
+	broke(t, f, quick("nothing, a cluster", nil))
 
 	worker := quick("kill -9 of a worker in mid-scan", func(context.Context, []replicas.Image) error {
 		m.Workers[0].Kill()
 		return nil
 	})
 	worker.Repeats = scans
-	r.run(f, worker)
+	broke(t, f, worker)
 	start(t, f, m.Workers[0])
 
-	r.run(f, quick("kill -9 of an api and NATS node", func(ctx context.Context, _ []replicas.Image) error {
+	broke(t, f, quick("kill -9 of an api and NATS node", func(ctx context.Context, _ []replicas.Image) error {
 		leader, err := m.Leader(ctx, "_queue")
 		if err != nil {
 			return err
 		}
 		return away(ctx, f, other(m.APIs, leader), 3*time.Second)
 	}))
-	r.run(f, quick("kill -9 of the queue stream's leader", func(ctx context.Context, _ []replicas.Image) error {
+	broke(t, f, quick("kill -9 of the queue stream's leader", func(ctx context.Context, _ []replicas.Image) error {
 		leader, err := m.Leader(ctx, "_queue")
 		if err != nil {
 			return err
 		}
 		return away(ctx, f, leader, 3*time.Second)
 	}))
-	r.run(f, quick("partition of a NATS node", func(ctx context.Context, _ []replicas.Image) error {
+	broke(t, f, quick("partition of a NATS node", func(ctx context.Context, _ []replicas.Image) error {
 		leader, err := m.Leader(ctx, "_queue")
 		if err != nil {
 			return err
@@ -207,7 +206,7 @@ func other(nodes []*replicas.Node, not *replicas.Node) *replicas.Node {
 // TestExternal breaks two providers that share a NATS elsewhere, and the way
 // there.
 func TestExternal(t *testing.T) {
-	r := newRows(t)
+	t.Parallel()
 	f := fleet(t, replicas.Options{})
 	server, err := f.StartNATS(t.Context(), programs.nats)
 	if err != nil {
@@ -223,16 +222,15 @@ func TestExternal(t *testing.T) {
 		return away(ctx, f, nodes[0], 2*time.Second)
 	})
 	replica.Repeats = scans
-	r.run(f, replica)
+	broke(t, f, replica)
 
-	gone := quick("NATS away for 10 s", func(ctx context.Context, _ []replicas.Image) error {
+	broke(t, f, quick("NATS away for 10 s", func(ctx context.Context, _ []replicas.Image) error {
 		server.Kill()
 		if err := wait(ctx, 10*time.Second); err != nil {
 			return err
 		}
 		return server.Start(ctx)
-	})
-	r.run(f, gone)
+	}))
 
 	cut := quick("partition of a replica from NATS for 30 s", func(ctx context.Context, _ []replicas.Image) error {
 		links[0].Cut()
@@ -240,5 +238,5 @@ func TestExternal(t *testing.T) {
 		return wait(ctx, 30*time.Second)
 	})
 	cut.Repeats, cut.Within = scans, 2*time.Minute // those under way are taken over
-	r.run(f, cut)
+	broke(t, f, cut)
 }

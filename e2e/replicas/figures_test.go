@@ -213,8 +213,10 @@ func total(f *replicas.Fleet) (begun int) {
 // TestFigureSpread has askers wait on three replicas for scans that a fourth
 // process makes.
 func TestFigureSpread(t *testing.T) {
-	const atOnce = 4
-	n := small(40, 400)
+	if testing.Short() {
+		t.Skip("left out here (-short): `make bench-replicas` runs it")
+	}
+	const atOnce, n = 4, 400
 	f := fleet(t, replicas.Options{})
 	m, err := f.Cluster(1)
 	if err != nil {

@@ -11,10 +11,11 @@ import (
 	"github.com/imagegate/imagegate/e2e/replicas"
 )
 
-// programs is what all tests here run, built once.
+// programs is what all tests here run, built once, and what they came to.
 var programs struct {
 	root, dir      string
 	provider, nats string
+	rows           rows
 }
 
 func TestMain(m *testing.M) {
@@ -43,6 +44,7 @@ func run(m *testing.M) (_ int, err error) {
 		return 1, err
 	}
 	code := m.Run()
+	replicas.Table(os.Stdout, p.rows.list)
 	if code != 0 {
 		return code, nil
 	}

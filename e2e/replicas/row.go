@@ -170,8 +170,11 @@ func (r *Row) judge(images []Image, before, after map[string]Counts) {
 	}
 }
 
-// Table prints rows.
+// Table prints rows, if there are any.
 func Table(w io.Writer, rows []*Row) {
+	if len(rows) == 0 {
+		return
+	}
 	_, _ = fmt.Fprintf(w, "\n%-46s %6s %6s %6s %6s %6s %6s %9s\n", "fault", "Pods", "images", "scans", "twice", "lost", "wrong", "last")
 	for _, r := range rows {
 		_, pod := r.Story.Verdicts()

@@ -23,7 +23,6 @@ func long(name string, hurt func(context.Context, []replicas.Image) error) repli
 // cluster away.
 func TestSoakCluster(t *testing.T) {
 	soak(t)
-	r := newRows(t)
 	f := fleet(t, replicas.Options{})
 	m, err := f.Cluster(3)
 	if err != nil {
@@ -32,7 +31,7 @@ func TestSoakCluster(t *testing.T) {
 	start(t, f, m.Nodes()...)
 
 	// As a Deployment's rollout does: the next goes when the last is ready.
-	r.run(f, long("every Pod restarted, one after another", func(ctx context.Context, _ []replicas.Image) error {
+	broke(t, f, long("every Pod restarted, one after another", func(ctx context.Context, _ []replicas.Image) error {
 		for _, n := range m.Nodes() {
 			n.Stop()
 			if err := f.Start(ctx, n); err != nil {
@@ -51,7 +50,7 @@ func TestSoakCluster(t *testing.T) {
 		return nil
 	})
 	killed.Repeats = 3 * scans // those of three workers
-	r.run(f, killed)
+	broke(t, f, killed)
 
 	both := long("two of three NATS nodes away for 20 s", func(ctx context.Context, _ []replicas.Image) error {
 		gone := m.APIs[:2]
@@ -63,13 +62,12 @@ func TestSoakCluster(t *testing.T) {
 		}
 		return f.Start(ctx, gone...)
 	})
-	r.run(f, both)
+	broke(t, f, both)
 }
 
 // TestSoakExternal keeps NATS away for long.
 func TestSoakExternal(t *testing.T) {
 	soak(t)
-	r := newRows(t)
 	f := fleet(t, replicas.Options{})
 	server, err := f.StartNATS(t.Context(), programs.nats)
 	if err != nil {
@@ -80,7 +78,7 @@ func TestSoakExternal(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, f, nodes...)
-	r.run(f, long("NATS away for a minute", func(ctx context.Context, _ []replicas.Image) error {
+	broke(t, f, long("NATS away for a minute", func(ctx context.Context, _ []replicas.Image) error {
 		server.Kill()
 		if err := wait(ctx, time.Minute); err != nil {
 			return err
@@ -94,7 +92,7 @@ func TestSoakExternal(t *testing.T) {
 		}
 		return wait(ctx, 30*time.Second)
 	})
-	r.run(f, slow)
+	broke(t, f, slow)
 	silent := long("NATS silent for a minute", func(ctx context.Context, _ []replicas.Image) error {
 		for _, l := range links {
 			l.Cut()
@@ -102,7 +100,7 @@ func TestSoakExternal(t *testing.T) {
 		}
 		return wait(ctx, time.Minute)
 	})
-	r.run(f, silent)
+	broke(t, f, silent)
 }
 
 // TestSoakClock has the clock of one of three providers jump forward and back. The
@@ -111,7 +109,6 @@ func TestSoakExternal(t *testing.T) {
 // the whole machine would do beside that (to the kernel's timers) is nothing.
 func TestSoakClock(t *testing.T) {
 	soak(t)
-	r := newRows(t)
 	clock := filepath.Join(programs.dir, "seconds")
 	if err := os.WriteFile(clock, []byte("0"), 0o600); err != nil {
 		t.Fatal(err)
@@ -140,7 +137,7 @@ func TestSoakClock(t *testing.T) {
 		}
 		return nil
 	})
-	r.run(f, jump)
+	broke(t, f, jump)
 }
 
 // clocked builds a provider whose clock is as wrong as a file says, in seconds.
@@ -173,7 +170,6 @@ func TestSoakVersions(t *testing.T) {
 	soak(t)
 	const file = "provider/store/encode.go"
 	format := build.Change{File: file, Old: "	format = 1\n", New: "	format = 2\n"}
-	r := newRows(t)
 	for i, v := range []struct {
 		name    string
 		changes []build.Change
@@ -206,7 +202,7 @@ func TestSoakVersions(t *testing.T) {
 			// The older one makes again what it cannot read, which both read then.
 			upgrade.Repeats, upgrade.LostWith = upgrade.Images, true
 		}
-		r.run(f, upgrade)
+		broke(t, f, upgrade)
 		f.Stop()
 	}
 }
