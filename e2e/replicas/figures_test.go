@@ -124,7 +124,9 @@ func TestFigureRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := untilFinal(t, f, n, images[reports/2], began)
-	askAll(t, f, n, images)
+	// Not all of them at once: images are looked up anew, and of one registry no
+	// more than its gate lets through, whatever is in the store.
+	askAll(t, f, n, images[:min(reports, 1000)])
 	all := time.Since(began)
 	if after := total(f); after != before {
 		t.Errorf("%d new scans", after-before)
@@ -133,8 +135,8 @@ func TestFigureRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figure(t, "kill -9 of the provider with %d reports: answers from them %.2f s after it is started again, all of them within %.1f s, %d new scans (%d MiB on disk)",
-		reports, first.Seconds(), all.Seconds(), total(f)-before, used>>20)
+	figure(t, "kill -9 of the provider with %d reports: answers from them %.2f s after it is started again, %d have been asked for after %.1f s, %d new scans (%d MiB on disk)",
+		reports, first.Seconds(), min(reports, 1000), all.Seconds(), total(f)-before, used>>20)
 }
 
 // seed has n images scanned that list findings, or none.
@@ -280,15 +282,18 @@ func TestFigureMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	place := replicas.Config{"url": "nats://" + server.Addr}
-	api, err := f.Add("api", replicas.API, place)
-	if err != nil {
-		t.Fatal(err)
+	var nodes []*replicas.Node
+	for i := range 3 { // more than one, to be there sooner
+		for _, role := range []replicas.Role{replicas.API, replicas.Worker} {
+			n, err := f.Add(fmt.Sprintf("%s-%d", role, i), role, place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nodes = append(nodes, n)
+		}
 	}
-	worker, err := f.Add("worker", replicas.Worker, place)
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, f, api, worker)
+	start(t, f, nodes...)
+	api := nodes[0]
 	empty, err := api.Resident()
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +311,8 @@ func TestFigureMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := total(f)
-		askAll(t, f, api, images)
+		recent := images[max(0, len(images)-2000):] // more than L1 holds
+		askAll(t, f, api, recent)
 		read, err := api.Resident()
 		if err != nil {
 			t.Fatal(err)
@@ -318,7 +324,7 @@ func TestFigureMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		figure(t, "an api replica with %d reports of %d findings in the store: %d MiB resident when it is ready, %d MiB when all have been read; on the disk %d MiB, %d bytes for each",
-			reports, findings, fresh>>20, read>>20, used>>20, used/int64(reports))
+		figure(t, "an api replica with %d reports of %d findings in the store: %d MiB resident when it is ready, %d MiB when %d of them have been read; on the disk %d MiB, %d bytes for each",
+			reports, findings, fresh>>20, read>>20, len(recent), used>>20, used/int64(reports))
 	}
 }
