@@ -87,7 +87,7 @@ e2e: cluster ## Tests against a real API server and Gatekeeper
 .PHONY: replicas
 replicas: ## Break replicas of the provider: the quick faults, with a table of what came of them
 	@echo "== faults of replicas"
-	@cd e2e && go test -count=1 -short -v -timeout $(TIMEOUT) ./replicas
+	@cd e2e && go test -count=1 -short -v -parallel 4 -timeout $(TIMEOUT) ./replicas
 
 .PHONY: soak
 soak: ## The same and the long faults: restarts under load, clocks, two versions (fifteen minutes)
