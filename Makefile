@@ -111,6 +111,23 @@ mutate: ## Break the policies' Rego in one place at a time: do the unit tests no
 build: ## Build provider, mutator and scanner into bin/
 	@cd e2e && go run ./cmd/build -own
 
+# Of what the images say they are; all of it is in their digests.
+TAG = $(patsubst v%,%,$(shell git describe --tags --exact-match 2>/dev/null))
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+VERSION ?= $(or $(TAG),0.0.0-g$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown))
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+PLATFORMS ?= linux/amd64,linux/arm64
+IMAGES = cd e2e && $(COMPILE) go run ./cmd/images -version '$(VERSION)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' \
+	-platforms '$(PLATFORMS)' -push '$(PUSH)'
+
+.PHONY: images
+images: ## Make the container images, as an OCI layout in bin/images; PUSH=host/path pushes them too
+	@$(IMAGES) -out bin/images
+
+.PHONY: package
+package: ## The same and the chart, which names the images by digest, in bin/package; PUSH=host/path
+	@$(IMAGES) -out bin/package -chart charts/imagegate
+
 .PHONY: generate
 generate: ## Generate the ConstraintTemplates from their Rego
 	@go run ./templates/gen || go run ./templates/gen

@@ -26,17 +26,37 @@ func Imagegate(ctx context.Context, root string, progress io.Writer) (Programs, 
 		Mutator:  filepath.Join(bin, "mutator"),
 		Scanner:  filepath.Join(bin, "scanner"),
 	}
-	const small = "-s -w"
-	for _, t := range []target{
-		{name: "provider", dir: root, pkg: "./provider", ldflags: small},
-		{name: "mutator", dir: root, pkg: "./mutator", ldflags: small},
-		{name: "scanner", dir: filepath.Join(root, "scanner"), pkg: ".", ldflags: small},
-	} {
+	for _, name := range []string{"provider", "mutator", "scanner"} {
+		t := imagegate(root, name)
 		if err := timed(t, progress, func() error { return compile(ctx, t, filepath.Join(bin, t.name)) }); err != nil {
 			return Programs{}, err
 		}
 	}
 	return p, nil
+}
+
+// imagegate is one of its programs. The scanner is a module of its own.
+func imagegate(root, name string) target {
+	t := target{name: name, dir: root, pkg: "./" + name, ldflags: "-s -w"}
+	if name == "scanner" {
+		t.dir, t.pkg = filepath.Join(root, name), "."
+	}
+	return t
+}
+
+// Release builds one of provider, mutator and scanner for Linux on an
+// architecture, as it is for images, and writes it to the file out. Settings of
+// the environment that would make another binary are not followed.
+func Release(ctx context.Context, root, name, arch, out string, progress io.Writer) error {
+	unlock, err := lock(filepath.Join(root, ".cache", "imagegate.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	t := imagegate(root, name)
+	return timed(target{name: name + " linux/" + arch}, progress, func() error {
+		return compile(ctx, t, out, "GOOS=linux", "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
+	})
 }
 
 // Sample builds the program of an e2e/testdata module for a Linux image of the
