@@ -42,17 +42,24 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	registry.MustRegister(serverTLS, clientTLS,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	admitter := admit.New(&wire.Client{BaseURL: c.Provider.URL, HTTPClient: providerClient(c, clientTLS)}, c.Settings())
+	client := &wire.Client{BaseURL: c.Provider.URL, HTTPClient: providerClient(c, clientTLS)}
+	provider := &providerCheck{ask: client.Ping, once: c.Pin.KeepsSome()}
+	admitter := admit.New(client, c.Settings())
 	server := webhook.NewServer(admitter, webhook.Options{
 		TLS:               serverTLS.Config(),
 		RequireClientCert: c.Server.TLS.ClientCAFile != "",
-		Ready:             func() error { return errors.Join(serverTLS.Ready(), clientTLS.Ready()) },
-		Waiting:           admitter.Waiting,
-		Concurrency:       c.Server.Concurrency,
-		BodyBytes:         c.Server.BodyBytes,
-		Drain:             c.Server.ShutdownDelay.Duration,
-		Registry:          registry,
-		Log:               log,
+		Ready: func(ctx context.Context) error {
+			if err := errors.Join(serverTLS.Ready(), clientTLS.Ready()); err != nil {
+				return err
+			}
+			return provider.ready(ctx)
+		},
+		Waiting:     admitter.Waiting,
+		Concurrency: c.Server.Concurrency,
+		BodyBytes:   c.Server.BodyBytes,
+		Drain:       c.Server.ShutdownDelay.Duration,
+		Registry:    registry,
+		Log:         log,
 	})
 	log.InfoContext(ctx, "mutator starts", "listen", listener.Addr().String(), "provider", c.Provider.URL,
 		"wait", c.Wait.Duration.Duration, "onUnresolved", c.Pin.OnUnresolved, "keepTag", c.Pin.KeepTag, "workloads", c.Pin.Workloads)
@@ -82,12 +89,12 @@ func warnIfOpen(ctx context.Context, c *config.Config, at net.Addr, log *slog.Lo
 // providerClient has no timeout of its own: every question has a deadline.
 func providerClient(c *config.Config, tls *tlsfiles.Client) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
+		Transport: named{&http.Transport{
 			DialTLSContext:         tls.DialTLS,
 			MaxIdleConnsPerHost:    int(c.Server.Concurrency),
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
-		},
+		}},
 		// The protocol has no redirects, and one must not carry the question
 		// to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
@@ -297,14 +298,119 @@ func TestProviderDownAndBack(t *testing.T) {
 		!strings.Contains(resp.Result.Message, "cannot pin image 'a:1' of container 'c'") || !strings.Contains(resp.Result.Message, "the provider cannot be reached") {
 		t.Errorf("down: %+v, %v", resp, err)
 	}
-	if code, body := s.get(t, "/readyz"); code != http.StatusOK {
-		t.Errorf("readiness depends on the provider: %d %s", code, body)
+	if code, body := s.get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "provider.url: the provider cannot be reached") {
+		t.Errorf("ready without a provider: %d %s", code, body)
 	}
 	mu.Lock()
 	down = false
 	mu.Unlock()
 	if resp, err := s.mutate("a:1"); err != nil || !resp.Allowed {
 		t.Errorf("back: %+v, %v", resp, err)
+	}
+	s.waitReady(t)
+}
+
+// waitReady waits until what was said of the provider is asked again.
+func (s *system) waitReady(t *testing.T) {
+	t.Helper()
+	for range 100 {
+		code, body := s.get(t, "/readyz")
+		if code == http.StatusOK {
+			return
+		}
+		if !strings.Contains(body, "provider.url") {
+			t.Fatal(body)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("it does not become ready")
+}
+
+func TestReadyOnlyWithAProviderThatTakesItsCertificate(t *testing.T) {
+	other := tlstest.NewCA(t, "another CA").Directory(t, "mutator")
+	for name, tc := range map[string]struct {
+		change func(*config.Config)
+		want   string
+	}{
+		"an authority that did not sign the provider": {func(c *config.Config) { c.Provider.CAFile = filepath.Join(other, "ca.crt") }, "provider.caFile"},
+		"a certificate that the provider does not know": {func(c *config.Config) {
+			c.Provider.CertFile, c.Provider.KeyFile = filepath.Join(other, "tls.crt"), filepath.Join(other, "tls.key")
+		}, "provider.certFile"},
+		"a name that is not in its certificate": {func(c *config.Config) {
+			c.Provider.URL = strings.Replace(c.Provider.URL, "127.0.0.1", "127.0.0.2", 1)
+		}, "provider.url"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, &standIn{}, tc.change)
+			if code, body := s.get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, tc.want) {
+				t.Errorf("%d %s, want %s", code, body, tc.want)
+			}
+			if resp, err := s.mutate("a:1"); err != nil || resp.Allowed || !strings.Contains(resp.Result.Message, "the provider cannot be reached") {
+				t.Errorf("%+v, %v", resp, err)
+			}
+		})
+	}
+	s := start(t, &standIn{}, nil)
+	if code, body := s.get(t, "/readyz"); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestTheProviderIsAskedOnceInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked int
+		var fails error
+		p := &providerCheck{ask: func(context.Context) error { asked++; return fails }}
+		for range 10 {
+			if err := p.ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fails = errors.New("gone")
+		time.Sleep(pingEvery)
+		if err := p.ready(t.Context()); !errors.Is(err, fails) || asked != 2 {
+			t.Errorf("%v after %d questions", err, asked)
+		}
+		// Where images are let in unpinned, one answer is enough, for good.
+		p = &providerCheck{ask: func(context.Context) error { return fails }, once: true}
+		if err := p.ready(t.Context()); err == nil {
+			t.Error("ready without an answer")
+		}
+		fails = nil
+		time.Sleep(pingEvery)
+		if err := p.ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		fails = errors.New("gone")
+		time.Sleep(pingEvery)
+		if err := p.ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHealthCommand(t *testing.T) {
+	provider := &standIn{}
+	var certFile string
+	s := start(t, provider, func(c *config.Config) { certFile = c.Server.TLS.CertFile })
+	keyFile := filepath.Join(filepath.Dir(certFile), "tls.key")
+	ask := func(args ...string) (int, string) {
+		var out, stderr bytes.Buffer
+		none := func(string) (string, bool) { return "", false }
+		args = append(append([]string{"health"}, args...), "--tls-cert", certFile, "--tls-key", keyFile, "--listen", strings.TrimPrefix(s.url, "https://"))
+		code := run(args, none, &out, &stderr)
+		return code, out.String() + stderr.String()
+	}
+	for _, args := range [][]string{nil, {"--live"}} {
+		if code, said := ask(args...); code != 0 || said != "ok\n" {
+			t.Errorf("%v: %d %s", args, code, said)
+		}
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if code, said := ask("--live"); code != 1 || !strings.Contains(said, "server.listen") {
+		t.Errorf("%d %s", code, said)
 	}
 }
 
@@ -359,7 +465,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"--tls-cert", "a", "--tls-key", "b", "--listen", taken(t)}, 1, "server.listen"},
 	} {
 		var stderr bytes.Buffer
-		if got := run(tc.args, none, &stderr); got != tc.want || !strings.Contains(stderr.String(), tc.says) {
+		if got := run(tc.args, none, io.Discard, &stderr); got != tc.want || !strings.Contains(stderr.String(), tc.says) {
 			t.Errorf("%q: status %d, output %s", tc.args, got, &stderr)
 		}
 	}

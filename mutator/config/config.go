@@ -81,6 +81,16 @@ type Pin struct {
 	OnUnresolvedByNamespace map[string]admit.Action `json:"onUnresolvedByNamespace,omitempty"`
 }
 
+// KeepsSome says whether an image that cannot be pinned is let in anywhere.
+func (v *Pin) KeepsSome() bool {
+	for _, action := range v.OnUnresolvedByNamespace {
+		if action == admit.Keep {
+			return true
+		}
+	}
+	return v.OnUnresolved == admit.Keep
+}
+
 // Wait lets an admission wait for its scans.
 type Wait struct {
 	// Duration is how long, cut to the webhook's timeout; zero does not wait.

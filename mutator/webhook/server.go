@@ -30,7 +30,7 @@ type Options struct {
 	// Health and metrics stay open: a kubelet has none.
 	RequireClientCert bool
 	// Ready says whether the server can serve.
-	Ready func() error
+	Ready func(ctx context.Context) error
 	// Waiting returns how many requests wait for scans.
 	Waiting func() int
 	// Concurrency bounds the requests under way, BodyBytes one request's body. One
@@ -81,8 +81,8 @@ func newMux(admitter Admitter, o Options) http.Handler {
 	mux.Handle("POST /mutate", mutate)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := o.Ready(); err != nil {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := o.Ready(r.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

@@ -35,7 +35,7 @@ func allow(context.Context, *admissionv1.AdmissionRequest) *admit.Decision {
 
 func options() Options {
 	return Options{
-		Ready: func() error { return nil }, Waiting: func() int { return 0 },
+		Ready: func(context.Context) error { return nil }, Waiting: func() int { return 0 },
 		Concurrency: 4, BodyBytes: 4096, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -266,7 +266,7 @@ func TestClientCertificate(t *testing.T) {
 func TestHealth(t *testing.T) {
 	o := options()
 	ready := errors.New("the certificate is not loaded yet")
-	o.Ready = func() error { return ready }
+	o.Ready = func(context.Context) error { return ready }
 	o.RequireClientCert = true
 	h := newMux(admitter(allow), o)
 	get := func(path string) *httptest.ResponseRecorder {

@@ -57,7 +57,10 @@ type parts struct {
 	// attachments finds what is attached to images; nil when nothing is trusted.
 	attachments *attached.Finder
 	closers     []func()
-	worker      *bundled.Worker
+	// worker is the bundled worker where it is started here, sidecar where it runs
+	// in a container of its own.
+	worker  *bundled.Worker
+	sidecar *bundled.Sidecar
 	// shared is what replicas have in common; nil where all is in memory.
 	shared *shared
 	// grace is how long scans may go on in close.
@@ -297,10 +300,14 @@ func registryOptions(c *config.Config, hosts *transport.Hosts, log *slog.Logger)
 // waitReady waits for the bundled worker, whose first start downloads a
 // vulnerability database.
 func (p *parts) waitReady(ctx context.Context) error {
-	if p.worker == nil {
-		return nil
+	var err error
+	switch {
+	case p.worker != nil:
+		err = p.worker.WaitReady(ctx)
+	case p.sidecar != nil:
+		err = p.sidecar.WaitReady(ctx, 0)
 	}
-	if err := p.worker.WaitReady(ctx); err != nil {
+	if err != nil {
 		return fmt.Errorf("the bundled scan worker: %w", err)
 	}
 	return nil

@@ -74,6 +74,9 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 	if p.elsewhere {
 		return elsewhere{scanner.ByDigest}, nil
 	}
+	if c.Scanner.Bundled.URL != "" {
+		return p.besideUs(c)
+	}
 	worker, err := startBundled(ctx, c, p.log)
 	if err != nil {
 		return nil, err
@@ -86,6 +89,21 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 		return nil, fmt.Errorf("the bundled scanner: %w", err)
 	}
 	return worker.Guard(client), nil
+}
+
+// besideUs is the bundled worker in a container of its own.
+func (p *parts) besideUs(c *config.Config) (route.Backend, error) {
+	client, err := harbor.New(harbor.Options{
+		URL:    "http://scanner.bundled",
+		Socket: strings.TrimPrefix(c.Scanner.Bundled.URL, bundled.SocketURL),
+		Name:   mainName,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scanner.bundled.%w", err)
+	}
+	p.closers = append(p.closers, client.Close)
+	p.sidecar = bundled.NewSidecar(client, c.Scan.Workers, p.log)
+	return p.sidecar, nil
 }
 
 // wrapper puts something before the backend of a configuration.
@@ -298,6 +316,10 @@ func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bun
 		CAFiles:        c.Registry.CAFiles,
 		TokenHosts:     c.Registry.TokenHosts,
 		Workers:        c.Scan.Workers,
+		Memory:         share(c).worker,
+		Disk:           c.Scanner.Bundled.DiskBytes,
+		LayerCache:     c.Scanner.Bundled.LayerCacheBytes,
+		ListCache:      c.Scanner.Bundled.ListCacheBytes,
 		Logger:         log,
 	})
 	if err != nil {

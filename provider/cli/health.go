@@ -9,12 +9,16 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/health"
+	"github.com/imagegate/imagegate/provider/selfsigned"
 )
 
 // unhealthy is the exit code of a provider that is not ready.
@@ -26,43 +30,95 @@ const (
 	healthPause = time.Second
 )
 
-// health is what is asked.
-type health struct {
+// healthQuestion is what is asked.
+type healthQuestion struct {
 	url, caFile string
+	live        bool
 	needed      []string
 	wait        time.Duration
 }
 
+// healthAnswer asks once: what was said, and why that is not good.
+type healthAnswer func(ctx context.Context) (string, error)
+
 func healthCommand() *cobra.Command {
-	h := health{url: "http://127.0.0.1:8080"}
+	h := healthQuestion{}
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask a provider that serves whether it is ready",
 		Long: `Ask a provider that serves whether it is ready, and print what it says of each of
 its parts. Images of imagegate have no shell: probes and tests can use this.
+Without --url it is the provider that serves on this machine with the same
+configuration, and over TLS it has to have the certificate of that.
 
 Exit code 0 says that it is ready, 1 that it is not, 2 a mistake.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return h.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := config.LoadUnchecked(cmd.Flags(), os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		ask, err := h.asker(&c)
+		if err != nil {
+			return err
+		}
+		return h.run(cmd.Context(), ask, cmd.OutOrStdout())
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&h.url, "url", h.url, "http(s)://host:port of server.probes or server.listen")
+	config.AddFlags(fs)
+	fs.StringVar(&h.url, "url", h.url, "http(s)://host:port of a provider's server.probes or server.listen (default: of the configuration, on this machine)")
+	fs.BoolVar(&h.live, "live", false, "ask only whether the process answers")
 	fs.StringVar(&h.caFile, "ca", "", "CA of an https --url (PEM; default: the system's)")
 	fs.StringSliceVar(&h.needed, "need", nil, "parts that must be as they should be although the provider is ready without them, for example installation")
 	fs.DurationVar(&h.wait, "wait", 0, "how long it may take until it is so")
 	return cmd
 }
 
-// run asks until the answer is good, or time is up.
-func (h *health) run(ctx context.Context, out io.Writer) error {
+// asker returns how the provider is asked: at --url, or where one of the
+// configuration serves here.
+func (h *healthQuestion) asker(c *config.Config) (healthAnswer, error) {
+	if h.url == "" {
+		s, err := served(c)
+		if err != nil {
+			return nil, err
+		}
+		if h.live {
+			return s.Live, nil
+		}
+		return s.Ready, nil
+	}
 	client, err := h.client()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer client.CloseIdleConnections()
+	return func(ctx context.Context) (string, error) { return h.ask(ctx, client) }, nil
+}
+
+// served is where a provider of the configuration answers probes.
+func served(c *config.Config) (health.Server, error) {
+	if c.Server.Probes != "" {
+		return health.Server{Listen: c.Server.Probes, Setting: "server.probes"}, nil
+	}
+	s := health.Server{Listen: c.Server.Listen, Setting: "server.listen", CertFile: c.Server.TLS.CertFile, CertSetting: "server.tls.certFile"}
+	if s.CertFile == "" {
+		data, err := dataDir(c)
+		if err != nil {
+			return s, err
+		}
+		s.CertFile, s.CertSetting = filepath.Join(data, "tls", selfsigned.ServerCertFile), "dataDir"
+	}
+	return s, nil
+}
+
+// run asks until the answer is good, or time is up.
+func (h *healthQuestion) run(ctx context.Context, ask healthAnswer, out io.Writer) error {
 	until := time.Now().Add(h.wait)
 	for {
-		said, err := h.ask(ctx, client)
+		said, err := ask(ctx)
+		if err == nil {
+			err = h.lacking(said)
+		}
 		if err == nil || time.Now().Add(healthPause).After(until) || ctx.Err() != nil {
 			if said != "" {
 				_, _ = fmt.Fprintln(out, said)
@@ -79,7 +135,7 @@ func (h *health) run(ctx context.Context, out io.Writer) error {
 	}
 }
 
-func (h *health) client() (*http.Client, error) {
+func (h *healthQuestion) client() (*http.Client, error) {
 	if !strings.HasPrefix(h.url, "http://") && !strings.HasPrefix(h.url, "https://") {
 		return nil, fmt.Errorf("--url %q is neither http:// nor https://", h.url)
 	}
@@ -99,8 +155,12 @@ func (h *health) client() (*http.Client, error) {
 }
 
 // ask returns what the provider says of itself, and why that is not good.
-func (h *health) ask(ctx context.Context, client *http.Client) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(h.url, "/")+"/readyz", nil)
+func (h *healthQuestion) ask(ctx context.Context, client *http.Client) (string, error) {
+	path := "/readyz"
+	if h.live {
+		path = "/healthz"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(h.url, "/")+path, nil)
 	if err != nil {
 		return "", fmt.Errorf("--url: %w", err)
 	}
@@ -118,11 +178,11 @@ func (h *health) ask(ctx context.Context, client *http.Client) (string, error) {
 	if resp.StatusCode != http.StatusOK {
 		return said, errors.New("it is not ready")
 	}
-	return said, h.lacking(said)
+	return said, nil
 }
 
 // lacking says which of the parts that are needed are not as they should be.
-func (h *health) lacking(said string) error {
+func (h *healthQuestion) lacking(said string) error {
 	parts := map[string]string{}
 	for line := range strings.Lines(said) {
 		name, state, _ := strings.Cut(strings.TrimSpace(line), ": ")

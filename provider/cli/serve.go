@@ -62,6 +62,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
+	boundMemory(c, log)
 	p := newParts(log)
 	f, err := openFront(ctx, c, p)
 	if err != nil {
@@ -150,7 +151,7 @@ func completeTLS(c *config.Config, log *slog.Logger) error {
 	}
 	dir := filepath.Join(data, "tls")
 	if err := selfsigned.Ensure(dir, time.Now()); err != nil {
-		return fmt.Errorf("making certificates: %w", err)
+		return fmt.Errorf("making certificates, since there is no server.tls.certFile (dataDir is where they go): %w", err)
 	}
 	t.CertFile, t.KeyFile = filepath.Join(dir, selfsigned.ServerCertFile), filepath.Join(dir, selfsigned.ServerKeyFile)
 	log.Info("no certificate is configured: using a self-signed one", "dir", dir)
@@ -182,7 +183,7 @@ func serverOptions(c *config.Config, p *parts, ready func(context.Context) []ser
 
 // announce logs what this process is and what it chose by itself.
 func announce(c *config.Config, p *parts, f *front) {
-	scanner := cmp.Or(c.Scanner.Harbor.URL, c.Scanner.Anchore.URL)
+	scanner := cmp.Or(c.Scanner.Harbor.URL, c.Scanner.Anchore.URL, c.Scanner.Bundled.URL)
 	if p.worker != nil {
 		scanner = "bundled worker at " + p.worker.URL()
 		if c.Scanner.Bundled.Database == config.DatabaseSample {

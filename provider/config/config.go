@@ -324,6 +324,22 @@ type Bundled struct {
 	CacheDir string `json:"cacheDir,omitempty"`
 	// Database is how the worker gets its vulnerability data.
 	Database Database `json:"database"`
+	// MemoryBytes is what the worker may take with all its scans. Zero is what the
+	// container has beyond the provider's own need, half of it at least; where there
+	// is no limit, what the machine has.
+	MemoryBytes int64 `json:"memoryBytes,omitempty"`
+	// DiskBytes is what CacheDir may hold. Zero is what its file system has. An
+	// emptyDir with a limit has to be told here: the limit cannot be seen within.
+	DiskBytes int64 `json:"diskBytes,omitempty"`
+	// LayerCacheBytes and ListCacheBytes are for unpacked layers and for package
+	// lists of images. Zero is a quarter and an eighth of the disk that the
+	// vulnerability database leaves, 4 GiB and 1 GiB at most.
+	LayerCacheBytes int64 `json:"layerCacheBytes,omitempty"`
+	ListCacheBytes  int64 `json:"listCacheBytes,omitempty"`
+	// URL is unix:// and the path of a socket, for a worker that runs in a container
+	// of its own beside the provider: `scanner serve --listen` has the same. Nothing
+	// is started then, and the settings above are that container's.
+	URL string `json:"url,omitempty"`
 }
 
 // Database says where vulnerability data comes from.

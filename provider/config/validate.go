@@ -19,6 +19,7 @@ import (
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 	"github.com/imagegate/imagegate/provider/verdict"
@@ -179,8 +180,37 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, readable(p.Child("attached", "keyFiles").Index(i), f)...)
 	}
 	errs = append(errs, oneOf(p.Child("attached", "unstated"), s.Attached.Unstated, "", UnstatedScan, UnstatedAccept)...)
-	errs = append(errs, readable(p.Child("bundled", "path"), s.Bundled.Path)...)
-	return append(errs, oneOf(p.Child("bundled", "database"), s.Bundled.Database, DatabaseUpdate, DatabaseSample)...)
+	return append(errs, s.bundled(p)...)
+}
+
+func (s *Scanner) bundled(p *field.Path) (errs field.ErrorList) {
+	b, at := &s.Bundled, p.Child("bundled")
+	errs = append(errs, readable(at.Child("path"), b.Path)...)
+	errs = append(errs, oneOf(at.Child("database"), b.Database, DatabaseUpdate, DatabaseSample)...)
+	for _, size := range []struct {
+		name  string
+		bytes int64
+	}{{"memoryBytes", b.MemoryBytes}, {"diskBytes", b.DiskBytes}, {"layerCacheBytes", b.LayerCacheBytes}, {"listCacheBytes", b.ListCacheBytes}} {
+		switch {
+		case size.bytes < 0:
+			errs = append(errs, field.Invalid(at.Child(size.name), size.bytes, "must not be negative"))
+		case size.bytes > 0 && b.URL != "":
+			errs = append(errs, field.Forbidden(at.Child(size.name), "the worker at url is told by its own flags"))
+		}
+	}
+	if b.URL == "" {
+		return errs
+	}
+	if err := bundled.CheckSocketURL(b.URL); err != nil {
+		errs = append(errs, field.Invalid(at.Child("url"), b.URL, err.Error()))
+	}
+	if b.Path != "" || b.CacheDir != "" {
+		errs = append(errs, field.Forbidden(at.Child("url"), "path and cacheDir are of a worker that is started here"))
+	}
+	if s.Configured() {
+		errs = append(errs, field.Forbidden(at.Child("url"), "harbor.url or anchore.url scans all images"))
+	}
+	return errs
 }
 
 // pullThrough checks that each adapter that is to read images through the

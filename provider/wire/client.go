@@ -85,6 +85,18 @@ func (c *Client) Digests(ctx context.Context, keys []Key) ([]Resolved, error) {
 	return out, nil
 }
 
+// Ping asks for nothing, and returns why the provider could not be asked for more.
+func (c *Client) Ping(ctx context.Context) error {
+	resp, err := c.ask(ctx, PathDigests, 0, nil)
+	if err != nil {
+		return err
+	}
+	if resp.Response.SystemError != "" {
+		return fmt.Errorf("the provider answered: %s", resp.Response.SystemError)
+	}
+	return nil
+}
+
 func resolved(item externaldata.Item) Resolved {
 	if item.Error != "" {
 		return Resolved{Err: errors.New(item.Error)}

@@ -17,7 +17,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), childCommand(), databaseCommand())
+	root.AddCommand(serveCommand(), healthCommand(), childCommand(), databaseCommand())
 	return root
 }
 

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
@@ -44,12 +46,17 @@ func serveCommand() *cobra.Command {
 			if err := os.Setenv("TMPDIR", w.TempDir()); err != nil {
 				return fmt.Errorf("set the directory of temporary files: %w", err)
 			}
+			// The reports that are kept make garbage, which must not grow into the
+			// memory of scans.
+			if os.Getenv("GOMEMLIMIT") == "" {
+				debug.SetMemoryLimit(w.OwnMemory())
+			}
 			librarylog.Use(log)
 			return w.Run(ctx)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API, host:port, or an inherited socket, fd://3")
+	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API: host:port, a Unix socket to make, unix:///path, or an inherited one, fd://3")
 	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database; one worker's alone")
 	f.IntVar(&cfg.Jobs.Workers, "workers", cfg.Jobs.Workers, "scans that run at once")
 	f.IntVar(&cfg.Jobs.PerShare, "per-share", 0, "scans that run at once for one registry, or for one of those on whose behalf they are asked for (0: all workers but one)")
@@ -73,12 +80,14 @@ func limitFlags(f *pflag.FlagSet, cfg *worker.Config) {
 	f.DurationVar(&cfg.Limits.Stall, "stall-timeout", cfg.Limits.Stall, "how long a registry may send nothing during a scan")
 	f.Var((*size)(&cfg.Limits.LeastTransfer), "least-transfer", "what must come from a registry while a scan waits for it for the time of a window (0: anything will do)")
 	f.DurationVar(&cfg.Limits.TransferWindow, "transfer-window", cfg.Limits.TransferWindow, "the window of --least-transfer")
-	f.Var((*size)(&cfg.Limits.Memory), "memory-limit", "memory for one scan")
-	f.Var((*size)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes")
-	f.Var((*size)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked")
+	f.Var((*size)(&cfg.Memory), "memory", "memory for the worker and all its scans (auto: what the container has)")
+	f.Var((*size)(&cfg.Disk), "disk", "disk space for the whole cache directory (auto: what its file system has)")
+	f.Var((*size)(&cfg.Limits.Memory), "memory-limit", "memory for one scan (auto: its share of --memory, 2GiB at most)")
+	f.Var((*size)(&cfg.Limits.File), "file-limit", "size of one file that a scan writes (auto: that of --disk-limit, 4GiB at most)")
+	f.Var((*size)(&cfg.Limits.Disk), "disk-limit", "disk space of one scan: the image's layers, unpacked (auto: its share of --disk, 10GiB at most)")
 	f.IntVar(&cfg.Limits.Files, "files-limit", cfg.Limits.Files, "files that a scan may write")
-	f.Var((*size)(&cfg.SBOMCacheBytes), "sbom-cache", "disk space for package lists of scanned images")
-	f.Var((*size)(&cfg.LayerCacheBytes), "layer-cache", "disk space for unpacked layers of scanned images (0: keep none)")
+	f.Var((*size)(&cfg.SBOMCacheBytes), "sbom-cache", "disk space for package lists of scanned images (auto: an eighth of --disk without the database, 1GiB at most)")
+	f.Var((*size)(&cfg.LayerCacheBytes), "layer-cache", "disk space for unpacked layers of scanned images (0: keep none; auto: a quarter of --disk without the database, 4GiB at most)")
 }
 
 func databaseFlags(f *pflag.FlagSet, cfg *database.Config) {
@@ -91,13 +100,25 @@ func databaseFlags(f *pflag.FlagSet, cfg *database.Config) {
 	f.DurationVar(&cfg.MaxAge, "db-max-age", cfg.MaxAge, "scans fail when the database is older (0: never)")
 }
 
-// size is a flag like 512MiB.
+// size is a flag like 512MiB, or auto, which is worker.Fit.
 type size int64
 
-func (b *size) String() string { return humanize.IBytes(uint64(max(0, *b))) }
-func (b *size) Type() string   { return "bytes" }
+const auto = "auto"
+
+func (b *size) String() string {
+	if *b == worker.Fit {
+		return auto
+	}
+	return strings.ReplaceAll(humanize.IBytes(uint64(max(0, *b))), " ", "")
+}
+
+func (b *size) Type() string { return "bytes" }
 
 func (b *size) Set(s string) error {
+	if s == auto {
+		*b = worker.Fit
+		return nil
+	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/imagegate/imagegate/scanner/failure"
@@ -18,6 +19,11 @@ const (
 	propCancel = "imagegate.dev/cancel"
 	// propShare says that scans are shared by the header harbor.HeaderShare.
 	propShare = "imagegate.dev/share"
+	// propVerifies says that each byte of an image is compared with the digest that
+	// leads to it, so that a report counts for the digest wherever it was read.
+	propVerifies = "imagegate.dev/verifies"
+	// propWorkers is how many scans run at once.
+	propWorkers = "imagegate.dev/workers"
 )
 
 // metadata is GET /api/v1/metadata.
@@ -46,7 +52,7 @@ func (s server) metadata(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s server) properties() map[string]string {
-	p := map[string]string{propType: "os-package-vulnerability", propCancel: "true", propShare: "true"}
+	p := map[string]string{propType: "os-package-vulnerability", propCancel: "true", propShare: "true", propVerifies: "true", propWorkers: strconv.Itoa(s.Workers)}
 	at, kind, ok := s.Database.BuiltAt()
 	if !ok {
 		p[propKind] = "none"

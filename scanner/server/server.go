@@ -46,6 +46,8 @@ type Config struct {
 	BodyLimit int64
 	// Refresh is how long an asker is told to wait for a report.
 	Refresh time.Duration
+	// Workers is how many scans run at once.
+	Workers int
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
 	Log     *slog.Logger

@@ -20,12 +20,16 @@ import (
 
 // Config of a worker. Default fills what is not said.
 type Config struct {
-	// Listen is the address of the API, host:port, or a listening socket that
-	// the parent process hands down, fd://3.
+	// Listen is the address of the API, host:port, a Unix socket that is made,
+	// unix:///path, or a listening socket that the parent process hands down, fd://3.
 	Listen string
 	// CacheDir belongs to one running worker alone: private directories of
 	// scans, package lists, and the database unless it has its own directory.
 	CacheDir string
+	// Memory is what the worker and its scans may take together, Disk what CacheDir
+	// may hold with all that is below it. They bound the sizes that are to fit; Fit
+	// is what the container or the machine has.
+	Memory, Disk int64
 	// SBOMCacheBytes bounds the package lists on disk.
 	SBOMCacheBytes int64
 	// LayerCacheBytes bounds the unpacked layers on disk; 0 keeps none.
@@ -52,6 +56,9 @@ type Config struct {
 	// added to its environment.
 	Command []string
 	Env     []string
+
+	// own is what the worker takes of the memory beside its scans.
+	own int64
 }
 
 const (
@@ -65,8 +72,10 @@ const (
 func Default() Config {
 	return Config{
 		Listen:          "127.0.0.1:8081",
-		SBOMCacheBytes:  gib,
-		LayerCacheBytes: 4 * gib,
+		Memory:          Fit,
+		Disk:            Fit,
+		SBOMCacheBytes:  Fit,
+		LayerCacheBytes: Fit,
 		Warm:            true,
 		Database: database.Config{
 			UpdateURL:  "https://grype.anchore.io/databases",
@@ -84,9 +93,9 @@ func Default() Config {
 			LeastTransfer:  64 * kib,
 			TransferWindow: 30 * time.Second,
 
-			Memory: 2 * gib,
-			File:   4 * gib,
-			Disk:   10 * gib,
+			Memory: Fit,
+			File:   Fit,
+			Disk:   Fit,
 			Files:  100_000,
 			Output: 64 * mib,
 		},
@@ -114,9 +123,10 @@ func (c *Config) Validate() error {
 	wrong(c.Limits.Stall <= 0, "--stall-timeout: must be positive")
 	wrong(c.Limits.LeastTransfer < 0, "--least-transfer: must not be negative")
 	wrong(c.Limits.TransferWindow < time.Second, "--transfer-window: must be at least 1s")
-	wrong(c.Limits.Memory < 128*mib, "--memory-limit: must be at least 128MiB")
-	wrong(c.Limits.File < mib, "--file-limit: must be at least 1MiB")
-	wrong(c.Limits.Disk < mib, "--disk-limit: must be at least 1MiB")
+	wrong(c.Memory != Fit && c.Memory < leastScanMemory, "--memory: must be at least 256MiB")
+	wrong(c.Limits.Memory != Fit && c.Limits.Memory < 128*mib, "--memory-limit: must be at least 128MiB")
+	wrong(c.Limits.File != Fit && c.Limits.File < mib, "--file-limit: must be at least 1MiB")
+	wrong(c.Limits.Disk != Fit && c.Limits.Disk < mib, "--disk-limit: must be at least 1MiB")
 	wrong(c.Limits.Files < 100, "--files-limit: must be at least 100")
 	wrong(c.Database.Sample && c.Database.Import != "", "--db-sample and --db-import exclude each other")
 	wrong(c.Database.Interval < time.Minute, "--db-update-interval: must be at least 1m")

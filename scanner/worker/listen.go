@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -12,8 +13,14 @@ import (
 // socket that whoever started the worker handed down, as in fd://3.
 const inherited = "fd://"
 
+// Unix begins the path of a socket: unix:///run/imagegate/scanner.sock.
+const Unix = "unix://"
+
 // listen opens the address of the API, or takes over the inherited socket.
 func listen(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, Unix); ok {
+		return listenUnix(path)
+	}
 	if !strings.HasPrefix(address, inherited) {
 		return net.Listen("tcp", address) //nolint:noctx // once, at start
 	}
@@ -39,8 +46,14 @@ func checkListen(address string) error {
 		_, err := descriptor(address)
 		return err
 	}
+	if path, ok := strings.CutPrefix(address, Unix); ok {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("%q is not unix:// and the whole path of a socket", address)
+		}
+		return nil
+	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
-		return fmt.Errorf("%q is neither host:port nor an inherited socket, fd://3", address)
+		return fmt.Errorf("%q is neither host:port nor a socket, unix:///path or fd://3", address)
 	}
 	return nil
 }

@@ -65,6 +65,10 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 	if err := w.claim(); err != nil {
 		return nil, err
 	}
+	if err := w.cfg.fit(); err != nil {
+		return nil, errors.Join(err, w.lock.Close())
+	}
+	cfg = w.cfg
 	lists, err := sbomcache.Open(filepath.Join(cfg.CacheDir, "sboms"), listedBy(), cfg.SBOMCacheBytes)
 	if err != nil {
 		return nil, errors.Join(err, w.lock.Close())
@@ -89,6 +93,10 @@ func (w *Worker) scratch() string { return filepath.Join(w.cfg.CacheDir, "scratc
 // TempDir is for the process's temporary files. It is empty after New, whatever
 // an earlier worker left behind when it was killed.
 func (w *Worker) TempDir() string { return filepath.Join(w.cfg.CacheDir, "tmp") }
+
+// OwnMemory is what the process should take of the memory, in bytes: the rest is
+// its scans'.
+func (w *Worker) OwnMemory() int64 { return w.cfg.own }
 
 // Waiting is how many scans have not started.
 func (w *Worker) Waiting() int { return w.queue.Waiting() }
@@ -144,7 +152,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelWarn),
 	}
 	w.log.Info("scanner worker listens", "address", w.Addr().String(), "scanner", Engine().Version,
-		"workers", w.cfg.Jobs.Workers, "queue", w.cfg.Jobs.Queue, "cache_dir", w.cfg.CacheDir)
+		"workers", w.cfg.Jobs.Workers, "queue", w.cfg.Jobs.Queue, "cache_dir", w.cfg.CacheDir,
+		"scan_memory_mib", w.cfg.Limits.Memory/mib, "scan_disk_mib", w.cfg.Limits.Disk/mib,
+		"layer_cache_mib", w.cfg.LayerCacheBytes/mib, "sbom_cache_mib", w.cfg.SBOMCacheBytes/mib)
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -184,6 +194,7 @@ func (w *Worker) handler() http.Handler {
 		Queue:     w.queue,
 		Database:  w.db,
 		Scanner:   Engine(),
+		Workers:   w.cfg.Jobs.Workers,
 		PlainHTTP: func(host string) bool { return imagescan.PlainHTTPAllowed(host, w.cfg.InsecureRegistries) },
 		BodyLimit: 256 << 10,
 		Refresh:   time.Second,

@@ -34,9 +34,13 @@ type Options struct {
 	// TokenHosts lists the token servers (ip[:port]) that registries may name
 	// although their address is private.
 	TokenHosts []string
-	// Workers is how many scans run at once; default 1, and no more than the
-	// machine or the container has memory for.
+	// Workers is how many scans run at once; default 1, and no more than there is
+	// memory for.
 	Workers int
+	// Memory bounds the worker with all its scans, Disk all that is below CacheDir,
+	// LayerCache and ListCache what it keeps there of images; all in bytes. Zero is
+	// what fits into the container, or on the machine.
+	Memory, Disk, LayerCache, ListCache int64
 	// Args are added to the command line.
 	Args []string
 	// ReadyTimeout bounds WaitReady; default 2m, for the first start downloads
@@ -53,6 +57,9 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// readyTimeout is long, for a first start downloads a database.
+const readyTimeout = 2 * time.Minute
+
 func (o Options) withDefaults() (Options, error) {
 	if o.ReadyTimeout < 0 || o.StopTimeout < 0 || o.RestartInitial < 0 || o.RestartMax < 0 {
 		return o, errors.New("the bundled scanner's durations cannot be negative")
@@ -61,7 +68,7 @@ func (o Options) withDefaults() (Options, error) {
 		v   *time.Duration
 		def time.Duration
 	}{
-		{&o.ReadyTimeout, 2 * time.Minute},
+		{&o.ReadyTimeout, readyTimeout},
 		{&o.StopTimeout, 10 * time.Second},
 		{&o.RestartInitial, 500 * time.Millisecond},
 		{&o.RestartMax, 30 * time.Second},
@@ -76,7 +83,13 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Workers < 0 {
 		return o, errors.New("the bundled scanner's number of workers cannot be negative")
 	}
-	o.Workers = o.affordable()
+	if o.Memory < 0 || o.Disk < 0 || o.LayerCache < 0 || o.ListCache < 0 {
+		return o, errors.New("the bundled scanner's sizes cannot be negative")
+	}
+	var err error
+	if o.Workers, err = o.affordable(); err != nil {
+		return o, err
+	}
 	if o.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
@@ -120,6 +133,14 @@ func (o Options) args() []string {
 	args := []string{"serve", "--listen", inherited, "--cache-dir", o.CacheDir, "--workers", strconv.Itoa(o.Workers)}
 	if o.SampleDatabase {
 		args = append(args, "--db-sample")
+	}
+	for _, size := range []struct {
+		flag  string
+		bytes int64
+	}{{"--memory", o.Memory}, {"--disk", o.Disk}, {"--layer-cache", o.LayerCache}, {"--sbom-cache", o.ListCache}} {
+		if size.bytes > 0 {
+			args = append(args, size.flag, strconv.FormatInt(size.bytes, 10)+"B")
+		}
 	}
 	for _, r := range o.Insecure {
 		args = append(args, "--insecure-registries", r)

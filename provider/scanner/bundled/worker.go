@@ -295,12 +295,18 @@ func (w *Worker) before() error {
 func (w *Worker) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.options.ReadyTimeout)
 	defer cancel()
+	return waitReady(ctx, w.Ready, w.done)
+}
+
+// waitReady asks until ready is nil, or returns what was in the way when ctx or
+// done is over.
+func waitReady(ctx context.Context, ready func(context.Context) error, done <-chan struct{}) error {
 	const between = 100 * time.Millisecond
 	tick := time.NewTicker(between)
 	defer tick.Stop()
 	var last error
 	for {
-		err := w.Ready(ctx)
+		err := ready(ctx)
 		if err == nil {
 			return nil
 		}
@@ -312,7 +318,7 @@ func (w *Worker) WaitReady(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return last
-		case <-w.done:
+		case <-done:
 			return errors.New("the bundled scanner was stopped")
 		}
 	}

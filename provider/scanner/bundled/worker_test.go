@@ -264,13 +264,9 @@ func TestLines(t *testing.T) {
 // The worker runs as many scans at once as the provider asks of it, but no more
 // than there is memory for.
 func TestWorkersAreAffordable(t *testing.T) {
-	memory, err := availableMemory()
-	if err != nil {
-		t.Skip(err)
-	}
-	fit := int(max(1, memory/scanMemory))
+	const fit = 3
 	for wanted, got := range map[int]int{0: 1, 1: 1, fit: fit, fit + 100: fit} {
-		o, err := Options{Workers: wanted, CacheDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}.withDefaults()
+		o, err := Options{Workers: wanted, Memory: fit*scanMemory + 1, CacheDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}.withDefaults()
 		if err != nil || o.Workers != got {
 			t.Errorf("of %d wanted workers there are %d, want %d: %v", wanted, o.Workers, got, err)
 		}
@@ -280,5 +276,25 @@ func TestWorkersAreAffordable(t *testing.T) {
 	}
 	if _, err := (Options{Workers: -1}).withDefaults(); err == nil {
 		t.Error("a negative number is taken")
+	}
+	for _, o := range []Options{{Memory: 400 << 20}, {Memory: -1}, {Disk: -1}, {LayerCache: -1}, {ListCache: -1}} {
+		o.Logger = slog.New(slog.DiscardHandler)
+		if _, err := o.withDefaults(); err == nil || o.Memory > 0 && !strings.Contains(err.Error(), "scanner.bundled.memoryBytes") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+// The worker divides what it is given: it alone knows how.
+func TestSizesArePassedOn(t *testing.T) {
+	o, err := Options{Memory: 2 << 30, Disk: 8 << 30, LayerCache: 1 << 30, ListCache: 1 << 20, CacheDir: "/c", Logger: slog.New(slog.DiscardHandler)}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if args, want := strings.Join(o.args(), " "), "--memory 2147483648B --disk 8589934592B --layer-cache 1073741824B --sbom-cache 1048576B"; !strings.Contains(args, want) {
+		t.Errorf("%s, want %s", args, want)
+	}
+	if o, err = (Options{CacheDir: "/c", Logger: slog.New(slog.DiscardHandler)}).withDefaults(); err != nil || strings.Contains(strings.Join(o.args(), " "), "--memory") {
+		t.Errorf("%v %v", o.args(), err)
 	}
 }

@@ -34,12 +34,16 @@ func (c *Client) call(ctx context.Context, method, path, accept, contentType str
 	return r, err
 }
 
-// send sends one request with a token.
+// send sends one request of the API with a token.
 func (c *Client) send(ctx context.Context, token, method, path, accept, contentType string, body []byte, limit int64, header ...string) (*reply, error) {
+	return c.request(ctx, token, method, c.base+path, accept, contentType, body, limit, header...)
+}
+
+func (c *Client) request(ctx context.Context, token, method, url, accept, contentType string, body []byte, limit int64, header ...string) (*reply, error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, &report.Failure{Reason: report.ReasonInternal, Message: "cannot make a request to the scanner", Err: err}
 	}
@@ -86,5 +90,6 @@ func (c *Client) broken(ctx context.Context, err error) *report.Failure {
 	if ctx.Err() != nil {
 		return remote.Ended(ctx)
 	}
-	return remote.Broken("scanner.harbor", strings.TrimSuffix(c.base, apiPath), c.options.RequestTimeout, err)
+	address, setting := c.place()
+	return remote.Broken(strings.TrimSuffix(setting, ".url"), address, c.options.RequestTimeout, err)
 }

@@ -18,6 +18,9 @@ import (
 type Options struct {
 	// URL is the adapter's base URL, http or https, without /api/v1.
 	URL string
+	// Socket is the path of a Unix socket at which the adapter listens; URL is then
+	// http:// and a name that nobody looks up.
+	Socket string
 	// Token opens the adapter: "Basic ..." and "Bearer ..." are sent as they
 	// are, anything else as a bearer token. Nil sends nothing. When the adapter
 	// refuses it and it has changed meanwhile, the new one is tried at once.
@@ -120,7 +123,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
+	client := &Client{
 		options: o,
 		base:    base,
 		http: &http.Client{
@@ -128,7 +131,19 @@ func New(o Options) (*Client, error) {
 			// A redirect is the API's way of saying that there is no report yet.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}, nil
+	}
+	if o.Socket != "" {
+		client.http.Transport = remote.SocketTransport(o.Socket)
+	}
+	return client, nil
+}
+
+// place is where the adapter is and the setting that says so.
+func (c *Client) place() (address, setting string) {
+	if c.options.Socket != "" {
+		return "unix://" + c.options.Socket, "scanner.bundled.url"
+	}
+	return strings.TrimSuffix(c.base, apiPath), "scanner.harbor.url"
 }
 
 // Close drops idle connections.

@@ -79,6 +79,37 @@ func (c *Client) Generation(ctx context.Context) (scanner.Generation, error) {
 	return scanner.Generation{Scanner: m.Scanner.String(), DatabaseBuiltAt: m.databaseBuiltAt()}, nil
 }
 
+// Property returns one of the properties in the adapter's metadata, which are at
+// most half a minute old; empty where there is none. Its errors are
+// *report.Failure.
+func (c *Client) Property(ctx context.Context, name string) (string, error) {
+	m, err := c.metadata(ctx)
+	if err != nil {
+		return "", err
+	}
+	return m.Properties[name], nil
+}
+
+// Answers asks for a path beside the API. Without status 200 it is a
+// *report.Failure with what was said.
+func (c *Client) Answers(ctx context.Context, path string) error {
+	r, err := c.request(ctx, "", http.MethodGet, strings.TrimSuffix(c.base, apiPath)+path, "text/plain", "", nil, maxSmallBody)
+	if err != nil {
+		return err
+	}
+	if r.status != http.StatusOK {
+		address, _ := c.place()
+		return &report.Failure{
+			Reason:  report.ReasonUnavailable,
+			Message: report.Clean(fmt.Sprintf("the scanner at %s is not ready: %s", address, strings.TrimSpace(string(r.body))), maxSaid),
+		}
+	}
+	return nil
+}
+
+// maxSaid bounds what an adapter's own words take of a message.
+const maxSaid = 512
+
 // Ready asks the adapter anew whether it is there and produces reports that
 // can be read.
 func (c *Client) Ready(ctx context.Context) error {
@@ -109,10 +140,11 @@ func (c *Client) probe(ctx context.Context) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
+	address, setting := c.place()
 	if r.status == http.StatusNotFound {
 		return nil, &report.Failure{
 			Reason:  report.ReasonInternal,
-			Message: fmt.Sprintf("there is no Harbor scanner API at %s (scanner.harbor.url)", c.base),
+			Message: fmt.Sprintf("there is no Harbor scanner API at %s (%s)", address+apiPath, setting),
 		}
 	}
 	if r.status != http.StatusOK {
@@ -122,7 +154,7 @@ func (c *Client) probe(ctx context.Context) (*metadata, error) {
 	if err := json.Unmarshal(r.body, m); err != nil || m.Scanner.Name == "" {
 		return nil, &report.Failure{
 			Reason:  report.ReasonInternal,
-			Message: fmt.Sprintf("what answers at %s is not a Harbor scanner (scanner.harbor.url)", c.base),
+			Message: fmt.Sprintf("what answers at %s is not a Harbor scanner (%s)", address+apiPath, setting),
 			Err:     err,
 		}
 	}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -37,6 +38,21 @@ func Transport(proxy string, authorities *tlsfiles.Authorities) (*tlsfiles.Trans
 			ForceAttemptHTTP2:      true,
 		}
 	}), nil
+}
+
+// SocketTransport sends requests to a Unix socket, whatever host they name.
+func SocketTransport(path string) *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		},
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxConnsPerHost:        32,
+		MaxIdleConns:           16,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+	}
 }
 
 func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
