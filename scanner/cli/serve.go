@@ -6,7 +6,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
@@ -109,7 +108,7 @@ func (b *size) String() string {
 	if *b == worker.Fit {
 		return auto
 	}
-	return strings.ReplaceAll(humanize.IBytes(uint64(max(0, *b))), " ", "")
+	return humanize.IBytes(uint64(max(0, *b)))
 }
 
 func (b *size) Type() string { return "bytes" }

@@ -75,7 +75,7 @@ func (c *Config) fitMemory(r room) error {
 		// An eighth goes to reports.
 		need := (ownMemory + workers*leastScanMemory) / 7 * 8
 		return fmt.Errorf("--workers: %s of memory, %s, is too little for %d scans at once: it takes %s, or fewer workers, or --memory-limit",
-			mebibytes(memory), whose, workers, mebibytes(need))
+			mebibytes(memory), whose, workers, mebibytes(need+mib-1))
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func TestTooLittleIsAnErrorThatNamesTheSetting(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{room{memory: 256 * mib, limited: true, disk: 99 * gib}, nil, "--workers: 256 MiB of memory, the container's limit, is too little for 1 scans at once: it takes 438 MiB"},
+		{room{memory: 256 * mib, limited: true, disk: 99 * gib}, nil, "--workers: 256 MiB of memory, the container's limit, is too little for 1 scans at once: it takes 439 MiB"},
 		{room{memory: 99 * gib, disk: 99 * gib}, func(c *Config) { c.Memory = 300 * mib }, "--memory"},
 		{room{memory: 99 * gib, disk: 99 * gib}, func(c *Config) { c.Disk = 3 * gib }, "--disk: 3072 MiB is too little: it takes 3983 MiB"},
 	} {
