@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -103,6 +104,9 @@ func (t target) unreachable(err error) *report.Failure {
 	}
 	if p, ok := errors.AsType[*plainHTTPError](err); ok && reference.Host(p.host) != t.host() {
 		return t.unavailable(fmt.Sprintf("sends its readers on to %s over plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", p.host), err)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = fmt.Errorf("its certificate is not trusted (registry.caFiles): %w", err)
 	}
 	// One sentence for whatever is behind it: a Pod's author chooses who is asked,
 	// and must not find out by that what listens where. The log has the cause.

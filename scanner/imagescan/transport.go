@@ -143,6 +143,9 @@ func registryFailure(err error, image string) error {
 	case errors.As(err, &netErr):
 		// One sentence for all of them: what is behind an address that a Pod names
 		// is not for its author to find out. The cause is in the log.
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			err = fmt.Errorf("its certificate is not trusted (registry.caFiles of the provider, --registry-ca of the scanner worker): %w", err)
+		}
 		return failure.Wrap(failure.Registry, err, "the registry could not be reached for %s", image)
 	case isBrokenData(err):
 		return failure.Wrap(failure.Invalid, err, "the image %s is broken: a part of it is cut off or is not what its digest says", image)
