@@ -33,10 +33,12 @@ func askHealth(ctx context.Context, c *config.Config, live bool, stdout, stderr 
 		ask = s.Live
 	}
 	said, err := ask(ctx)
+	if said != "" {
+		_, _ = fmt.Fprintln(stdout, said)
+	}
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "mutator:", err)
 		return 1
 	}
-	_, _ = fmt.Fprintln(stdout, said)
 	return 0
 }

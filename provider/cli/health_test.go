@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,6 +79,33 @@ func TestHealthVerifiesWhomItAsks(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		if code := Main(append([]string{"health"}, tc.args...), &stdout, &stderr); code != tc.code || !strings.Contains(stderr.String(), tc.want) {
 			t.Errorf("%v: exit code %d, %q", tc.args, code, stderr.String())
+		}
+	}
+}
+
+// Without a URL the provider is asked that serves here with the same configuration.
+func TestHealthOfTheProviderOfAConfiguration(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ args, want []string }{
+		{[]string{"--probes", address}, []string{"(server.probes)"}},
+		{[]string{"--probes", address, "--live"}, []string{"(server.probes)"}},
+		{[]string{"--listen", address, "--tls-cert", "/none", "--tls-key", "/none"}, []string{"server.tls.certFile"}},
+		{[]string{"--listen", address, "--data-dir", t.TempDir()}, []string{"dataDir", "server.crt"}},
+		{[]string{"--listen", address, "--data-dir", t.TempDir(), "--live"}, []string{"(server.listen)"}},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := Main(append([]string{"health"}, tc.args...), &stdout, &stderr)
+		for _, want := range tc.want {
+			if code != 1 || !strings.Contains(stderr.String(), want) {
+				t.Errorf("%v: exit code %d, %q does not say %s", tc.args, code, stderr.String(), want)
+			}
 		}
 	}
 }

@@ -32,7 +32,7 @@ type Server struct {
 }
 
 // Ready asks whether the process should get requests, and returns what it says of
-// its parts. The server has to prove that it has the certificate of CertFile: no
+// its parts, beside the error when it should not. The server has to prove that it has the certificate of CertFile: no
 // authority is asked for, since the file is this machine's own.
 func (s Server) Ready(ctx context.Context) (string, error) {
 	var config *tls.Config
@@ -128,7 +128,7 @@ func (s Server) ask(ctx context.Context, config *tls.Config, path string) (strin
 	}
 	said := strings.TrimSpace(string(body))
 	if resp.StatusCode != http.StatusOK {
-		return "", errors.New(said)
+		return said, errors.New("it is not ready")
 	}
 	return said, nil
 }

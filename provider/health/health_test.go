@@ -55,8 +55,8 @@ func TestReady(t *testing.T) {
 			t.Errorf("%q %v", said, err)
 		}
 		s := serve(t, handler(false), dir)
-		if _, err := s.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "store: it is being opened") {
-			t.Errorf("not ready: %v", err)
+		if said, err := s.Ready(t.Context()); err == nil || !strings.Contains(said, "store: it is being opened") {
+			t.Errorf("not ready: %q %v", said, err)
 		}
 		if said, err := s.Live(t.Context()); err != nil || said != "ok" {
 			t.Errorf("live: %q %v", said, err)
