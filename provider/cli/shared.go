@@ -20,7 +20,7 @@ import (
 const (
 	queueBytes    = 64 << 20
 	askBytes      = 8 << 10 // more than an ask takes
-	failuresBytes = 64 << 20
+	failuresBytes = rememberedFailures*askBytes + spareBytes
 	readsBytes    = 64 << 20
 	spareBytes    = 64 << 20
 )

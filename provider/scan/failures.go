@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/report"
@@ -22,12 +20,17 @@ import (
 // failures remembers which manifests could not be scanned, by whose credential,
 // and until when not to try again. All replicas remember the same.
 type failures struct {
-	mu  sync.Mutex
-	lru *simplelru.LRU[string, failureRecord] // by key
-	o   *Options
-	// evicted are keys that there is no room for any more.
-	evicted []string
+	mu   sync.Mutex
+	kept *remembered
+	o    *Options
+	// crowded are keys that had to go here for what others remembered, and are to
+	// be removed for all.
+	crowded chan string
 }
+
+// maxCrowded bounds those. One that does not fit is told of again when a replica
+// starts.
+const maxCrowded = 4096
 
 // failureRecord is a failure that is remembered, as replicas tell each other.
 type failureRecord struct {
@@ -36,6 +39,8 @@ type failureRecord struct {
 	Reason     report.Reason `json:"reason"`
 	Message    string        `json:"message"`
 	RetryAfter time.Duration `json:"retryAfter,omitempty"`
+	// Namespace is who had it tried.
+	Namespace string `json:"namespace,omitempty"`
 	// Row counts failures without a success between.
 	Row   int       `json:"row"`
 	At    time.Time `json:"at"`
@@ -59,19 +64,14 @@ func (r failureRecord) scope() queue.Scope {
 	return queue.OfJob
 }
 
-func newFailures(o *Options) (*failures, error) {
-	f := &failures{o: o}
-	var err error
-	f.lru, err = simplelru.NewLRU(o.Failures, func(key string, _ failureRecord) { f.evicted = append(f.evicted, key) })
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+func newFailures(o *Options) *failures {
+	return &failures{o: o, kept: newRemembered(o.Failures), crowded: make(chan string, maxCrowded)}
 }
 
 // follow takes in what other replicas remember, until root ends. It returns when
 // all that was there is known, or with ctx's error.
 func (f *failures) follow(ctx, root context.Context, wg *sync.WaitGroup) error {
+	wg.Go(func() { f.makeRoom(root) })
 	synced := make(chan struct{})
 	once := sync.OnceFunc(func() { close(synced) })
 	wg.Go(func() {
@@ -117,8 +117,7 @@ func (f *failures) see(e bucket.Event) {
 	case bucket.Deleted:
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.lru.Remove(e.Entry.Key)
-		f.evicted = nil
+		f.kept.remove(e.Entry.Key)
 	default: // what is gone meanwhile ends by itself
 	}
 }
@@ -132,7 +131,7 @@ func (f *failures) learn(r failureRecord) {
 	if most := f.o.Now().Add(f.o.FailureMax); r.Until.After(most) {
 		r.Until = most
 	}
-	if there, ok := f.lru.Peek(r.Key); ok {
+	if there, ok := f.kept.peek(r.Key); ok {
 		if there.At.After(r.At) {
 			return
 		}
@@ -140,8 +139,35 @@ func (f *failures) learn(r failureRecord) {
 			r.credential = there.credential
 		}
 	}
-	f.lru.Add(r.Key, r)
-	f.evicted = nil // whoever added it removes what it took the place of
+	if gone := f.kept.add(r); gone != "" {
+		// Not what has to go where it was added: what was asked about here is
+		// another thing. Left there, nobody would ever remove it.
+		select {
+		case f.crowded <- gone:
+		default:
+		}
+	}
+}
+
+// makeRoom removes for all replicas what had to go here, until root ends.
+func (f *failures) makeRoom(root context.Context) {
+	for {
+		select {
+		case key := <-f.crowded:
+			if !f.has(key) { // else it has failed again since
+				f.forget([]string{key})
+			}
+		case <-root.Done():
+			return
+		}
+	}
+}
+
+func (f *failures) has(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.kept.peek(key)
+	return ok
 }
 
 // failureKey is how a failure's key is kept: names are as long as others like.
@@ -151,28 +177,42 @@ func failureKey(name string) string {
 }
 
 // keyOf is whom a failure concerns: whoever asks for the image where it can only
-// be the image's, else whoever opened it by the same credential.
+// be the image's, else whoever opened it by the same credential, in the namespace
+// alone that does not open it any more.
 func keyOf(t task, f *report.Failure) string {
-	if f.OfImage() {
+	switch {
+	case errors.Is(f, errShut):
+		return failureKey(t.shut())
+	case f.OfImage():
 		return failureKey(t.key())
+	default:
+		return failureKey(t.opened())
 	}
-	return failureKey(t.opened())
 }
 
 // get returns the failure that still stands for a task and when it ends.
 func (f *failures) get(t task) (*report.Failure, time.Time) {
-	if r := f.standing(t); r != nil {
-		return r.failure(), r.Until
+	r := f.standing(t)
+	if r == nil {
+		r = f.first(t, t.shut())
 	}
-	return nil, time.Time{}
+	if r == nil {
+		return nil, time.Time{}
+	}
+	return r.failure(), r.Until
 }
 
-// standing returns the failure that still stands for a task, or nil.
-func (f *failures) standing(t task) *failureRecord {
+// standing returns the failure that still stands for a task, whichever namespace
+// asks for it, or nil.
+func (f *failures) standing(t task) *failureRecord { return f.first(t, t.opened(), t.key()) }
+
+// first returns that of the names under which one still stands for a task, or nil.
+func (f *failures) first(t task, names ...string) *failureRecord {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, key := range []string{failureKey(t.opened()), failureKey(t.key())} {
-		r, ok := f.lru.Get(key)
+	for _, name := range names {
+		key := failureKey(name)
+		r, ok := f.kept.get(key)
 		if !ok || !f.o.Now().Before(r.Until) {
 			continue
 		}
@@ -188,7 +228,7 @@ func (f *failures) standing(t task) *failureRecord {
 // add remembers a failure: a lasting one ever longer, any other shortly, so that
 // it does not outlive its cause.
 func (f *failures) add(t task, failure *report.Failure) failureRecord {
-	r, evicted := f.remember(t, failure)
+	r, gone := f.remember(t, failure)
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	b, err := json.Marshal(r)
@@ -198,15 +238,18 @@ func (f *failures) add(t task, failure *report.Failure) failureRecord {
 	if err != nil {
 		f.o.Logger.Warn("a failure is not remembered beyond this replica", "error", err)
 	}
-	f.tidy(f.erase(ctx, evicted))
+	if gone != "" {
+		f.tidy(f.erase(ctx, []string{gone}))
+	}
 	return r
 }
 
-func (f *failures) remember(t task, failure *report.Failure) (r failureRecord, evicted []string) {
+// remember returns also the key of what had to go, if any.
+func (f *failures) remember(t task, failure *report.Failure) (r failureRecord, gone string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	key := keyOf(t, failure)
-	before, ok := f.lru.Get(key)
+	before, ok := f.kept.get(key)
 	row := before.Row
 	if ok && before.failure().Lasting() != failure.Lasting() {
 		row = 0
@@ -221,16 +264,14 @@ func (f *failures) remember(t task, failure *report.Failure) (r failureRecord, e
 	r = failureRecord{
 		// The log has had the cause; its text is the longest part.
 		Key: key, Reason: failure.Reason, Message: strings.Clone(report.CleanMessage(failure.Message)), RetryAfter: failure.RetryAfter,
-		Row: row + 1, At: now,
+		Namespace: t.access.Namespace, Row: row + 1, At: now,
 		// A registry that asks for a day is tried again sooner: it may be well by
 		// then, and nothing but a restart would find out.
 		Until:      now.Add(max(wait, min(failure.RetryAfter, f.o.FailureMax))),
 		Order:      orderOf(t).encode(),
 		credential: t.resolved.Credential,
 	}
-	f.lru.Add(key, r)
-	evicted, f.evicted = f.evicted, nil
-	return r, evicted
+	return r, f.kept.add(r)
 }
 
 // remove forgets what failed before a success.
@@ -238,11 +279,10 @@ func (f *failures) remove(t task) {
 	f.mu.Lock()
 	var there []string
 	for _, key := range []string{failureKey(t.opened()), failureKey(t.key())} {
-		if f.lru.Remove(key) {
+		if f.kept.remove(key) {
 			there = append(there, key)
 		}
 	}
-	f.evicted = nil
 	f.mu.Unlock()
 	f.forget(there)
 }
@@ -250,9 +290,8 @@ func (f *failures) remove(t task) {
 // clear forgets all: what they failed by is another than it was.
 func (f *failures) clear() {
 	f.mu.Lock()
-	there := f.lru.Keys()
-	f.lru.Purge()
-	f.evicted = nil
+	there := f.kept.keys()
+	f.kept = newRemembered(f.o.Failures)
 	f.mu.Unlock()
 	f.forget(there)
 }

@@ -32,10 +32,7 @@ func TestMemoryOfFailuresAtItsWorst(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}
-	f, err := newFailures(&Options{Failures: most, TransientFor: time.Minute, FailureInitial: time.Minute, FailureMax: time.Hour, Now: time.Now, Shared: Shared{Failures: elsewhere{}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newFailures(&Options{Failures: most, TransientFor: time.Minute, FailureInitial: time.Minute, FailureMax: time.Hour, Now: time.Now, Shared: Shared{Failures: elsewhere{}}})
 	before := heap()
 	var last task
 	for i := range most + 1000 {
@@ -53,9 +50,9 @@ func TestMemoryOfFailuresAtItsWorst(t *testing.T) {
 		}))
 	}
 	held := heap() - before
-	fmt.Printf("failures of scans: %d entries, %.1f MiB of heap\n", f.lru.Len(), float64(held)/(1<<20))
-	if f.lru.Len() != most || held > most*each {
-		t.Errorf("%d failures take %d bytes, more than %d each", f.lru.Len(), held, each)
+	fmt.Printf("failures of scans: %d entries, %.1f MiB of heap\n", len(f.kept.of), float64(held)/(1<<20))
+	if len(f.kept.of) != most || held > most*each {
+		t.Errorf("%d failures take %d bytes, more than %d each", len(f.kept.of), held, each)
 	}
 	if kept, _ := f.get(last); kept == nil || kept.Err != nil || kept.Message == "" || kept.Reason != report.ReasonUnauthorized {
 		t.Errorf("kept is %+v", kept)

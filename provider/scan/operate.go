@@ -77,13 +77,12 @@ func (s *Service) Retry(ctx context.Context, f Failed) error {
 func (f *failures) all() []failureRecord {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.lru.Values()
+	return f.kept.all()
 }
 
 // drop forgets a failure in this process.
 func (f *failures) drop(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lru.Remove(key)
-	f.evicted = nil
+	f.kept.remove(key)
 }

@@ -81,6 +81,12 @@ func (s *Service) reopen(ctx context.Context, o Order) (task, error) {
 			Err:     fmt.Errorf("%s is %s/%s@%s here, and was %s/%s@%s", o.Reference, res.Registry, res.Repository, res.Digest, o.Registry, o.Repository, o.Image),
 		}
 	}
+	if res.Holder != o.Holder {
+		return task{}, &report.Failure{
+			Reason:  report.ReasonUnauthorized,
+			Message: "the image is opened by another credential than when its scan was asked for",
+		}
+	}
 	t.resolved = res
 	return t, nil
 }

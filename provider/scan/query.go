@@ -299,6 +299,12 @@ func (s *Service) concluded(ctx context.Context, q Query, t task, o queue.Outcom
 		return failedAnswer(t.manifest.Digest, report.FailureOf(err), time.Time{}, s.o.Now())
 	case scan == nil:
 		return s.pending(t, note+"the scan has just ended; try again shortly")
+	case s.freshness(scan) == expired:
+		// Whoever was asked to make it finds that it still counts, and will again.
+		return failedAnswer(t.manifest.Digest, &report.Failure{
+			Reason:  report.ReasonInternal,
+			Message: note + "a report was given by a replica of the provider for which it counts, and it does not on this one: their clocks differ, or their settings (scan.maxAge, scanner.attached)",
+		}, time.Time{}, s.o.Now())
 	}
 	return s.judged(q, t, scan, lookupMiss)
 }

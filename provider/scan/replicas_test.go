@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,6 +238,97 @@ func (d *deafened) Watch(ctx context.Context, o bucket.WatchOptions, see func(bu
 	return d.Memory.Watch(ctx, o, func(e bucket.Event) {
 		if e.Kind != bucket.Deleted {
 			see(e)
+		}
+	})
+}
+
+// TestWhatKeepsOneNamespaceOutIsNoOthersFailure: its Secret came, and is of no
+// use, between its ask and the scan of an image that is open to all.
+func TestWhatKeepsOneNamespaceOutIsNoOthersFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		there := func(ctx context.Context, ref string, a registry.Access) (*registry.Resolved, error) {
+			if a.Namespace == "evil" {
+				return nil, &report.Failure{Reason: report.ReasonUnauthorized, Message: "the registry refused pull secret evil/token"}
+			}
+			return byName(ctx, ref, a)
+		}
+		work := scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) { return clean(), nil })
+		api := c.replica(t, "api", 0, registryFunc(byName), work)
+		worker := c.replica(t, "worker", 2, registryFunc(there), work)
+		defer closeService(t, api)
+		defer closeService(t, worker)
+		r := askAs(t, api, "evil", "", "x.example/app:1", time.Minute)
+		if r.Status != report.ScanFailed || strings.Contains(r.Message, "evil") {
+			t.Errorf("its own: %+v", r)
+		}
+		if r := askAs(t, api, "evil", "", "x.example/app:1", time.Minute); r.Status != report.ScanFailed {
+			t.Errorf("its own from memory: %+v", r)
+		}
+		if r := askAs(t, api, "good", "", "x.example/app:1", time.Minute); r.Status != report.Accepted {
+			t.Errorf("the other's: %+v", r)
+		}
+	})
+}
+
+// TestAScanThatDoesNotCountHereIsNotJudgedHere, whatever another replica thinks
+// of it.
+func TestAScanThatDoesNotCountHereIsNotJudgedHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		var scans atomic.Int32
+		work := scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) { scans.Add(1); return clean(), nil })
+		api := c.replica(t, "api", 0, registryFunc(byName), work, func(o *scan.Options) { o.Trusts = func(*report.Scan) bool { return false } })
+		worker := c.replica(t, "worker", 2, registryFunc(byName), work)
+		defer closeService(t, api)
+		defer closeService(t, worker)
+		for range 3 {
+			if r := ask(t, api, "x.example/app:1", time.Minute); r.Status != report.ScanFailed || !strings.Contains(r.Message, "settings") {
+				t.Errorf("%+v", r)
+			}
+			time.Sleep(time.Minute)
+		}
+		if r := ask(t, worker, "x.example/app:1", time.Minute); r.Status != report.Accepted || scans.Load() != 1 {
+			t.Errorf("%d scans, %+v", scans.Load(), r)
+		}
+	})
+}
+
+// TestTheFailuresKeptForAllStayBounded, whichever replica forgets which.
+func TestTheFailuresKeptForAllStayBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		broken := scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			return nil, &report.Failure{Reason: report.ReasonUnsupported, Message: "what is this"}
+		})
+		var all []*scan.Service
+		for _, name := range []string{"a", "b", "c"} {
+			all = append(all, c.replica(t, name, 2, registryFunc(byName), broken, func(o *scan.Options) { o.Failures = 20 }))
+		}
+		image := func(i int) string { return fmt.Sprintf("x.example/app%d:1", i) }
+		for i := range 3000 {
+			ask(t, all[rand.N(3)], image(i), time.Minute)
+			for range 5 { // asked for again, here and there
+				ask(t, all[rand.N(3)], image(max(i-rand.N(25), 0)), time.Minute)
+			}
+			time.Sleep(time.Second)
+		}
+		n := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = c.failures.Watch(ctx, bucket.WatchOptions{}, func(e bucket.Event) { // its error is ctx's
+			switch e.Kind {
+			case bucket.Wrote:
+				n++
+			case bucket.Synced:
+				cancel()
+			default:
+			}
+		})
+		if n == 0 || n > 20 {
+			t.Errorf("%d failures are kept, and 20 may be", n)
+		}
+		for _, s := range all {
+			closeService(t, s)
 		}
 	})
 }

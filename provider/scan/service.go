@@ -73,9 +73,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 		renewals:    turns.New(turns.Limits{Turns: o.Refreshers, Waiting: maxRenewals}),
 		refreshRate: rate.NewLimiter(rate.Limit(float64(o.RefreshesPerMinute)/60), o.RefreshesPerMinute),
 	}
-	if s.failures, err = newFailures(&s.o); err != nil {
-		return nil, fmt.Errorf("making the memory of failures: %w", err)
-	}
+	s.failures = newFailures(&s.o)
 	if s.refuted, err = lru.New[string, time.Time](maxRefuted); err != nil {
 		return nil, fmt.Errorf("making the memory of refuted tags: %w", err)
 	}

@@ -48,6 +48,10 @@ func (t task) digests() string {
 // scan is shared as far as its scanner vouches for the content.
 func (t task) opened() string { return t.key() + "\n" + t.resolved.Holder }
 
+// shut is opened with who asks: what keeps a namespace from opening the image as
+// it did before is nobody else's failure.
+func (t task) shut() string { return t.opened() + "\n" + t.access.Namespace }
+
 // account is whose turns a scan of the task takes when the namespace asks for it.
 func (t task) account(namespace string) turns.Share {
 	return turns.Share{Namespace: namespace, Registry: t.resolved.Registry}

@@ -179,7 +179,7 @@ func (s *Service) attempt(ctx context.Context, t task, w *queue.Work) (_ *report
 	}()
 	auth, opened, err := s.authorization(ctx, w)
 	if err != nil {
-		return nil, bounded(report.FailureOf(err))
+		return nil, report.FailureOf(err)
 	}
 	image := t.image()
 	image.Authorization, image.Share = auth, w.Share().Namespace
@@ -198,23 +198,46 @@ func (s *Service) attempt(ctx context.Context, t task, w *queue.Work) (_ *report
 }
 
 // authorization opens the image for the scanner, by way of whichever asker still
-// holds the credential: who asked first may have taken it away.
+// holds the credential: who asked first may have taken it away. Its error is
+// errShut when none does.
 func (s *Service) authorization(ctx context.Context, w *queue.Work) (auth string, t task, err error) {
 	const most = 8
 	wishes := w.Wishes()
 	err = errNobody
 	for _, wish := range wishes[:min(most, len(wishes))] {
-		if t, err = s.opened(ctx, wish); err != nil {
-			continue
+		if t, err = s.opened(ctx, wish); err == nil {
+			if auth, err = s.o.Registry.Authorization(ctx, t.resolved, t.access); err == nil {
+				return auth, t, nil
+			}
 		}
-		if auth, err = s.o.Registry.Authorization(ctx, t.resolved, t.access); err == nil {
-			return auth, t, nil
-		}
+		s.o.Logger.Info("an image cannot be opened for its scan", "namespace", wish.Share.Namespace, "registry", wish.Share.Registry,
+			"message", err.Error(), "error", cause(err))
 	}
-	return "", t, err
+	return "", task{}, shut(err)
 }
 
-var errNobody = &report.Failure{Reason: report.ReasonUnavailable, Message: "nobody asks for the image any more"}
+var (
+	errNobody = &report.Failure{Reason: report.ReasonUnavailable, Message: "nobody asks for the image any more"}
+	// errShut is what is under the failure of a scan that could not begin, since
+	// nobody who asks for it opens the image any more. That is each asker's own
+	// trouble: its Secret was changed, its turn for a look-up did not come. It says
+	// nothing of others that come by the same credential, which may be none.
+	errShut = errors.New("none of those who ask opens the image")
+)
+
+// shut is the failure by errShut. What kept the last asker out is for the log: it
+// may name a Secret, and others are told this.
+func shut(last error) *report.Failure {
+	f := report.FailureOf(last)
+	out := &report.Failure{Reason: f.Reason, RetryAfter: f.RetryAfter, Err: errShut}
+	if f.Transient() {
+		out.Message = "the image could not be looked up again when its scan was to begin"
+		return out
+	}
+	out.Reason = report.ReasonUnauthorized
+	out.Message = "the image can no longer be opened as when its scan was asked for: a pull secret has changed since, the image is gone, or the replicas of the provider differ in their registry settings"
+	return out
+}
 
 // opened is the task of a wish with the credential that opens the image.
 func (s *Service) opened(ctx context.Context, w queue.Wish) (task, error) {
