@@ -32,7 +32,7 @@ type Release struct {
 }
 
 // about is what the labels say of each program.
-var about = map[string]string{ //nolint:gochecknoglobals // a constant that Go has no form for
+var about = map[string]string{
 	"provider": "Gatekeeper's external data provider: has images scanned and answers with their reports",
 	"mutator":  "Mutating webhook that pins the images of Pods to digests",
 	"scanner":  "Scan worker (Grype), behind the Harbor Pluggable Scanner API",
