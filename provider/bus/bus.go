@@ -152,7 +152,7 @@ func (b *Bus) Ready(ctx context.Context) error {
 
 func (b *Bus) ready(ctx context.Context) error {
 	if s := b.State(); !s.Connected {
-		return fmt.Errorf("not connected to %s since %s: %w", s.Place, s.Since.UTC().Format(time.RFC3339), s.Err)
+		return b.explain(fmt.Errorf("not connected to %s since %s: %w", s.Place, s.Since.UTC().Format(time.RFC3339), s.Err))
 	}
 	if _, err := b.js.AccountInfo(ctx); err != nil {
 		return b.explain(fmt.Errorf("JetStream of %s does not answer: %w", b.state.place, err))

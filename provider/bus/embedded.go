@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,8 +27,7 @@ const (
 	// lastRestart is the longest pause between two starts.
 	lastRestart = 30 * time.Second
 	// nagEvery is how often the log is told what is waited for.
-	nagEvery  = 15 * time.Second
-	routePing = 3 * time.Second
+	nagEvery = 15 * time.Second
 	// noteEvery is how often it is noted what the buckets hold, and tolerated how
 	// many messages fewer are no news.
 	noteEvery = time.Minute
@@ -62,7 +59,7 @@ type running struct {
 
 // healthy reports whether the server does what it is for.
 func (r *running) healthy() bool {
-	return r.Running() && r.JetStreamEnabled() && !r.log.broken.Load()
+	return r.Running() && r.JetStreamEnabled() && !r.log.broken.Load() && r.log.fatal() == ""
 }
 
 // InProcessConn implements nats.InProcessConnProvider with whatever server runs.
@@ -225,7 +222,7 @@ func (e *embedded) keep(ctx context.Context) {
 			if time.Since(restarted) > 2*lastRestart {
 				pause = watchEvery
 			}
-		case s != nil && s.Running() && s.JetStreamEnabled() && e.disk.check() != nil:
+		case s != nil && s.Running() && s.JetStreamEnabled() && s.log.fatal() == "" && e.disk.check() != nil:
 			// It still reads, which a new one may not on a full disk.
 		case time.Since(restarted) >= pause:
 			e.restart(ctx, s)
@@ -237,8 +234,8 @@ func (e *embedded) keep(ctx context.Context) {
 // restart replaces the server, nil when there is none.
 func (e *embedded) restart(ctx context.Context, s *running) {
 	if s != nil {
-		e.log.Error("the embedded NATS server has given up; it is started anew", "dataDir", e.dir)
-		e.setReason(errors.New("the embedded server has given up and is started anew"))
+		e.log.Error("the embedded NATS server has given up; it is started anew", "dataDir", e.dir, "error", s.log.fatal())
+		e.setReason(fmt.Errorf("the embedded server has given up and is started anew: %s", s.log.fatal()))
 		e.current.Store(nil)
 		s.Shutdown()
 		s.WaitForShutdown()
@@ -311,69 +308,6 @@ func (e *embedded) made(name string, created bool) {
 	}
 }
 
-// peers returns which other servers of the cluster there are routes to, and which
-// are missing.
-func (e *embedded) peers() (here, missing []string) {
-	s := e.current.Load()
-	if s == nil || e.o.Cluster == nil {
-		return nil, nil
-	}
-	routes, err := s.Routez(nil)
-	if err != nil {
-		return nil, nil
-	}
-	for name := range e.o.Cluster.Peers {
-		switch {
-		case name == e.o.Cluster.Name:
-		case slices.ContainsFunc(routes.Routes, func(r *server.RouteInfo) bool { return r.RemoteName == name }):
-			here = append(here, name)
-		default:
-			missing = append(missing, name)
-		}
-	}
-	slices.Sort(here)
-	slices.Sort(missing)
-	return here, missing
-}
-
-// trouble says what is wrong with the server, if anything is known.
-func (e *embedded) trouble() string {
-	if e.current.Load() == nil {
-		return e.reason().Error()
-	}
-	if _, missing := e.peers(); len(missing) > 0 {
-		return fmt.Sprintf("%d of %d servers of the cluster are missing: %s", len(missing), len(e.o.Cluster.Peers), strings.Join(missing, ", "))
-	}
-	if err := e.disk.check(); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-// nag tells the log which servers of a cluster are missing, until ctx ends.
-func (e *embedded) nag(ctx context.Context) {
-	said, waited, complete := time.Time{}, 0, false
-	t := time.NewTicker(watchEvery)
-	defer t.Stop()
-	for {
-		here, missing := e.peers()
-		switch {
-		case e.current.Load() == nil:
-		case len(missing) == 0 && !complete:
-			waited, complete = 0, true
-			e.log.Info("all servers of the NATS cluster are here", "peers", here)
-		case len(missing) > 0 && (len(missing) != waited || time.Since(said) > nagEvery):
-			said, waited, complete = time.Now(), len(missing), false
-			e.log.Warn("waiting for servers of the NATS cluster", "missing", missing, "here", append(here, e.o.Cluster.Name), "majority", len(e.o.Cluster.Peers)/2+1)
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // stop ends the server and lets go of its files.
 func (e *embedded) stop() {
 	if s := e.current.Swap(nil); s != nil {
@@ -388,44 +322,4 @@ func (e *embedded) stop() {
 		_ = e.lock.Close()
 		e.lock = nil
 	}
-}
-
-// clusterOptions makes the server one of the cluster's.
-func (e *embedded) clusterOptions(o *server.Options, c *Cluster) error {
-	host, port, err := splitAddress(c.Listen)
-	if err != nil {
-		return fmt.Errorf("cluster listen: %w", err)
-	}
-	o.ServerName = c.Name
-	o.Cluster = server.ClusterOpts{
-		Name:        e.o.Prefix,
-		Host:        host,
-		Port:        port,
-		Advertise:   c.Peers[c.Name],
-		NoAdvertise: true, // clients are told of no address that is not theirs
-		// One connection for each pair: with several, one of them may be down unnoticed.
-		PoolSize: -1,
-		// A peer that is cut off is noticed within three times as long.
-		PingInterval: routePing,
-		MaxPingsOut:  2,
-		TLSConfig:    peerTLS(e.tls, c),
-		TLSTimeout:   connectTimeout.Seconds(),
-	}
-	for name, address := range c.Peers {
-		if name != c.Name {
-			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: address})
-		}
-	}
-	// A server that takes no clients at all would take no routes either.
-	o.DontListen = false
-	o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
-	if c.ClientListen != "" {
-		if o.Host, o.Port, err = splitAddress(c.ClientListen); err != nil {
-			return fmt.Errorf("cluster clientListen: %w", err)
-		}
-	}
-	o.TLSConfig = clientTLS(e.tls, c)
-	o.TLS, o.TLSVerify = true, true
-	o.TLSTimeout = connectTimeout.Seconds()
-	return nil
 }
