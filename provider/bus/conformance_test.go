@@ -23,12 +23,16 @@ func conform(t *testing.T, buses ...*bus.Bus) {
 func TestEmbedded(t *testing.T) {
 	b, _ := open(t, bus.Options{DataDir: t.TempDir()})
 	ready(t, b)
+	figures(t, "embedded", b, 300)
+	always, _ := open(t, bus.Options{DataDir: t.TempDir(), Sync: bus.SyncAlways})
+	figures(t, "embedded, each write synced", always, 50)
 	conform(t, b)
 }
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
+	figures(t, "cluster of three, beside other tests", c.buses[0], 100)
 	full(t, c.buses[0])
 	conform(t, c.buses...)
 }

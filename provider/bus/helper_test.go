@@ -143,14 +143,23 @@ var names atomic.Int64
 // unique is a bucket name of its own for each test.
 func unique() string { return fmt.Sprintf("b%d", names.Add(1)) }
 
+var ports atomic.Int64
+
+// freePort returns one that nobody listens on, below those that the system gives
+// to connections, and to nobody else in this process.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.CompareAndSwap(0, int64(20000+os.Getpid()%4000))
+	for range 4000 {
+		port := ports.Add(1)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return int(port)
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // cluster is one of embedded servers, each with a folder of its own.

@@ -35,7 +35,10 @@ func TestStoresOnAnEmbeddedServer(t *testing.T) {
 	stores(t, b)
 }
 
-func TestStoresOnACluster(t *testing.T) { stores(t, startCluster(t).buses...) }
+func TestStoresOnACluster(t *testing.T) {
+	t.Parallel()
+	stores(t, startCluster(t).buses...)
+}
 
 func TestStoresOnAnExternalServer(t *testing.T) {
 	s := natsServer(t, t.TempDir(), -1, nil)
