@@ -45,12 +45,11 @@ func write(t *testing.T, name string, b bucket.Bucket) *writer {
 			_, err := b.Put(ctx, key, []byte(value), nil)
 			cancel()
 			w.mu.Lock()
-			switch {
-			case err == nil:
+			if err == nil {
 				w.acknowledged[key] = value
 				w.longest = max(w.longest, time.Since(last))
 				last = time.Now()
-			default:
+			} else {
 				delete(w.acknowledged, key) // nobody knows
 				w.refused++
 			}
@@ -122,6 +121,7 @@ func reflect(t *testing.T, b bucket.Bucket) *mirror {
 				m.values[e.Entry.Key] = string(e.Entry.Value)
 			case bucket.Deleted:
 				delete(m.values, e.Entry.Key)
+			case bucket.Synced:
 			}
 			if e.Entry.Revision != 0 {
 				if e.Entry.Revision <= m.last {

@@ -96,7 +96,7 @@ imagegate_nats_disconnects_total{place="external"} 1
 	if err := os.RemoveAll(filepath.Join(dir, "jetstream")); err != nil {
 		t.Fatal(err)
 	}
-	s = start()
+	start()
 	if r := put(t, k, "c", "4"); r <= last {
 		t.Errorf("revision %d after %d", r, last)
 	}
@@ -294,8 +294,8 @@ func TestCredentials(t *testing.T) {
 		ac.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: 64 << 20, Streams: 4, Consumer: -1}
 		uc := jwt.NewUserClaims(userID)
 		// What the documentation says that an account needs, and no more.
-		uc.Permissions.Pub.Allow.Add("imagegate.>", "$JS.API.>")
-		uc.Permissions.Sub.Allow.Add("_INBOX.>")
+		uc.Pub.Allow.Add("imagegate.>", "$JS.API.>")
+		uc.Sub.Allow.Add("_INBOX.>")
 		resolver := &server.MemAccResolver{}
 		if err := errors.Join(resolver.Store(accountID, must(ac.Encode(operator))), resolver.Store(systemID, must(jwt.NewAccountClaims(systemID).Encode(operator)))); err != nil {
 			t.Fatal(err)

@@ -52,7 +52,7 @@ func (d *disk) check() error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(d.dir, &s); err != nil {
 		d.full = fmt.Errorf("the disk of %s cannot be asked for its room: %w", d.dir, err)
-	} else if free := int64(s.Bavail) * int64(s.Bsize); free < d.least {
+	} else if free := int64(s.Bavail) * int64(s.Bsize); free < d.least { //nolint:unconvert // other systems have other types
 		d.full = fmt.Errorf("the disk of %s has %d MiB left, and nothing is written below %d MiB; what is there is still read", d.dir, free>>20, d.least>>20)
 	}
 	return d.full

@@ -1,7 +1,6 @@
 package bus_test
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -82,7 +81,7 @@ func (p *proxy) copy(to, from net.Conn, drops ...*atomic.Bool) {
 				return
 			}
 		}
-		if err != nil && err != io.EOF || err == io.EOF {
+		if err != nil {
 			return
 		}
 	}

@@ -62,11 +62,9 @@ func isConflict(err error) bool {
 
 // isFull: there is no room, in the stream or for all of them.
 func isFull(err error) bool {
-	switch code(err) {
-	case codeMemoryExceeded, codeStorageExceeded, codeInsufficient:
-		return true
-	}
-	return isStreamFull(err) || code(err) == codeStoreFailed && strings.Contains(err.Error(), "no space left")
+	c := code(err)
+	return c == codeMemoryExceeded || c == codeStorageExceeded || c == codeInsufficient || isStreamFull(err) ||
+		c == codeStoreFailed && strings.Contains(err.Error(), "no space left")
 }
 
 func isStreamFull(err error) bool {
@@ -92,6 +90,7 @@ func isFinal(err error) bool {
 	case codeDuplicateInFlight, codeNoPeers, jetstream.JSErrCodeStreamNotFound, jetstream.JSErrCodeStreamNameInUse,
 		jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
 		return false // they may end: a write under way, a server that is missing, a stream being made
+	default:
+		return api.Code >= 400 && api.Code < 500
 	}
-	return api.Code >= 400 && api.Code < 500
 }

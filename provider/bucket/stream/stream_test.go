@@ -63,16 +63,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never happened: %s", what)
-}
-
 func TestBucket(t *testing.T) {
 	js := jetStream(t)
 	buckettest.Run(t, func(t *testing.T) []bucket.Bucket {
