@@ -18,6 +18,7 @@ import (
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/health"
+	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/selfsigned"
 )
 
@@ -101,13 +102,21 @@ func served(c *config.Config) (health.Server, error) {
 		return health.Server{Listen: c.Server.Probes, Setting: "server.probes"}, nil
 	}
 	s := health.Server{Listen: c.Server.Listen, Setting: "server.listen", CertFile: c.Server.TLS.CertFile, CertSetting: "server.tls.certFile"}
-	if s.CertFile == "" {
-		data, err := dataDir(c)
-		if err != nil {
-			return s, err
+	own := selfsigned.ServerCertFile
+	if c.Install.Enabled {
+		own = install.CertFile
+		if dir := c.Install.Certificates.Dir; dir != "" {
+			s.CertFile, s.CertSetting = filepath.Join(dir, own), "install.certificates.dir"
+			return s, nil
 		}
-		s.CertFile, s.CertSetting = filepath.Join(data, "tls", selfsigned.ServerCertFile), "dataDir"
+	} else if s.CertFile != "" {
+		return s, nil
 	}
+	data, err := dataDir(c)
+	if err != nil {
+		return s, err
+	}
+	s.CertFile, s.CertSetting = filepath.Join(data, "tls", own), "dataDir"
 	return s, nil
 }
 

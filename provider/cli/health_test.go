@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/imagegate/imagegate/provider/config"
 )
 
 func TestHealthSaysWhatTheProviderSaysOfItself(t *testing.T) {
@@ -79,6 +81,27 @@ func TestHealthVerifiesWhomItAsks(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		if code := Main(append([]string{"health"}, tc.args...), &stdout, &stderr); code != tc.code || !strings.Contains(stderr.String(), tc.want) {
 			t.Errorf("%v: exit code %d, %q", tc.args, code, stderr.String())
+		}
+	}
+}
+
+// The certificate to be shown is the one that the process puts there for itself.
+func TestHealthKnowsWhoseCertificateIsServed(t *testing.T) {
+	for _, tc := range []struct {
+		change func(*config.Config)
+		file   string
+	}{
+		{func(c *config.Config) { c.Server.TLS.CertFile = "/tls/tls.crt" }, "/tls/tls.crt"},
+		{func(*config.Config) {}, "/data/tls/server.crt"},
+		{func(c *config.Config) { c.Install.Enabled = true }, "/data/tls/tls.crt"},
+		{func(c *config.Config) { c.Install.Enabled, c.Install.Certificates.Dir = true, "/certs" }, "/certs/tls.crt"},
+		{func(c *config.Config) { c.Server.Probes = ":8080" }, ""},
+	} {
+		c := config.Default()
+		c.DataDir = "/data"
+		tc.change(&c)
+		if s, err := served(&c); err != nil || s.CertFile != tc.file {
+			t.Errorf("%+v, %v; want %s", s, err, tc.file)
 		}
 	}
 }
