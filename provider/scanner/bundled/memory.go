@@ -2,6 +2,7 @@ package bundled
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/imagegate/imagegate/provider/container"
 )
@@ -20,10 +21,7 @@ func (o Options) affordable() (int, error) {
 	wanted := max(o.Workers, 1)
 	memory := o.Memory
 	if memory == 0 {
-		var err error
-		if memory, _, err = container.Memory(); err != nil {
-			return wanted, nil // it cannot be told here
-		}
+		memory = available()
 	}
 	if memory < leastMemory {
 		return 0, fmt.Errorf("scanner.bundled.memoryBytes: there are %d MiB of memory for the bundled scanner and it takes %d: "+
@@ -34,4 +32,12 @@ func (o Options) affordable() (int, error) {
 		o.Logger.Info("the bundled scanner runs fewer scans at once than scan.workers: there is memory for no more", "workers", fit, "memory_mib", memory>>20)
 	}
 	return min(wanted, fit), nil
+}
+
+// available is what there is, as far as it can be told.
+func available() int64 {
+	if memory, _, err := container.Memory(); err == nil {
+		return memory
+	}
+	return math.MaxInt64
 }
