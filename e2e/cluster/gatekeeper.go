@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,10 +52,10 @@ const (
 	gatekeeperAccount   = "system:serviceaccount:gatekeeper-system:gatekeeper-admin"
 )
 
-// startGatekeeper installs Gatekeeper's manifest and runs its Deployments'
+// InstallGatekeeper installs Gatekeeper's manifest and runs its Deployments'
 // containers as processes. The webhook configurations come last, when there is
 // somebody to answer them.
-func (c *Cluster) startGatekeeper(ctx context.Context) error {
+func (c *Cluster) InstallGatekeeper(ctx context.Context) error {
 	manifest, err := readManifest(c.opts.Binaries.GatekeeperManifest)
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (c *Cluster) runGatekeeper(pod *corev1.Pod, args []string, kubeconfig, cert
 	if ttl := c.opts.Gatekeeper.ResponseCacheTTL; ttl != 0 {
 		args = append(args, "--external-data-provider-response-cache-ttl="+ttl.String())
 	}
-	return c.run(process.Spec{
+	p, err := c.run(process.Spec{
 		Name: pod.Name,
 		Path: c.opts.Binaries.Gatekeeper,
 		Args: args,
@@ -130,4 +131,34 @@ func (c *Cluster) runGatekeeper(pod *corev1.Pod, args []string, kubeconfig, cert
 		},
 		Dir: c.path(pod.Name),
 	})
+	if err == nil {
+		c.gatekeeper = append(c.gatekeeper, p)
+	}
+	return p, err
+}
+
+// RemoveGatekeeper takes away what InstallGatekeeper brought, with all objects of
+// its kinds.
+func (c *Cluster) RemoveGatekeeper(ctx context.Context) error {
+	for _, kind := range []string{"validatingwebhookconfiguration", "mutatingwebhookconfiguration"} {
+		if _, err := c.Kubectl(ctx, "delete", kind, "--selector=gatekeeper.sh/system=yes"); err != nil {
+			return fmt.Errorf("delete Gatekeeper's %s: %w", kind, err)
+		}
+	}
+	for _, p := range c.gatekeeper {
+		p.Kill()
+	}
+	c.processes = slices.DeleteFunc(c.processes, func(p *process.Process) bool { return slices.Contains(c.gatekeeper, p) })
+	c.gatekeeper = nil
+	// Nobody is left to take finalizers away.
+	for _, args := range [][]string{
+		{"delete", "crd", "--selector=gatekeeper.sh/system=yes", "--timeout=60s"},
+		{"delete", "crd", "--selector=gatekeeper.sh/constraint=yes", "--timeout=60s", "--ignore-not-found"},
+		{"delete", "namespace", gatekeeperNamespace, "--timeout=60s"},
+	} {
+		if out, err := c.Kubectl(ctx, args...); err != nil {
+			return fmt.Errorf("remove Gatekeeper: %s: %w", out, err)
+		}
+	}
+	return nil
 }

@@ -228,6 +228,12 @@ func (n *Node) Ready(ctx context.Context) error {
 	return n.proc.Ready(ctx, process.Healthy(n.probes+"/readyz"))
 }
 
+// Asked returns nil while the provider says that it should be asked.
+func (n *Node) Asked(ctx context.Context) error { return process.Healthy(n.probes + "/readyz")(ctx) }
+
+// Probes is where it says how it is, over plain HTTP.
+func (n *Node) Probes() string { return n.probes }
+
 // Kill ends the provider as kill -9 does. One that does not run stays so.
 func (n *Node) Kill() {
 	if n.proc != nil {

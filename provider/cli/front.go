@@ -84,6 +84,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // run answers until ctx ends, and a while longer where answers are asked for.
 func (f *front) run(ctx context.Context, running *errgroup.Group, c *config.Config) {
+	if f.installer != nil {
+		running.Go(func() error { return f.installer.Run(ctx) })
+	}
 	if f.listener != nil {
 		running.Go(func() error { return f.files.Start(ctx) })
 		running.Go(func() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,6 +84,10 @@ func newInstaller(o Options, core kubernetes.Interface, objects objects) (*Insta
 		round:   make(chan struct{}, 1),
 		settled: map[settledKey]settledAs{},
 		waiting: map[waitKey]time.Time{},
+	}
+	// Who follows its files need not wait for the folder then.
+	if err := os.MkdirAll(o.Certificates.Dir, folderMode); err != nil {
+		return nil, fmt.Errorf("making install.certificates.dir: %w", err)
 	}
 	var err error
 	if i.metrics, err = newMetrics(o.Registerer); err != nil {

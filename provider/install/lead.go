@@ -2,13 +2,12 @@ package install
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
@@ -25,11 +24,11 @@ const (
 // lead installs while this replica has the Lease, until ctx ends.
 func (i *Installer) lead(ctx context.Context) {
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(i.log.Handler()))
-	lock := &resourcelock.LeaseLock{
+	lock := &ownedLock{i, &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: i.o.Namespace, Name: i.o.leaseName()},
 		Client:     i.core.CoordinationV1(),
 		LockConfig: resourcelock.ResourceLockConfig{Identity: i.o.Identity},
-	}
+	}}
 	// A term that is over before its function has begun must not begin.
 	var term sync.Mutex
 	for ctx.Err() == nil {
@@ -96,28 +95,27 @@ func (i *Installer) install(ctx context.Context) {
 	}
 }
 
-// ownLease makes the Lease go with the installation.
-func (i *Installer) ownLease(ctx context.Context, owners []metav1.OwnerReference) error {
-	if len(owners) == 0 {
-		return nil
-	}
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	leases := i.core.CoordinationV1().Leases(i.o.Namespace)
-	l, err := leases.Get(ctx, i.o.leaseName(), metav1.GetOptions{})
-	if absent(err) || err == nil && owned(l.OwnerReferences, owners) {
-		return nil
-	}
-	if err != nil {
-		return refused("reading Lease "+i.o.leaseName(), err)
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": owners, "labels": i.o.labels()}})
+// ownedLock is a Lease that goes with the installation, and is not made again after
+// it.
+type ownedLock struct {
+	*Installer
+	*resourcelock.LeaseLock
+}
+
+// Create implements resourcelock.Interface.
+func (l *ownedLock) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	owners, err := l.owner(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = leases.Patch(ctx, l.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	spec := resourcelock.LeaderElectionRecordToLeaseSpec(&r)
+	_, err = l.core.CoordinationV1().Leases(l.o.Namespace).Create(ctx, &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.o.Namespace, Name: l.o.leaseName(), Labels: l.o.labels(), OwnerReferences: owners},
+		Spec:       spec,
+	}, metav1.CreateOptions{FieldManager: fieldManager})
 	if err != nil {
-		return refused("owning Lease "+l.Name, err)
+		return refused("making Lease "+l.o.leaseName(), err)
 	}
-	return nil
+	_, _, err = l.LeaseLock.Get(ctx) // an update needs what it updates
+	return err
 }

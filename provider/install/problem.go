@@ -78,8 +78,9 @@ func (p problems) has(r Reason) bool {
 	return slices.ContainsFunc(p, func(x Problem) bool { return x.Reason == r })
 }
 
-// cut keeps a message to what an Event takes.
+// cut keeps a message to a line, and to what an Event takes.
 func cut(s string) string {
+	s = strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(s), ":\n", ": "), "\n", "; ")
 	const most = 1000
 	if len(s) <= most {
 		return s

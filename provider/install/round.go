@@ -92,9 +92,6 @@ func (r *round) run(ctx context.Context) {
 		}
 		return
 	}
-	if err := r.ownLease(ctx, r.owners); err != nil {
-		r.refusal(ReasonAPI, err)
-	}
 	gatekeeper := r.gatekeeper(ctx)
 	published := r.certificates(ctx)
 	if r.o.Mode == ModeProcess {
@@ -103,12 +100,12 @@ func (r *round) run(ctx context.Context) {
 }
 
 // owner returns what owns everything, nothing where it is not configured.
-func (r *round) owner(ctx context.Context) ([]metav1.OwnerReference, error) {
-	o := r.o.Owner
+func (i *Installer) owner(ctx context.Context) ([]metav1.OwnerReference, error) {
+	o := i.o.Owner
 	if o.Name == "" {
 		return nil, nil
 	}
-	u, err := r.objects.get(ctx, r.o.ownerResource(), o.Name)
+	u, err := i.objects.get(ctx, i.o.ownerResource(), o.Name)
 	if err != nil {
 		return nil, refused(fmt.Sprintf("reading the owner, %s %s", o.Kind, o.Name), err)
 	}

@@ -20,6 +20,9 @@ type served struct{ dir string }
 
 const current = "..data"
 
+// The mutator beside us may have another user of the same group.
+const folderMode, fileMode = 0o750, 0o640
+
 // files returns what is in the folder, nothing where nothing is.
 func (s served) files() (map[string][]byte, error) {
 	found := map[string][]byte{}
@@ -52,7 +55,7 @@ func (s served) write(files map[string][]byte) (changed bool, err error) {
 	if err != nil || same(have, files) {
 		return false, err
 	}
-	if err := os.MkdirAll(s.dir, 0o750); err != nil {
+	if err := os.MkdirAll(s.dir, folderMode); err != nil {
 		return false, err
 	}
 	name := "..v" + fingerprint(files)
@@ -60,12 +63,11 @@ func (s served) write(files map[string][]byte) (changed bool, err error) {
 	if err := os.RemoveAll(version); err != nil {
 		return false, err
 	}
-	if err := os.Mkdir(version, 0o750); err != nil {
+	if err := os.Mkdir(version, folderMode); err != nil {
 		return false, err
 	}
 	for file, b := range files {
-		// The mutator beside us may have another user of the same group.
-		if err := os.WriteFile(filepath.Join(version, file), b, 0o640); err != nil { //nolint:gosec // see above
+		if err := os.WriteFile(filepath.Join(version, file), b, fileMode); err != nil {
 			return false, err
 		}
 	}

@@ -41,7 +41,7 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRequests()
 	srv := &http.Server{
-		Handler:           h,
+		Handler:           closing(ctx, h),
 		TLSConfig:         config,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: headerTimeout,
@@ -80,4 +80,16 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		return err
 	}
 	return nil
+}
+
+// closing has clients close their connections once ctx has ended, with the answers
+// that they still get. A connection that is only closed when nothing is under way on
+// it may be closed while a request is on its way, which a client does not send again.
+func closing(ctx context.Context, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
