@@ -591,16 +591,17 @@ func (i *installation) uninstall(empty map[string]bool) {
 			}
 		}
 		slices.Sort(left)
-		if len(left) > 0 && !onlyGatekeepers(left) {
+		if left = slices.DeleteFunc(left, others); len(left) > 0 {
 			return fmt.Errorf("left: %v", left)
 		}
 		return nil
 	})
 }
 
-// onlyGatekeepers says that what is left is of Gatekeeper's manifest.
-func onlyGatekeepers(names []string) bool {
-	return !slices.ContainsFunc(names, func(n string) bool { return !strings.Contains(n, "gatekeeper") })
+// others says that an object is Gatekeeper's manifest's, or an account that the
+// controllers of the cluster make for themselves.
+func others(name string) bool {
+	return strings.Contains(name, "gatekeeper-") || strings.HasPrefix(name, "/serviceaccounts/kube-") || name == "/serviceaccounts/default/default"
 }
 
 // everything lists all objects, as group/resource/namespace/name, but for those that

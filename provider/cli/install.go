@@ -22,7 +22,7 @@ const serviceNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespac
 // and has c's certificates be those that it writes. ready says how the provider is.
 func installer(c *config.Config, p *parts, ready func(context.Context) []server.Check) (*install.Installer, error) {
 	s := &c.Install
-	if !s.Enabled || !c.Role.Answers() {
+	if !c.Installs() {
 		return nil, nil
 	}
 	if s.Namespace == "" {

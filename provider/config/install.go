@@ -120,9 +120,13 @@ func defaultInstall() Install {
 	}
 }
 
+// Installs reports whether the process takes part in the installation, and has its
+// certificates from it. A worker, whom nobody asks, does not.
+func (c *Config) Installs() bool { return c.Install.Enabled && c.Role.Answers() }
+
 // validate is called with what c has besides.
 func (i *Install) validate(p *field.Path, c *Config) (errs field.ErrorList) {
-	if !i.Enabled {
+	if !c.Installs() {
 		return nil
 	}
 	errs = append(errs, oneOf(p.Child("mode"), i.Mode, install.ModeProcess, install.ModeChart, install.ModeNone)...)

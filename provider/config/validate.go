@@ -238,7 +238,7 @@ func (c *Config) pullThrough(p *field.Path) (errs field.ErrorList) {
 	if err := pullthrough.CheckURL(o.URL); err != nil {
 		errs = append(errs, field.Invalid(at.Child("url"), o.URL, err.Error()))
 	}
-	if strings.HasPrefix(o.URL, "https://") && c.Server.TLS.CertFile == "" && !c.Install.Enabled {
+	if strings.HasPrefix(o.URL, "https://") && c.Server.TLS.CertFile == "" && !c.Installs() {
 		errs = append(errs, field.Required(field.NewPath("server", "tls", "certFile"), "must be set for "+at.Child("url").String()+" to be https"))
 	}
 	host, _, err := net.SplitHostPort(o.Listen)

@@ -154,16 +154,12 @@ var (
 // watchedByLeader is what starts a round.
 func (i *Installer) watchedByLeader() []subject {
 	o := &i.o
-	list := []subject{
-		{resource: configMaps, namespace: o.Namespace, name: o.stateName()},
-	}
+	list := []subject{{resource: configMaps, namespace: o.Namespace, name: o.stateName()}}
 	if o.Certificates.Source != SourceFiles {
 		list = append(list, subject{resource: secrets, namespace: o.Namespace, name: o.Certificates.Secret})
 	}
-	for resource, name := range map[schema.GroupVersionResource]string{validating: o.Gatekeeper.Validating} {
-		if name != "" {
-			list = append(list, subject{resource: resource, name: name})
-		}
+	if o.Gatekeeper.Validating != "" {
+		list = append(list, subject{resource: validating, name: o.Gatekeeper.Validating})
 	}
 	for _, name := range []string{o.Gatekeeper.Mutating, o.Webhook} {
 		if name != "" {

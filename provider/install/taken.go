@@ -114,11 +114,17 @@ func (r *round) lastingRefusal(u *unstructured.Unstructured, err error) bool {
 	if _, ok := errors.AsType[*refusedError](err); !ok {
 		return false
 	}
-	key := waitKey{u.GetUID(), u.GetGeneration()}
-	began, ok := r.waiting[key]
-	if !ok {
+	if key := (waitKey{u.GetUID(), u.GetGeneration()}); r.waiting[key].IsZero() {
 		r.waiting[key] = r.now
-		return false
 	}
-	return r.now.Sub(began) >= contradicted
+	return r.waited(u) >= contradicted
+}
+
+// waited is how long the object's present generation has been waited for.
+func (r *round) waited(u *unstructured.Unstructured) time.Duration {
+	began, ok := r.waiting[waitKey{u.GetUID(), u.GetGeneration()}]
+	if !ok {
+		return 0
+	}
+	return r.now.Sub(began)
 }
