@@ -39,6 +39,8 @@ type apiServer struct {
 	// refuse says what the API server refuses.
 	refuse func(action string, r schema.GroupVersionResource, name string) error
 	writes []string
+	// prompt has Gatekeeper take in at once.
+	prompt bool
 }
 
 func newAPIServer(t *testing.T) *apiServer {
@@ -72,6 +74,9 @@ func (s *apiServer) denied(action string, r schema.GroupVersionResource, name st
 func (s *apiServer) get(_ context.Context, r schema.GroupVersionResource, name string) (*unstructured.Unstructured, error) {
 	if err := s.denied("get", r, name); err != nil {
 		return nil, err
+	}
+	if s.prompt {
+		s.takeIn()
 	}
 	if u := s.objects[settledKey{r, name}]; u != nil && s.exists(r) {
 		return u.DeepCopy(), nil
