@@ -827,3 +827,35 @@ func TestAScanOutlastsAStoreThatIsAwayForAMoment(t *testing.T) {
 		})
 	}
 }
+
+// slow is a store that answers no look for a while.
+type slow struct {
+	scan.Store
+	until time.Time
+}
+
+func (s slow) GetAt(ctx context.Context, key string, revision uint64) (*report.Scan, error) {
+	if time.Now().Before(s.until) {
+		return nil, errors.New("no answer in time")
+	}
+	return s.Store.GetAt(ctx, key, revision)
+}
+
+// TestWhoCannotTellWhetherAScanIsNeededWaits, but not for ever.
+func TestWhoCannotTellWhetherAScanIsNeededWaits(t *testing.T) {
+	for gone, want := range map[time.Duration]time.Duration{4 * time.Second: 4 * time.Second, time.Hour: 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			var scanned time.Duration
+			svc := newService(t, registryFunc(oneManifest), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+				scanned = time.Since(began)
+				return clean(), nil
+			}), func(o *scan.Options) { o.Store = slow{o.Store, began.Add(gone)} })
+			defer closeService(t, svc)
+			ask(t, svc, "a", time.Minute)
+			if scanned < want || scanned > want+time.Second {
+				t.Errorf("away for %s: scanned after %s, want %s", gone, scanned, want)
+			}
+		})
+	}
+}

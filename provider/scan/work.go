@@ -105,7 +105,12 @@ func (s *Service) known(ctx context.Context, t task) *queue.Outcome {
 	revision, _ := s.latest.Get(key)
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if stored, err := s.o.Store.GetAt(ctx, key, revision); err == nil && stored != nil && s.freshness(stored) == fresh {
+	stored, err := s.o.Store.GetAt(ctx, key, revision)
+	for err != nil && ctx.Err() == nil {
+		pause(ctx, storePause) // a scan costs more than to wait for a store that is slow for a moment
+		stored, err = s.o.Store.GetAt(ctx, key, revision)
+	}
+	if err == nil && stored != nil && s.freshness(stored) == fresh {
 		return ended{Key: key, Revision: revision}.outcome(queue.OfResult)
 	}
 	if f := s.failures.standing(t); f != nil && f.At.After(t.retried) {
@@ -289,6 +294,8 @@ const (
 	// storeTimeout bounds a look at what is stored by whoever is about to make it,
 	// and the last words of who is told to stop.
 	storeTimeout = 10 * time.Second
+	// storePause is the pause between two of these looks.
+	storePause = 500 * time.Millisecond
 	// keepTimeout bounds one write of a finished scan.
 	keepTimeout = 30 * time.Second
 )
