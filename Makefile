@@ -11,7 +11,7 @@ export GOWORK := off
 COMPILE := GOGC=400
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-MODULES := . scanner e2e
+MODULES := . scanner e2e charts
 # Longer than any test takes, shorter than a stuck one would.
 TIMEOUT := 20m
 
@@ -52,6 +52,11 @@ drift: ## Check that generated templates match their sources
 	trap 'rm -rf "$$dir"' EXIT && go run ./templates/gen "$$dir" && \
 	{ diff -r templates "$$dir" || { echo "templates drifted: run make generate"; exit 1; }; }
 
+.PHONY: chart
+chart: ## Tests of the Helm chart, by both Helms, without a cluster
+	@echo "== chart"
+	@cd charts && $(COMPILE) go test -count=1 -timeout $(TIMEOUT) $$(go list ./... | grep -v '/server$$')
+
 RACE := CGO_ENABLED=1 GOFLAGS=-gcflags=all=-dwarf=false
 # Tests that print a figure or a table: the Rego's coverage, what became of
 # hostile images, the worker's findings beside Grype's. They run with -v, and
@@ -81,6 +86,8 @@ cluster: ## Build the programs of the cluster, where missing
 e2e: cluster ## Tests against a real API server and Gatekeeper
 	@echo "== end-to-end tests"
 	@cd e2e && go test -count=1 -v -timeout $(TIMEOUT) $$(go list ./... | grep -v '/replicas$$')
+	@echo "== chart against the API server"
+	@cd charts && go test -count=1 -v -timeout $(TIMEOUT) ./server
 
 # Providers as replicas of each other, without a cluster. What -short leaves out,
 # soak and bench-replicas run.
@@ -129,5 +136,6 @@ package: ## The same and the chart, which names the images by digest, in bin/pac
 	@$(IMAGES) -out bin/package -chart charts/imagegate
 
 .PHONY: generate
-generate: ## Generate the ConstraintTemplates from their Rego
+generate: ## Generate the ConstraintTemplates from their Rego, and the chart's README and schema
 	@go run ./templates/gen || go run ./templates/gen
+	@cd charts && go run ./gen

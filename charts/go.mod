@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/imagegate/imagegate v0.0.0-00010101000000-000000000000
+	github.com/imagegate/imagegate/e2e v0.0.0-00010101000000-000000000000
 	github.com/spf13/pflag v1.0.10
 	helm.sh/helm/v3 v3.21.4
 	helm.sh/helm/v4 v4.2.4
@@ -20,6 +21,7 @@ require (
 	github.com/Masterminds/goutils v1.1.1 // indirect
 	github.com/Masterminds/semver/v3 v3.5.0 // indirect
 	github.com/Masterminds/sprig/v3 v3.3.0 // indirect
+	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/containerd/log v0.1.0 // indirect
@@ -92,6 +94,7 @@ require (
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	k8s.io/apiextensions-apiserver v0.36.2 // indirect
+	k8s.io/apiserver v0.36.2 // indirect
 	k8s.io/component-base v0.36.2 // indirect
 	k8s.io/klog/v2 v2.140.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20260317180543-43fb72c5454a // indirect
@@ -102,4 +105,7 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.2 // indirect
 )
 
-replace github.com/imagegate/imagegate => ../
+replace (
+	github.com/imagegate/imagegate => ../
+	github.com/imagegate/imagegate/e2e => ../e2e
+)

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 
+	util3 "helm.sh/helm/v3/pkg/chartutil"
+	lint3 "helm.sh/helm/v3/pkg/lint"
+	lint4 "helm.sh/helm/v4/pkg/chart/v2/lint"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -92,27 +95,9 @@ func objects(t *testing.T, values map[string]any) []*unstructured.Unstructured {
 
 func objectsOf(t *testing.T, r *render.Rendered) []*unstructured.Unstructured {
 	t.Helper()
-	var list []*unstructured.Unstructured
-	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
-		for _, text := range documents(r.Files[name]) {
-			u := &unstructured.Unstructured{}
-			if err := yaml.UnmarshalStrict([]byte(text), &u.Object); err != nil {
-				t.Fatalf("%s: %v\n%s", name, err, text)
-			}
-			if len(u.Object) > 0 {
-				list = append(list, u)
-			}
-		}
-	}
-	return list
-}
-
-func documents(text string) []string {
-	var list []string
-	for doc := range strings.SplitSeq("\n"+text, "\n---") {
-		if strings.TrimSpace(doc) != "" {
-			list = append(list, doc)
-		}
+	list, err := r.Objects()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return list
 }
@@ -321,4 +306,17 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 			t.Errorf("%s is not what it is made of: go run ./gen in charts (%v)", name, err)
 		}
 	}
+}
+
+func TestHelmLintHasNothingToSay(t *testing.T) {
+	t.Parallel()
+	eachSet(t, func(t *testing.T, _ string, values map[string]any) {
+		for _, m := range lint4.RunAll(chartDir, values, release.Namespace).Messages {
+			t.Errorf("Helm 4: %v", m)
+		}
+		k := util3.DefaultCapabilities.KubeVersion
+		for _, m := range lint3.AllWithKubeVersion(chartDir, values, release.Namespace, &k).Messages {
+			t.Errorf("Helm 3: %v", m)
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/imagegate/imagegate/charts/render"
 	"github.com/imagegate/imagegate/provider/install/policy"
 )
 
@@ -174,7 +175,7 @@ func TestRightsAreThoseThatTheCodeNeeds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, doc := range documents(names.Replace(string(text))) {
+		for _, doc := range render.Documents(names.Replace(string(text))) {
 			u := &unstructured.Unstructured{}
 			if err := yaml.Unmarshal([]byte(doc), &u.Object); err != nil {
 				t.Fatal(err)

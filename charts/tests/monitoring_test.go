@@ -1,0 +1,225 @@
+package tests
+
+import (
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// monitored has everything that there is to look at.
+const monitored = `{serviceMonitor: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true},
+  webhook: {failurePolicy: Ignore}, nats: {url: 'nats://n:4222'}}`
+
+// metricsOfTheCode are the names in the sources of provider and mutator.
+func metricsOfTheCode(t *testing.T) map[string]bool {
+	t.Helper()
+	whole := regexp.MustCompile(`"(imagegate_[a-z_]+)"`)
+	parts := regexp.MustCompile(`(?:counter\(|histogram\(|Name: )"([a-z_]+)"`)
+	names := map[string]bool{"process_resident_memory_bytes": true}
+	for _, root := range []string{"../../provider", "../../mutator"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, m := range whole.FindAllStringSubmatch(string(text), -1) {
+				names[m[1]] = true
+			}
+			if strings.Contains(string(text), `Subsystem: "mutator"`) {
+				for _, m := range parts.FindAllStringSubmatch(string(text), -1) {
+					names["imagegate_mutator_"+m[1]] = true
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range maps.Clone(names) {
+		if strings.HasSuffix(name, "_seconds") {
+			names[name+"_bucket"], names[name+"_sum"], names[name+"_count"] = true, true, true
+		}
+	}
+	if len(names) < 50 {
+		t.Fatalf("%d metrics found", len(names))
+	}
+	return names
+}
+
+var metricName = regexp.MustCompile(`\b((?:imagegate|process)_[a-z_]+)`)
+
+func TestAlertsAskForMetricsThatExistAndAreExplained(t *testing.T) {
+	t.Parallel()
+	known := metricsOfTheCode(t)
+	rule := one(t, objects(t, parse(t, monitored)), "PrometheusRule", "gate-imagegate")
+	groups, _, err := unstructured.NestedSlice(rule.Object, "spec", "groups")
+	if err != nil || len(groups) != 1 {
+		t.Fatal(groups, err)
+	}
+	group, _ := groups[0].(map[string]any)
+	rules, _ := group["rules"].([]any)
+	text, err := os.ReadFile(filepath.Join(chartDir, "RUNBOOK.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(line, "## "); ok {
+			explained[strings.ToLower(strings.TrimSpace(name))] = true
+		}
+	}
+	for _, r := range rules {
+		a, _ := r.(map[string]any)
+		name, _ := a["alert"].(string)
+		expr, _ := a["expr"].(string)
+		if name == "" || expr == "" {
+			t.Errorf("an alert without a name or an expression: %v", a)
+		}
+		for _, m := range metricName.FindAllString(expr, -1) {
+			if !known[m] {
+				t.Errorf("%s: there is no metric %s", name, m)
+			}
+		}
+		annotations, _ := a["annotations"].(map[string]any)
+		url, _ := annotations["runbook_url"].(string)
+		_, anchor, _ := strings.Cut(url, "#")
+		if anchor != strings.ToLower(name) || !explained[anchor] {
+			t.Errorf("%s: %s leads nowhere", name, url)
+		}
+		delete(explained, anchor)
+		if summary, _ := annotations["summary"].(string); len(summary) < 20 {
+			t.Errorf("%s: %q says nothing", name, summary)
+		}
+	}
+	for name := range explained {
+		t.Errorf("RUNBOOK.md explains %s, which is no alert", name)
+	}
+	if len(rules) < 14 {
+		t.Errorf("%d alerts", len(rules))
+	}
+}
+
+func TestTheDashboardAsksForMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	known := metricsOfTheCode(t)
+	cm := as[corev1.ConfigMap](t, one(t, objects(t, parse(t, monitored)), "ConfigMap", "gate-imagegate-dashboard"))
+	if cm.Labels["grafana_dashboard"] != "1" {
+		t.Errorf("Grafana's sidecar finds it by a label: %v", cm.Labels)
+	}
+	var d struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(cm.Data["imagegate.json"]), &d); err != nil || len(d.Panels) < 15 {
+		t.Fatalf("%d panels, %v", len(d.Panels), err)
+	}
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			names := metricName.FindAllString(target.Expr, -1)
+			if len(names) == 0 || !strings.Contains(target.Expr, `namespace="$namespace"`) {
+				t.Errorf("%s: %s", p.Title, target.Expr)
+			}
+			for _, m := range names {
+				if !known[m] {
+					t.Errorf("%s: there is no metric %s", p.Title, m)
+				}
+			}
+		}
+	}
+}
+
+func TestMetricsAreReadOverVerifiedTLS(t *testing.T) {
+	t.Parallel()
+	list := objects(t, parse(t, monitored))
+	endpoints, _, _ := unstructured.NestedSlice(one(t, list, "ServiceMonitor", "gate-imagegate").Object, "spec", "endpoints")
+	if len(endpoints) != 2 {
+		t.Errorf("endpoints %v", endpoints)
+	}
+	service := as[corev1.Service](t, one(t, list, "Service", "gate-imagegate"))
+	for _, e := range endpoints {
+		text := toJSON(t, e)
+		for _, want := range []string{`"scheme":"https"`, `"serverName":"gate-imagegate.imagegate-system.svc"`, `"name":"gate-imagegate-state"`, `"key":"ca.crt"`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s has no %s", text, want)
+			}
+		}
+		if strings.Contains(text, "insecureSkipVerify") {
+			t.Errorf("%s verifies nothing", text)
+		}
+		m, _ := e.(map[string]any)
+		if !slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == m["port"] }) {
+			t.Errorf("the Service has no port %v", m["port"])
+		}
+	}
+	one(t, list, "PodMonitor", "gate-imagegate-worker")
+}
+
+// Every reason that the provider can give is in the runbook.
+func TestTheRunbookKnowsEveryReason(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../provider/install/problem.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := os.ReadFile(filepath.Join(chartDir, "RUNBOOK.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, m := range regexp.MustCompile(`Reason = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		found++
+		if !strings.Contains(string(book), "`"+m[1]+"`") {
+			t.Errorf("%s is not explained", m[1])
+		}
+	}
+	if found < 15 {
+		t.Errorf("%d reasons found", found)
+	}
+}
+
+// The scanner's arguments are flags of it.
+func TestTheScannerKnowsItsArguments(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../scanner/cli/serve.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, values := range []string{"{}", "scanner: {bundled: {database: sample}}", "{registry: {insecure: ['a:1']}, scanner: {bundled: {databaseUrl: 'https://a'}}}"} {
+		for _, w := range workloads(t, objects(t, parse(t, values))) {
+			for _, c := range w.pod.Spec.Containers {
+				if c.Name != "scanner" {
+					continue
+				}
+				for _, arg := range c.Args[1:] {
+					flag, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+					if !strings.Contains(string(source), `"`+flag+`"`) && !slices.Contains(awaitedFlags, flag) {
+						t.Errorf("the scanner has no --%s", flag)
+					}
+				}
+			}
+		}
+	}
+	for _, flag := range awaitedFlags {
+		if strings.Contains(string(source), `"`+flag+`"`) {
+			t.Errorf("the scanner has --%s by now: take it off awaitedFlags", flag)
+		}
+	}
+}
+
+// awaitedFlags are those that the scanner does not know yet.
+var awaitedFlags = []string{"disk"} //nolint:gochecknoglobals // a constant that Go has no form for
