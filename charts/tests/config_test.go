@@ -13,15 +13,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	mutator "github.com/imagegate/imagegate/mutator/config"
 	provider "github.com/imagegate/imagegate/provider/config"
 )
-
-// awaited are settings that the provider does not know yet. When it does, the test
-// says so, and they are to be taken off here.
-var awaited = []string{"scanner.bundled.url"} //nolint:gochecknoglobals // a constant that Go has no form for
 
 // The programs themselves read what the chart writes: each file that is named has to
 // be in a volume that is mounted, each setting has to exist and to go with the others.
@@ -52,8 +47,6 @@ func TestTheProgramsTakeTheirConfiguration(t *testing.T) {
 
 func readProvider(t *testing.T, root string, c *corev1.Container, workload string) {
 	t.Helper()
-	file := filepath.Join(root, "config", "provider.yaml")
-	dropAwaited(t, file)
 	flags := pflag.NewFlagSet("provider", pflag.ContinueOnError)
 	provider.AddFlags(flags)
 	if err := flags.Parse(c.Args[1:]); err != nil {
@@ -96,46 +89,6 @@ func environment(root string, c *corev1.Container, pod string) func(string) (str
 		}
 	}
 	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-}
-
-// dropAwaited takes off what the provider does not know, if it does not.
-func dropAwaited(t *testing.T, file string) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := parse(t, string(text))
-	for _, name := range awaited {
-		at := strings.Split(name, ".")
-		parent := config
-		for _, p := range at[:len(at)-1] {
-			parent, _ = parent[p].(map[string]any)
-		}
-		last := at[len(at)-1]
-		if _, ok := parent[last]; !ok {
-			continue
-		}
-		alone := map[string]any{last: parent[last]}
-		for _, p := range slices.Backward(at[:len(at)-1]) {
-			alone = map[string]any{p: alone}
-		}
-		j, err := yaml.Marshal(alone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if yaml.UnmarshalStrict(j, &provider.Config{}) == nil {
-			t.Errorf("the provider knows %s by now: take it off awaited", name)
-		}
-		delete(parent, last)
-	}
-	out, err := yaml.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, out, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // workload is a Deployment or StatefulSet.
