@@ -97,7 +97,7 @@ func (b *Bus) Bucket(name string, o BucketOptions) (bucket.Bucket, error) {
 		return s, nil
 	}
 	options := stream.Options{
-		JetStream: b.js, Prefix: b.o.Prefix, Name: name, MaxBytes: o.MaxBytes, MaxAge: o.MaxAge, Replicas: b.replicas(), Log: b.log,
+		JetStream: b.js, Prefix: b.o.Prefix, Name: name, MaxBytes: o.MaxBytes, MaxAge: o.MaxAge, MarkerTTL: o.MarkerTTL, Replicas: b.replicas(), Log: b.log,
 	}
 	if b.server != nil {
 		options.Room = b.server.room

@@ -109,4 +109,8 @@ type BucketOptions struct {
 	MaxBytes int64
 	// MaxAge ends entries so old; zero is never.
 	MaxAge time.Duration
+	// MarkerTTL is how long an entry that was removed takes room, about 300 bytes,
+	// to tell those of it who were away; who is for longer reads all anew. Zero is an
+	// hour.
+	MarkerTTL time.Duration
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/bus"
@@ -24,6 +25,10 @@ const (
 	readsBytes    = 64 << 20
 	spareBytes    = 64 << 20
 )
+
+// queueMarkers is how long the queue keeps what is over: two entries for each
+// job, which at some forty jobs a second would fill it within an hour.
+const queueMarkers = 5 * time.Minute
 
 // shared is what the replicas of the provider have in common, and this one's part
 // in it.
@@ -55,7 +60,7 @@ func openShared(ctx context.Context, c *config.Config, dataDir string, p *parts)
 	}
 	reports := c.Store.Bytes + c.Store.Bytes/8 + spareBytes
 	tags := 2*c.Store.TagBytes + spareBytes
-	queue := queueBytes + int64(c.Scan.Queue)*askBytes
+	queue := queueBytes + 2*int64(c.Scan.Queue)*askBytes
 	o := busOptions(&c.Store.NATS)
 	o.DataDir, o.Log, o.Registerer = dataDir, p.log, p.metrics
 	// Twice: settings may become smaller, and what is there only later.
@@ -63,14 +68,15 @@ func openShared(ctx context.Context, c *config.Config, dataDir string, p *parts)
 	if s.bus, err = bus.Open(ctx, o); err != nil {
 		return nil, fmt.Errorf("store.nats: %w", err)
 	}
-	open := func(name string, most int64) (b bucket.Bucket) {
+	open := func(name string, o bus.BucketOptions) (b bucket.Bucket) {
 		if err == nil {
-			b, err = s.bus.Bucket(name, bus.BucketOptions{MaxBytes: most})
+			b, err = s.bus.Bucket(name, o)
 		}
 		return b
 	}
-	s.queue, s.failures = open("queue", queue), open("failures", failuresBytes)
-	kept, reads, seen := open("reports", reports), open("reads", readsBytes), open("tags", tags)
+	s.queue = open("queue", bus.BucketOptions{MaxBytes: queue, MarkerTTL: queueMarkers})
+	s.failures = open("failures", bus.BucketOptions{MaxBytes: failuresBytes})
+	kept, reads, seen := open("reports", bus.BucketOptions{MaxBytes: reports}), open("reads", bus.BucketOptions{MaxBytes: readsBytes}), open("tags", bus.BucketOptions{MaxBytes: tags})
 	if err != nil {
 		return nil, fmt.Errorf("store.nats: %w", err)
 	}

@@ -113,8 +113,16 @@ func (q *Queue) Asked(job string) bool {
 	return q.jobs[token(job)] != nil
 }
 
+// maxBeside bounds, beside Options.Waiting, the asks that do not wait for a turn:
+// of jobs under way, and of those that wait for another of their group.
+const maxBeside = 4096
+
 // room makes sure that one more ask of the share may wait, where it has to.
 func (q *Queue) room(s turns.Share) error {
+	beside := len(q.asks) - q.accounts.Waiting()
+	if beside >= q.o.Waiting+maxBeside && q.askers[s.Namespace] >= len(q.asks)/len(q.askers) {
+		return ErrFull // it has as many as anybody
+	}
 	if q.taken < q.o.Slots && q.accounts.May(s) {
 		return nil
 	}
@@ -171,7 +179,7 @@ func (q *Queue) writeAsk(a *ask, value []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	close(a.written)
-	if err != nil {
+	if err != nil && a.revision == 0 { // else the answer was lost, and it is known to be there
 		q.o.Logger.Warn("a scan could not be queued", "error", err)
 		q.remove(a, fmt.Errorf("%w: %w", ErrUnwritten, err))
 		return

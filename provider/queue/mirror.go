@@ -18,6 +18,7 @@ type mirror struct {
 	results map[string]map[*ask]struct{} // by token
 	leases  map[string]*lease            // by key
 	members map[string]*member           // by replica
+	askers  map[string]int               // asks of each namespace that has any
 
 	accounts *turns.Accounts[*ask]
 	// taken counts the slots of this replica that are in use.
@@ -31,7 +32,7 @@ type mirror struct {
 func newMirror() mirror {
 	return mirror{
 		asks: map[string]*ask{}, jobs: map[string]*job{}, groups: map[string]map[*job]struct{}{},
-		results: map[string]map[*ask]struct{}{}, leases: map[string]*lease{}, members: map[string]*member{},
+		results: map[string]map[*ask]struct{}{}, leases: map[string]*lease{}, members: map[string]*member{}, askers: map[string]int{},
 		accounts: turns.NewAccounts[*ask](turns.Limits{}),
 	}
 }
@@ -228,6 +229,7 @@ func (q *Queue) enter(key string, r askRecord) *ask {
 	}
 	q.results[r.Result][a] = struct{}{}
 	q.asks[key] = a
+	q.askers[r.Namespace]++
 	return a
 }
 
@@ -238,6 +240,9 @@ func (q *Queue) remove(a *ask, why error) {
 		return
 	}
 	delete(q.asks, a.key)
+	if q.askers[a.record.Namespace]--; q.askers[a.record.Namespace] == 0 {
+		delete(q.askers, a.record.Namespace)
+	}
 	if a.place != nil {
 		q.accounts.Leave(a.place)
 		a.place = nil

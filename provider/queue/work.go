@@ -139,13 +139,22 @@ func (q *Queue) begin(a *ask) {
 		Version: version, Job: j.token, Group: j.group, Result: a.record.Result, Holder: q.self,
 		Namespace: a.record.Namespace, Registry: a.record.Registry, Attempt: 1, Began: q.o.Now(),
 	}
+	// Those who did it are gone. It counts for all jobs of the group, which are
+	// about the same thing: if it ends replicas, they would do it in turn for ever.
+	for _, k := range []string{leasePrefix + j.group, leasePrefix + j.token} {
+		l := q.leases[k]
+		if l == nil || l.record.Over != nil || l.record.Holder == "" || q.holds(l) {
+			continue
+		}
+		record.Attempt = max(record.Attempt, l.record.Attempt+1)
+		if l.record.Job == j.token {
+			record.Last = l.record.Last
+		}
+	}
 	l := q.leases[key]
 	if l == nil {
 		l = &lease{key: key}
 		q.leases[key] = l
-	} else if l.record.Job == j.token && l.record.Over == nil && l.record.Holder != "" {
-		// Whoever did it is gone.
-		record.Attempt, record.Last = l.record.Attempt+1, l.record.Last
 	}
 	w := &Work{q: q, lease: l, job: j, revision: l.revision, before: l.record, echo: make(chan struct{}, 1)}
 	w.ctx, w.cancel = context.WithCancelCause(q.root)
