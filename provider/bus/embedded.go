@@ -22,6 +22,8 @@ import (
 const (
 	// startTimeout bounds the start of a server, which reads what it has stored.
 	startTimeout = 5 * time.Minute
+	// listenTimeout bounds how long it then takes to listen.
+	listenTimeout, listenPoll = 10 * time.Second, 50 * time.Millisecond
 	// watchEvery is how often it is looked whether the server still runs.
 	watchEvery = time.Second
 	// lastRestart is the longest pause between two starts.
@@ -185,8 +187,14 @@ func (e *embedded) start(ctx context.Context) error {
 	return nil
 }
 
-// started returns why a server that was started does not run.
+// started waits until a server listens where it is to, and returns why it does not
+// run.
 func (e *embedded) started(s *server.Server, log *serverLog) error {
+	for begun := time.Now(); log.fatal() == "" && !s.ReadyForConnections(listenPoll); {
+		if time.Since(begun) > listenTimeout {
+			return fmt.Errorf("the embedded server: it does not listen after %s", listenTimeout)
+		}
+	}
 	switch fatal := log.fatal(); {
 	case strings.Contains(fatal, "JetStream"):
 		return fmt.Errorf("dataDir: the store in %s cannot be opened: %s; when nothing else helps, remove this folder: reports and queued scans in it are lost and made again", e.store(), fatal)

@@ -149,8 +149,8 @@ var ports atomic.Int64
 // to connections, and to nobody else in this process.
 func freePort(t testing.TB) int {
 	t.Helper()
-	ports.CompareAndSwap(0, int64(20000+os.Getpid()%4000))
-	for range 4000 {
+	ports.CompareAndSwap(0, int64(20000+os.Getpid()*97%12000))
+	for range 600 {
 		port := ports.Add(1)
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
