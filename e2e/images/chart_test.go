@@ -104,7 +104,7 @@ func TestAChartIsPackedWithTheDigestsOfItsImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	files := untar(t, r)
 	if len(files) != 4 || files["imagegate/.helmignore"] == "" || files["imagegate/templates/a.yaml"] == "" {
 		t.Errorf("files: %v", files)

@@ -156,7 +156,7 @@ func TestAnImageHasWhatARestrictedPodNeeds(t *testing.T) {
 func unpack(t *testing.T, img v1.Image) map[string]string {
 	t.Helper()
 	content := mutate.Extract(img)
-	defer content.Close()
+	defer func() { _ = content.Close() }()
 	files := map[string]string{}
 	for r := tar.NewReader(content); ; {
 		h, err := r.Next()
@@ -222,7 +222,7 @@ func checkSBOM(t *testing.T, item *images.Item, attached v1.Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	var list struct {
 		BOMFormat, SpecVersion string
 		Components             []struct{ Type, Name, Version, PURL string }

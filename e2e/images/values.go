@@ -121,6 +121,7 @@ func apply(text []byte, edits []edit) ([]byte, error) {
 			written = quoted(written)
 		case yaml.SingleQuotedStyle:
 			written = "'" + written + "'"
+		default: // bare, or what is refused below
 		}
 		if written == "" || !bytes.HasPrefix(line[min(at, len(line)):], []byte(written)) {
 			return nil, fmt.Errorf("line %d: %q cannot be replaced: write it on one line, an empty one as \"\"", e.node.Line, e.node.Value)
