@@ -78,6 +78,7 @@ func reasonOf(code string) (report.Reason, bool) {
 		report.ReasonTimeout, report.ReasonUnavailable, report.ReasonDatabase,
 		report.ReasonIncomplete, report.ReasonInternal:
 		return r, true
+	default: // the provider's own are no worker's
 	}
 	switch code {
 	case "invalid": // the image contradicts itself
