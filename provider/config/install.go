@@ -112,7 +112,7 @@ func defaultInstall() Install {
 			ValidatingWebhook: "gatekeeper-validating-webhook-configuration",
 			MutatingWebhook:   "gatekeeper-mutating-webhook-configuration",
 		},
-		Certificates: InstallCertificates{
+		Certificates: InstallCertificates{ //nolint:gosec // a Secret's name is no secret
 			Source: install.SourceOwn, Secret: "imagegate-tls",
 			CAValidity: d(10 * 365 * 24 * time.Hour), LeafValidity: d(365 * 24 * time.Hour),
 			Propagation: d(10 * time.Second), Overlap: d(time.Hour),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -32,7 +33,7 @@ func (r *round) gatekeeper(ctx context.Context) gatekeeper {
 	var g gatekeeper
 	o := r.o.Gatekeeper
 	judging := r.hooks(ctx, validating, o.Validating)
-	all := append(judging, r.hooks(ctx, mutating, o.Mutating)...)
+	all := slices.Concat(judging, r.hooks(ctx, mutating, o.Mutating))
 	for _, h := range all {
 		if h.namespace != "" && g.namespace == "" {
 			g.namespace = h.namespace

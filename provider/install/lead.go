@@ -116,6 +116,6 @@ func (l *ownedLock) Create(ctx context.Context, r resourcelock.LeaderElectionRec
 	if err != nil {
 		return refused("making Lease "+l.o.leaseName(), err)
 	}
-	_, _, err = l.LeaseLock.Get(ctx) // an update needs what it updates
+	_, _, err = l.Get(ctx) // an update needs what it updates
 	return err
 }

@@ -131,11 +131,10 @@ func follow(ctx context.Context, client dynamic.Interface, s subject, log *slog.
 			there = true
 			changed()
 		})
-		wait := followInitial
+		wait := time.Duration(0)
 		switch {
 		case err == nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
 			pause = followInitial
-			wait = 0
 		case absent(err):
 			wait = absentPoll
 			if there {

@@ -58,7 +58,7 @@ func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration,
 	r := &round{Installer: i, now: time.Now(), again: time.Now().Add(roundAtMost)}
 	r.run(ctx)
 	if ctx.Err() != nil {
-		return 0, nil
+		return 0, nil //nolint:nilerr // it was told to end, and what failed may have by that
 	}
 	status := Status{Mode: i.o.Mode, Enforcing: r.enforcing, Problems: r.problems, Warnings: r.warnings}
 	r.state.Status = status

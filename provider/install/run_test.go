@@ -32,7 +32,7 @@ func TestOneReplicaInstallsAndHandsOver(t *testing.T) {
 		api.prompt = true
 		first := newInstallation(t, api, nil)
 		second := newInstallation(t, api, func(o *Options) { o.Identity = "b" })
-		second.Installer.core, second.Installer.state.client = first.core, first.core
+		second.Installer.core, second.state.client = first.core, first.core
 		for _, i := range []*installation{first, second} {
 			i.watched = watchedKinds(i.Installer)
 			i.tell.close()

@@ -74,9 +74,10 @@ const (
 	defaultName = "imagegate"
 	// defaultProvider is the templates' own.
 	defaultProvider = "imagegate-provider"
-	// GeneratedKind and OwnKind are the kinds of the two Constraints.
+	// GeneratedKind is the kind of the Constraint of generated rules alone.
 	GeneratedKind = "ImageScanPolicy"
-	OwnKind       = "ImagegateRules"
+	// OwnKind is the kind of the Constraint of one's own rules.
+	OwnKind = "ImagegateRules"
 	// OwnTemplate is the name of the template of OwnKind.
 	OwnTemplate = "imagegaterules"
 )
