@@ -21,7 +21,7 @@ import (
 func TestWhateverHappensEachJobEnds(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			dice := &dice{r: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a test's
+			dice := &dice{r: rand.New(rand.NewPCG(seed, 0))}
 			b := bucket.NewMemory()
 			var mu sync.Mutex
 			began, ended := map[string]int{}, map[string]int{}

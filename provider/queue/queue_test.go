@@ -266,7 +266,7 @@ func TestWhatADeadReplicaDidIsDoneByAnother(t *testing.T) {
 		synctest.Wait()
 		dead.sever() // it goes on, and nobody hears of it
 		other := start(t, b, "other", 1, func(_ context.Context, w *queue.Work) *queue.Outcome {
-			attempt.Store(int32(w.Attempt())) //nolint:gosec // two
+			attempt.Store(int32(w.Attempt()))
 			return &queue.Outcome{Scope: queue.OfJob}
 		})
 		if err := <-answer; err != nil || attempt.Load() != 2 {

@@ -23,7 +23,7 @@ const (
 	// leads to it, so that a report counts for the digest wherever it was read.
 	propVerifies = "imagegate.dev/verifies"
 	// propWorkers is how many scans run at once.
-	propWorkers = "imagegate.dev/workers"
+	propWorkers = "imagegate.dev/workers" //nolint:gosec // a number of scans is no secret
 )
 
 // metadata is GET /api/v1/metadata.
