@@ -78,7 +78,7 @@ func TestAnAnswerStaysWithinItsBytes(t *testing.T) {
 // What small reports leave over goes to the large ones, and none is cut for the
 // others when all fit.
 func TestAnAnswerIsSharedFairly(t *testing.T) {
-	svc := largeReports(t, func(o *scan.Options) { o.AnswerBytes = 2 << 20 })
+	svc := largeReports(t, func(o *scan.Options) { o.AnswerBytes, o.Queue = 2<<20, 1000 })
 	var queries []scan.Query
 	for i := range 20 {
 		queries = append(queries, scan.Query{Reference: fmt.Sprintf("small%d", i), View: report.ViewFull})

@@ -32,6 +32,8 @@ type Query struct {
 	// Original is what the asker believes the author wrote in place of the
 	// digest in Reference. The report names it when that is known to be true.
 	Original string
+	// again counts how often a scan's end was missed and asked for anew.
+	again int
 	// vouched waits for whether Original is true.
 	vouched func() bool
 	// Owner is who tries again when the answer is that the scan is not over; the
@@ -40,6 +42,9 @@ type Query struct {
 	// Access is whose credentials must open the image.
 	Access registry.Access
 }
+
+// maxAgain bounds Query.again.
+const maxAgain = 3
 
 // Digest returns the reference pinned to what it means now, in the spelling of
 // the query: repo:tag becomes repo@sha256:... A reference that names a digest
@@ -263,6 +268,11 @@ func (s *Service) await(ctx context.Context, q Query, t task, ticket *queue.Tick
 	switch {
 	case errors.Is(err, queue.ErrUnwritten):
 		return failedAnswer(t.manifest.Digest, &report.Failure{Reason: report.ReasonUnavailable, Message: queue.ErrUnwritten.Error(), Err: err}, time.Time{}, s.o.Now())
+	case errors.Is(err, queue.ErrUnknown) && q.again < maxAgain && ctx.Err() == nil:
+		// The queue was not heard for a moment. What came of it is in the store by
+		// now, or it is asked for anew.
+		q.again++
+		return s.begin(ctx, q, t)()
 	case err != nil:
 		return s.pending(t, note+err.Error())
 	}

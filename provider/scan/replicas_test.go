@@ -332,3 +332,52 @@ func TestTheFailuresKeptForAllStayBounded(t *testing.T) {
 		}
 	})
 }
+
+// restless is a bucket whose watch begins anew, so that what was told of an end
+// before is not told again.
+type restless struct {
+	bucket.Bucket
+	anew atomic.Bool
+}
+
+func (r *restless) Watch(ctx context.Context, o bucket.WatchOptions, see func(bucket.Event)) error {
+	deaf := false
+	return r.Bucket.Watch(ctx, o, func(e bucket.Event) {
+		if r.anew.Load() && !deaf {
+			deaf = true
+		}
+		if !deaf {
+			see(e)
+			return
+		}
+		if !r.anew.Load() { // heard again, from the beginning
+			deaf = false
+			see(bucket.Event{Kind: bucket.Reset})
+			_ = r.Bucket.Watch(ctx, o, see) // it ends with ctx
+		}
+	})
+}
+
+// TestAnEndThatWasNotHeardIsFoundInTheStore.
+func TestAnEndThatWasNotHeardIsFoundInTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		deaf := &restless{Bucket: c.queue}
+		api := c.replica(t, "api", 0, registryFunc(byName), scannerFunc(nil), func(o *scan.Options) { o.Shared.Queue = deaf })
+		worker := c.replica(t, "worker", 1, registryFunc(byName), scannerFunc(func(context.Context, scanner.Image) (*report.Scan, error) {
+			time.Sleep(3 * time.Second)
+			return clean(), nil
+		}))
+		defer closeService(t, api)
+		defer closeService(t, worker)
+		answer := make(chan report.ScanReport, 1)
+		go func() { answer <- askAs(t, api, "team", "", "x.example/app:1", time.Minute) }()
+		time.Sleep(time.Second)
+		deaf.anew.Store(true)
+		time.Sleep(10 * time.Second)
+		deaf.anew.Store(false)
+		if r := <-answer; r.Status != report.Accepted {
+			t.Errorf("%+v", r)
+		}
+	})
+}
