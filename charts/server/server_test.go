@@ -66,6 +66,9 @@ func run(m *testing.M) (int, error) {
 			return 1, err
 		}
 	}
+	if err := shared.Apply(ctx, "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: low}, value: 1}"); err != nil {
+		return 1, err
+	}
 	code := m.Run()
 	if err := shared.Dead(); err != nil {
 		return 1, err

@@ -27,9 +27,15 @@ registry:
   {{- end }}
   pullSecrets:
     enabled: {{ $v.pullSecrets.enabled }}
-{{- if eq .role "worker" }}
+{{- $bundled := eq $scanner "bundled" }}
+{{- if or $bundled (eq .role "worker") }}
 scan:
+  {{- if $bundled }}
+  workers: {{ $v.scanner.bundled.workers }}
+  {{- end }}
+  {{- if eq .role "worker" }}
   grace: {{ $v.worker.grace }}
+  {{- end }}
 {{- end }}
 scanner:
   {{- if eq $scanner "sysdig" }}
