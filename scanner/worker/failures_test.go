@@ -211,7 +211,7 @@ func TestLayerBomb(t *testing.T) {
 	bomb := bombLayer(t, 4<<30)
 	digest := push(t, reg, "team/bomb", image(t, bomb))
 	small := push(t, reg, "team/small", image(t, layer(t, map[string][]byte{"a": []byte("a")})))
-	w := startWorker(t, func(c *worker.Config) { c.Limits.Disk = limit })
+	w := startWorker(t, func(c *worker.Config) { c.Limits.Disk, c.Limits.File = limit, 4<<30 })
 	used := watchDisk(t, filepath.Join(w.cache, "scratch"))
 	w.expect(t, request(reg, "team/bomb", digest), "too_large", "limit on disk space")
 	if most := used(); most > 2*limit {
