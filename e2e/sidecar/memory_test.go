@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,8 +28,15 @@ import (
 // returns its folder. Without the right to make one the test is left out.
 func group(t *testing.T, bytes int64) string {
 	t.Helper()
-	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
-		dir := filepath.Join(root, fmt.Sprintf("imagegate-e2e-%d", os.Getpid()))
+	for _, at := range []struct{ root, limit string }{
+		{"/sys/fs/cgroup", "memory.max"},                   // version 2
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, // version 1
+	} {
+		// A folder above version 1's hierarchies can be made too, and limits nothing.
+		if _, err := os.Stat(filepath.Join(at.root, "cgroup.procs")); err != nil {
+			continue
+		}
+		dir := filepath.Join(at.root, fmt.Sprintf("imagegate-e2e-%d", os.Getpid()))
 		if os.Mkdir(dir, 0o750) != nil {
 			continue
 		}
@@ -41,7 +49,12 @@ func group(t *testing.T, bytes int64) string {
 			}
 			t.Errorf("the control group %s is still in use", dir)
 		})
-		if os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(bytes, 10)), 0o600) == nil {
+		file, err := os.OpenFile(filepath.Join(dir, at.limit), os.O_WRONLY, 0) // never made: the kernel has it, or it is no limit
+		if err != nil {
+			continue
+		}
+		_, err = file.WriteString(strconv.FormatInt(bytes, 10))
+		if err = errors.Join(err, file.Close()); err == nil {
 			return dir
 		}
 	}
