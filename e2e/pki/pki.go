@@ -62,6 +62,11 @@ func New(name string) (*Authority, error) {
 // identify a client: Gatekeeper, for one, does both with the same file.
 // Kubernetes reads the common name as the user and organisations as groups.
 func (a *Authority) Issue(name string, groups ...string) (Pair, error) {
+	return a.IssueFor([]string{"localhost", "127.0.0.1"}, name, groups...)
+}
+
+// IssueFor is Issue for other hosts: names and addresses.
+func (a *Authority) IssueFor(hosts []string, name string, groups ...string) (Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue certificate of %s: %w", name, err)
@@ -72,8 +77,13 @@ func (a *Authority) Issue(name string, groups ...string) (Pair, error) {
 	}
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
 	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	tmpl.DNSNames = []string{"localhost"}
-	tmpl.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+		} else {
+			tmpl.DNSNames = append(tmpl.DNSNames, host)
+		}
+	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, key.Public(), a.key)
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue certificate of %s: %w", name, err)
@@ -91,6 +101,19 @@ func (a *Authority) WriteDir(dir, name string, groups ...string) error {
 	if err != nil {
 		return err
 	}
+	return a.write(dir, name, pair)
+}
+
+// WriteDirFor is WriteDir for other hosts.
+func (a *Authority) WriteDirFor(dir string, hosts []string, name string, groups ...string) error {
+	pair, err := a.IssueFor(hosts, name, groups...)
+	if err != nil {
+		return err
+	}
+	return a.write(dir, name, pair)
+}
+
+func (a *Authority) write(dir, name string, pair Pair) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("write certificate of %s: %w", name, err)
 	}
