@@ -21,8 +21,8 @@ type NodePrograms struct {
 	// Helm3 and Helm4 are the command lines of both.
 	Helm3, Helm4 string
 	// Pause is the program of a Pod's sandbox container, App that of a Pod that
-	// stays.
-	Pause, App string
+	// stays, Vulnerable one that known advisories are about.
+	Pause, App, Vulnerable string
 	// Runc and NFT are the machine's, or Debian's packages unpacked.
 	Runc, NFT string
 	// GatekeeperChart is the folder of Gatekeeper's own chart.
@@ -72,6 +72,7 @@ func Node(ctx context.Context, root string, progress io.Writer) (NodePrograms, e
 		{&p.Helm3, "helm3", charts, "helm.sh/helm/v3/cmd/helm", "-s -w", nil},
 		{&p.Pause, "pause", filepath.Join(samples, "pause"), ".", "-s -w", nil},
 		{&p.App, "app", filepath.Join(samples, "app"), ".", "-s -w", nil},
+		{&p.Vulnerable, "vulnerable", filepath.Join(samples, "vulnerable"), ".", "-s -w", nil},
 	} {
 		*item.path = filepath.Join(kubernetes, item.name)
 		if _, err := os.Stat(*item.path); err == nil && item.dir != filepath.Join(samples, item.name) {

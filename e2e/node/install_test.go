@@ -1,0 +1,78 @@
+package node_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/e2e/node"
+)
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// images pushes those of the story and returns their references by tag.
+func images(t *testing.T) (good, bad string) {
+	t.Helper()
+	for name, binary := range map[string]string{"app": on.Programs().App, "vulnerable": on.Programs().Vulnerable} {
+		if _, err := on.PushProgram(t.Context(), binary, "private/"+name, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return node.Registry + "/private/app:1", node.Registry + "/private/vulnerable:1"
+}
+
+// TestInstallation is one by Helm 4, before there is a Gatekeeper.
+func TestInstallation(t *testing.T) {
+	good, bad := images(t)
+	began := time.Now()
+	if err := on.Publish(t.Context(), "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("images and chart published after %.1f s", time.Since(began).Seconds())
+	r := release{name: "imagegate", namespace: "imagegate-system", helm: on.Helm(4)}
+	r.prepare(t)
+	tenant(t, "shop")
+
+	began = time.Now()
+	r.upgrade(t, "1.0.0")
+	t.Logf("helm install --wait without Gatekeeper: %.1f s", time.Since(began).Seconds())
+	began = time.Now()
+	if err := on.InstallGatekeeper(t.Context(), on.Helm(4)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("Gatekeeper: %.1f s", time.Since(began).Seconds())
+	took := eventually(t, func() error { return rejected(ask(t.Context(), "shop", bad)) })
+	t.Logf("enforcing %.1f s after Gatekeeper is there", took.Seconds())
+
+	t.Run("Story", func(t *testing.T) {
+		made, err := on.Client.CoreV1().Pods("shop").Create(t.Context(), pod("app", good), metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if image := made.Spec.Containers[0].Image; !strings.Contains(image, "@sha256:") {
+			t.Errorf("the image is %s: not pinned", image)
+		}
+		kubectl(t, "-n", "shop", "wait", "--for=condition=Ready", "pod/app", "--timeout=60s")
+		if _, err := on.Client.CoreV1().Pods("shop").Create(t.Context(), pod("bad", bad), metav1.CreateOptions{}); rejected(err) != nil {
+			t.Errorf("the vulnerable image: %v", err)
+		} else {
+			t.Log(err)
+		}
+		out, err := on.Kubectl.Run(t.Context(), nil, "-n", "shop", "debug", "app", "--image="+bad, "--profile=restricted", "-q", "--", "/vulnerable")
+		if err == nil || !strings.Contains(out, "scan result is 'reject'") {
+			t.Errorf("kubectl debug with the vulnerable image: %v\n%s", err, out)
+		}
+		if out, err := on.Kubectl.Run(t.Context(), nil, "-n", "shop", "debug", "app", "--image="+good, "--profile=restricted", "-q", "-c", "look", "--", "/app", "who"); err != nil {
+			t.Errorf("kubectl debug with the good image: %v\n%s", err, out)
+		}
+	})
+	t.Run("Test", func(t *testing.T) { t.Log(r.run(t, "test", r.name)) })
+}

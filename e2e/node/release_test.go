@@ -1,0 +1,161 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/e2e/node"
+)
+
+// patience bounds every wait for something that must come.
+const patience = 2 * time.Minute
+
+// release is imagegate, installed by one of the two Helms.
+type release struct {
+	name, namespace string
+	helm            node.Helm
+}
+
+// values are of a machine without a way out: the sample database, and the registry's
+// authority. Pods run as a user that the image does not know, as OpenShift gives one.
+const values = `
+scanner:
+  bundled:
+    database: sample
+    workers: 1
+    disk: 4Gi
+    resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 1Gi}}
+resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 512Mi}}
+mutator: {resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 128Mi}}}
+registry: {platforms: [linux/amd64]}
+trustedCA: {configMap: registry-ca}
+pullSecrets: {enabled: true}
+podSecurityContext: {runAsUser: 1000650000, runAsGroup: 0, fsGroup: 1000650000}
+scanRules: {autoGenerate: true, defaultPolicy: scan-result, reportPending: reject, scanFailed: reject}
+`
+
+// prepare makes the release's namespace one in which only restricted Pods may be.
+func (r release) prepare(t *testing.T) {
+	t.Helper()
+	ca := strings.ReplaceAll(on.RegistryCA(), "\n", "\n    ")
+	apply(t, `
+apiVersion: v1
+kind: Namespace
+metadata: {name: `+r.namespace+`, labels: {pod-security.kubernetes.io/enforce: restricted}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: registry-ca, namespace: `+r.namespace+`}
+data:
+  ca.crt: |
+    `+ca+`
+`)
+}
+
+// upgrade installs a version, or upgrades to it.
+func (r release) upgrade(t *testing.T, version string, args ...string) {
+	t.Helper()
+	file := t.TempDir() + "/values.yaml"
+	write(t, file, values)
+	all := append([]string{
+		"upgrade", "--install", r.name, node.Chart, "--version=" + version, "--ca-file=" + on.CAFile(), "-n", r.namespace,
+		"-f", file, "--wait", "--timeout=3m",
+	}, args...)
+	if _, err := r.helm.Run(t.Context(), all...); err != nil {
+		t.Fatalf("%v\n%s", err, on.Look(t.Context(), r.namespace))
+	}
+}
+
+func (r release) run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := r.helm.Run(t.Context(), append(args, "-n", r.namespace)...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, on.Look(t.Context(), r.namespace))
+	}
+	return out
+}
+
+func apply(t *testing.T, manifests string) {
+	t.Helper()
+	if err := on.Kubectl.Apply(t.Context(), manifests); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kubectl is kubectl for what must work.
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := on.Kubectl.Run(t.Context(), nil, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func eventually(t *testing.T, check func() error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	var err error
+	for time.Since(began) < patience {
+		if err = check(); err == nil {
+			return time.Since(began)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Fatalf("within %s: %v", patience, err)
+	return 0
+}
+
+// tenant makes a namespace with the registry's password in it.
+func tenant(t *testing.T, name string) {
+	t.Helper()
+	apply(t, `
+apiVersion: v1
+kind: Namespace
+metadata: {name: `+name+`}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: pull, namespace: `+name+`}
+type: kubernetes.io/dockerconfigjson
+stringData: {.dockerconfigjson: '{"auths": {"`+node.Registry+`": {"username": "`+node.User+`", "password": "`+node.Password+`"}}}'}
+`)
+}
+
+func pod(name, image string) *corev1.Pod {
+	grace := int64(1)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.PodSpec{
+			ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}}, TerminationGracePeriodSeconds: &grace,
+			Containers: []corev1.Container{{Name: "app", Image: image}},
+		},
+	}
+}
+
+// serial makes each question one that Gatekeeper has not had.
+var serial atomic.Int64
+
+// ask has the API server judge a Pod without making it.
+func ask(ctx context.Context, namespace, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
+	defer cancel()
+	_, err := on.Client.CoreV1().Pods(namespace).Create(ctx, pod(fmt.Sprintf("ask-%d", serial.Add(1)), image), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
+}
+
+// rejected is nil for an error that denies an image for what a scan found.
+func rejected(err error) error {
+	if err != nil && strings.Contains(err.Error(), "scan result is 'reject'") {
+		return nil
+	}
+	return errors.Join(errors.New("not denied for what was found"), err)
+}
