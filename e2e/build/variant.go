@@ -22,6 +22,19 @@ func Provider(ctx context.Context, root string, progress io.Writer) (string, err
 	return provider(ctx, root, filepath.Join(root, "bin", "provider"), progress)
 }
 
+// Fill builds the program that writes many reports at once into the bin folder and
+// returns its path.
+func Fill(ctx context.Context, root string, progress io.Writer) (string, error) {
+	unlock, err := lock(filepath.Join(root, ".cache", "imagegate.lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	t := target{name: "fill", dir: root, pkg: "./provider/store/fill", ldflags: "-s -w"}
+	out := filepath.Join(root, "bin", t.name)
+	return out, timed(t, progress, func() error { return compile(ctx, t, out) })
+}
+
 // Variant builds a provider that differs from the working tree's by changes, which
 // the compiler alone sees: no build of the product has a place for them. It is put
 // into dir and its path is returned.

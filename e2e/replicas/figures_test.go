@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/e2e/build"
 	"github.com/imagegate/imagegate/e2e/replicas"
 )
 
@@ -271,9 +273,16 @@ func at(list []time.Duration, q float64) time.Duration {
 }
 
 // TestFigureMemory measures an api replica with many reports of 300 findings in
-// the store, and what they take on the disk.
+// the store, and what they take on the disk. The images that are read there have
+// been scanned; the reports beside them are written as providers write theirs, in
+// their format and through their code, about images that nobody asks for.
 func TestFigureMemory(t *testing.T) {
 	const findings = 300
+	scanned := small(100, 2000) // more than L1 holds
+	program, err := build.Fill(t.Context(), programs.root, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := fleet(t, replicas.Options{Scans: 32, Change: func(_ *replicas.Node, c replicas.Config) {
 		c.Section("log")["level"] = "warn"
 	}})
@@ -282,37 +291,37 @@ func TestFigureMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	place := replicas.Config{"url": "nats://" + server.Addr}
-	var nodes []*replicas.Node
-	for i := range 3 { // more than one, to be there sooner
-		for _, role := range []replicas.Role{replicas.API, replicas.Worker} {
-			n, err := f.Add(fmt.Sprintf("%s-%d", role, i), role, place)
-			if err != nil {
-				t.Fatal(err)
-			}
-			nodes = append(nodes, n)
-		}
+	api, err := f.Add("api", replicas.API, place)
+	if err != nil {
+		t.Fatal(err)
 	}
-	start(t, f, nodes...)
-	api := nodes[0]
+	worker, err := f.Add("worker", replicas.Worker, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, f, api, worker)
 	empty, err := api.Resident()
 	if err != nil {
 		t.Fatal(err)
 	}
 	figure(t, "an api replica with no report: %d MiB resident", empty>>20)
-	reports := 0
-	var images []replicas.Image
+	images := seed(t, f, "seed", scanned, findings)
+	worker.Stop() // what is asked for from here on is there
+	reports := scanned
 	for _, upTo := range small([]int{200, 400}, []int{10000, 50000}) {
-		images = append(images, seed(t, f, fmt.Sprintf("seed-%d", upTo), upTo-reports, findings)...)
-		reports = upTo
 		api.Stop()
+		fill(t, program, server, images[0], upTo-reports)
+		reports = upTo
 		start(t, f, api)
 		fresh, err := api.Resident()
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n, err := api.Metric(t.Context(), "imagegate_store_reports"); err != nil || int(n) != reports {
+			t.Fatalf("the api replica knows of %v reports (%v), not %d", n, err, reports)
+		}
 		before := total(f)
-		recent := images[max(0, len(images)-2000):] // more than L1 holds
-		askAll(t, f, api, recent)
+		askAll(t, f, api, images)
 		read, err := api.Resident()
 		if err != nil {
 			t.Fatal(err)
@@ -325,6 +334,18 @@ func TestFigureMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		figure(t, "an api replica with %d reports of %d findings in the store: %d MiB resident when it is ready, %d MiB when %d of them have been read; on the disk %d MiB, %d bytes for each",
-			reports, findings, fresh>>20, read>>20, len(recent), used>>20, used/int64(reports))
+			reports, findings, fresh>>20, read>>20, len(images), used>>20, used/int64(reports))
 	}
+}
+
+// fill writes n more reports like that of the image.
+func fill(t *testing.T, program string, server *replicas.NATS, like replicas.Image, n int) {
+	t.Helper()
+	began := time.Now()
+	cmd := exec.CommandContext(t.Context(), program, "-url=nats://"+server.Addr, "-like=http://"+like.Pinned,
+		fmt.Sprintf("-name=%s-%d", t.Name(), n), fmt.Sprintf("-count=%d", n))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("writing %d reports: %v\n%s", n, err, out)
+	}
+	t.Logf("%d reports were written in %s", n, time.Since(began).Round(time.Second))
 }
