@@ -93,6 +93,8 @@ type member struct {
 	reading  uint64
 	beat     uint64    // the count of own heartbeats when it was last seen
 	seen     time.Time // the same by the clock, for people
+	// foreign says that its record cannot be read, and is empty.
+	foreign bool
 }
 
 // alive reports whether a replica has given a sign of life lately.
@@ -106,12 +108,25 @@ func (q *Queue) holds(l *lease) bool {
 	if l.record.Over != nil {
 		return false
 	}
+	if l.record.foreign {
+		return q.foreigners()
+	}
 	replica, incarnation, _ := strings.Cut(l.record.Holder, "/")
 	if l.record.Holder == q.self {
 		return true
 	}
 	m := q.members[replica]
 	return m != nil && m.record.Incarnation == incarnation && q.alive(m)
+}
+
+// foreigners reports whether a replica is alive whose records cannot be read.
+func (q *Queue) foreigners() bool {
+	for _, m := range q.members {
+		if m.foreign && q.alive(m) {
+			return true
+		}
+	}
+	return false
 }
 
 // see takes in one change.
@@ -282,7 +297,7 @@ func (q *Queue) conclude(j *job, o Outcome, err error) {
 func (q *Queue) sawLease(e bucket.Entry) {
 	var r leaseRecord
 	if !q.read(e, &r, &r.Version) {
-		return
+		r = leaseRecord{Group: strings.TrimPrefix(e.Key, leasePrefix), foreign: true}
 	}
 	l := q.leases[e.Key]
 	if l == nil {
@@ -331,9 +346,20 @@ func (q *Queue) take(l *lease, given bool) {
 // settleLease brings the accounts and the jobs that a lease concerns in line
 // with whether it stands.
 func (q *Queue) settleLease(l *lease) {
-	q.take(l, q.holds(l) && !l.contested)
+	q.take(l, q.holds(l) && !l.contested && !l.record.foreign)
+	q.settleJobs(l)
+}
+
+// settleJobs settles the jobs that a lease concerns.
+func (q *Queue) settleJobs(l *lease) {
 	for j := range q.groups[l.record.Group] {
 		q.settle(j)
+	}
+	if !l.record.foreign {
+		return
+	}
+	if j := q.jobs[l.record.Group]; j != nil {
+		q.settle(j) // it may be a job's
 	}
 }
 
@@ -343,9 +369,7 @@ func (q *Queue) dropLease(l *lease) {
 	}
 	delete(q.leases, l.key)
 	q.take(l, false)
-	for j := range q.groups[l.record.Group] {
-		q.settle(j)
-	}
+	q.settleJobs(l)
 }
 
 // settle has the asks of a job wait for a turn, or not, by whether it is done
@@ -356,7 +380,7 @@ func (q *Queue) settle(j *job) {
 		waits = false
 	}
 	if l := q.leases[leasePrefix+j.group]; l != nil && q.holds(l) {
-		if l.record.Job == j.token {
+		if l.record.Job == j.token || l.record.foreign {
 			waits = false
 		} else {
 			if j.blocked.IsZero() {
@@ -424,8 +448,9 @@ func (q *Queue) concerned(l *lease) (list []*ask) {
 
 func (q *Queue) sawMember(e bucket.Entry) {
 	var r memberRecord
-	if !q.read(e, &r, &r.Version) {
-		return
+	foreign := !q.read(e, &r, &r.Version)
+	if foreign {
+		r = memberRecord{}
 	}
 	name := strings.TrimPrefix(e.Key, memberPrefix)
 	m := q.members[name]
@@ -440,7 +465,7 @@ func (q *Queue) sawMember(e bucket.Entry) {
 	if name == q.o.Replica && q.o.Replica+"/"+r.Incarnation == q.self {
 		q.beats++
 	}
-	m.record, m.revision, m.beat, m.seen = r, e.Revision, q.beats, q.o.Now()
+	m.record, m.foreign, m.revision, m.beat, m.seen = r, foreign, e.Revision, q.beats, q.o.Now()
 	q.membersChanged()
 }
 

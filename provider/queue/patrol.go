@@ -33,6 +33,9 @@ func (q *Queue) round() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
+	for name, m := range q.members {
+		q.forget(name, m)
+	}
 	for _, l := range q.leases {
 		q.lookAfter(l, now)
 	}
@@ -47,6 +50,24 @@ func (q *Queue) round() {
 	}
 	q.yield(now)
 	q.assign()
+}
+
+// forget removes a replica that has long been dead, whichever finds that first: one
+// that did not say that it goes may never come back by its name. One that does
+// writes itself again.
+func (q *Queue) forget(name string, m *member) {
+	if q.beats-m.beat < gone {
+		return
+	}
+	m.beat = q.beats - missed // where that fails it is tried again after as long
+	revision := m.revision
+	q.wg.Go(func() {
+		ctx, cancel := q.write()
+		defer cancel()
+		if err := q.o.Bucket.Delete(ctx, memberPrefix+name, revision); err != nil && !errors.Is(err, bucket.ErrChanged) {
+			q.o.Logger.Warn("a replica that is gone could not be forgotten yet", "replica", name, "error", err)
+		}
+	})
 }
 
 // lookAfter ends what hangs on a lease that nobody will end.

@@ -69,6 +69,8 @@ const (
 	// missed is how many of its own heartbeats a replica sees after another's
 	// last until that one is dead.
 	missed = 4
+	// gone is the same until a dead one is forgotten: ten minutes.
+	gone = 120
 	// patrolEvery is how often what is there is looked through.
 	patrolEvery = time.Second
 	// writeTimeout bounds one write to the bucket.

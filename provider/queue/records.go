@@ -18,7 +18,9 @@ import (
 //	member.<replica>        a replica is there, written again while it is
 //
 // A field that a replica does not know was written by a newer one and is left
-// alone; a record of a newer version is not its business.
+// alone. Of a record of a newer version it knows by the key what it is about: a
+// newer replica's lease stands while there is any such replica, and is in nobody's
+// way when there is none any more. One that is damaged is as one of those.
 const (
 	version = 1
 
@@ -62,6 +64,10 @@ type leaseRecord struct {
 	Began   time.Time `json:"began"`
 	// Over is what came of it; its asks and the lease are removed then.
 	Over *Outcome `json:"over,omitempty"`
+
+	// foreign says that it cannot be read: all the rest but Group, which is then
+	// what the key says, is empty.
+	foreign bool
 }
 
 func (r *leaseRecord) share() turns.Share {
