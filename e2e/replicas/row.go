@@ -18,8 +18,9 @@ type Fault struct {
 	// Hurt breaks something, and mends it unless the rest must do without. It is
 	// called in the middle of the load, with the images.
 	Hurt func(ctx context.Context, images []Image) error
-	// Repeats is how many scans the fault may have had made again.
-	Repeats int
+	// Repeats is of how many images the fault may have had the scan made again, and
+	// Times how often that of one image; zero: once.
+	Repeats, Times int
 	// LostWith says that what is kept is damaged by the fault itself, so that
 	// reports that were answered may be made again.
 	LostWith bool
@@ -151,6 +152,9 @@ func (r *Row) judge(images []Image, before, after map[string]Counts) {
 		}
 		if c.Delivered > 1 {
 			r.Twice++
+		}
+		if most := 1 + max(1, r.Fault.Times); c.Delivered > most {
+			r.problem("%s was scanned to the end %d times, where the fault explains %d", image.Ref, c.Delivered, most)
 		}
 		if c.Delivered == 0 {
 			r.problem("%s was never scanned to the end", image.Ref)

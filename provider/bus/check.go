@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -159,17 +160,17 @@ func (e *External) check() error {
 		return errors.New("userFile and passwordFile must be set together")
 	case (e.TLS.CertFile == "") != (e.TLS.KeyFile == ""):
 		return errors.New("tls: certFile and keyFile must be set together")
-	case e.Replicas < 0 || e.Replicas > 5:
+	case e.Replicas != 0 && e.Replicas != 1 && e.Replicas != 3 && e.Replicas != 5: // two are lost with either
 		return fmt.Errorf("replicas: %d must be 1, 3 or 5, or 0 to ask the server", e.Replicas)
 	}
 	return nil
 }
 
-// redact takes out what may be a password.
+// redact takes out what may be a password, or a token in the place of a user, also
+// of what is no URL.
 func redact(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "..."
+	if i := strings.LastIndex(s, "@"); i >= 0 {
+		return "...@" + s[i+1:]
 	}
-	return u.Redacted()
+	return s
 }

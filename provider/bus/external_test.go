@@ -465,6 +465,12 @@ func full(t *testing.T, b *bus.Bus) {
 func TestMistakes(t *testing.T) {
 	tls := bus.ServerTLS{CertFile: "a", KeyFile: "b", CAFile: "c"}
 	three := map[string]string{"a": "h1:1", "b": "h2:1", "c": "h3:1"}
+	at := func(url string) bus.Options { return bus.Options{External: &bus.External{URLs: []string{url}}} }
+	for _, secret := range []string{"nats://me:pw@a", "nats://pw@a", "me:pw@a:4222", "pw@a", "nats://me:p%w@a"} {
+		if _, err := bus.Open(t.Context(), at(secret)); err == nil || strings.Contains(err.Error(), "pw") || strings.Contains(err.Error(), "p%w") {
+			t.Errorf("url %s: %v", secret, err)
+		}
+	}
 	for want, o := range map[string]bus.Options{
 		"dataDir":                          {},
 		"prefix":                           {DataDir: "x", Prefix: "a.b"},
@@ -485,7 +491,8 @@ func TestMistakes(t *testing.T) {
 		"one of credsFile":                 {External: &bus.External{URLs: []string{"nats://a"}, CredsFile: "a", TokenFile: "b"}},
 		"userFile and passwordFile":        {External: &bus.External{URLs: []string{"nats://a"}, UserFile: "a"}},
 		"certFile and keyFile must be set": {External: &bus.External{URLs: []string{"nats://a"}, TLS: bus.ClientTLS{CertFile: "a"}}},
-		"replicas":                         {External: &bus.External{URLs: []string{"nats://a"}, Replicas: 7}},
+		"replicas: 7":                      {External: &bus.External{URLs: []string{"nats://a"}, Replicas: 7}},
+		"replicas: 2":                      {External: &bus.External{URLs: []string{"nats://a"}, Replicas: 2}},
 	} {
 		b, err := bus.Open(t.Context(), o)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pw") {
