@@ -100,8 +100,8 @@ func TestAlone(t *testing.T) {
 		}
 		return os.Remove(filler)
 	})
-	// What could not be kept is scanned again.
-	full.Repeats, full.Within = full.Images, 2*time.Minute
+	// What could not be kept is scanned again, each time its failure is forgotten.
+	full.Repeats, full.Times, full.Within = full.Images, 4, 2*time.Minute
 	broke(t, f, full)
 }
 

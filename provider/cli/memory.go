@@ -35,7 +35,7 @@ func divide(c *config.Config, limit int64) memory {
 	}
 	worker := c.Scanner.Bundled.MemoryBytes
 	if worker == 0 {
-		own := baseMemory + c.Store.CacheBytes + c.Server.Limits.InFlightBytes
+		own := baseMemory + c.CacheBytes() + c.Server.Limits.InFlightBytes
 		worker = max(limit-own, limit/2)
 	}
 	return memory{provider: max(0, limit-worker), worker: worker}

@@ -81,7 +81,7 @@ func openShared(ctx context.Context, c *config.Config, dataDir string, p *parts)
 		return nil, fmt.Errorf("store.nats: %w", err)
 	}
 	if s.reports, err = store.NewReports(store.ReportsOptions{
-		Bucket: kept, Reads: reads, Bytes: c.Store.Bytes, CacheBytes: c.Store.CacheBytes, KeepFor: c.KeepReports(),
+		Bucket: kept, Reads: reads, Bytes: c.Store.Bytes, CacheBytes: c.CacheBytes(), Unasked: !c.Role.Answers(), KeepFor: c.KeepReports(),
 		Timeout: c.Store.Timeout.Duration, Logger: p.log, Registerer: p.metrics,
 	}); err != nil {
 		return nil, err

@@ -361,7 +361,8 @@ type Store struct {
 	// first, those of the namespace that has the most.
 	Bytes int64 `json:"bytes"`
 	// CacheBytes bounds those of them that each replica has in memory, about: a
-	// report takes some seven times as much there.
+	// report takes some seven times as much there. A worker, of which nobody asks for
+	// reports, has 16 MiB of it at most.
 	CacheBytes int64 `json:"cacheBytes"`
 	// KeepFor is how long a report is kept after it was written. Zero is a day more
 	// than it counts (scan.maxAge), or as long as there is room where it counts for
@@ -382,6 +383,17 @@ type Store struct {
 type Memory struct {
 	Reports int   `json:"reports"`
 	Bytes   int64 `json:"bytes"`
+}
+
+// workerCacheBytes is for what a worker has just made, or found made already.
+const workerCacheBytes = 16 << 20
+
+// CacheBytes bounds the reports that this process has in memory.
+func (c *Config) CacheBytes() int64 {
+	if c.Role.Answers() {
+		return c.Store.CacheBytes
+	}
+	return min(c.Store.CacheBytes, workerCacheBytes)
 }
 
 // keptBeyond is how long a report is kept that does not count any more: what is

@@ -80,7 +80,7 @@ func (r *Reports) wrote(e *bucket.Entry) {
 	if r.index.wrote(key, e.Meta[ownerMeta], e.Revision, e.Size, e.Written) {
 		r.cache.remove(key)
 		r.crowd()
-		if r.synced {
+		if r.synced && !r.o.Unasked {
 			select {
 			case r.arrived <- key:
 			default: // it is read when it is asked for

@@ -31,6 +31,9 @@ type ReportsOptions struct {
 	Bytes int64
 	// CacheBytes bounds, about, what is kept in memory ready to be judged.
 	CacheBytes int64
+	// Unasked says that nobody asks this replica for reports but who is about to make
+	// them: it does not read what others have finished before it is asked for.
+	Unasked bool
 	// KeepFor is how long a report is kept after it was written; zero: as long as
 	// there is room.
 	KeepFor time.Duration

@@ -116,6 +116,23 @@ func TestWhatIsKnownIsAnsweredWithoutTheBucket(t *testing.T) {
 	})
 }
 
+// TestAWorkerReadsNothingAhead: each would else unpack what any other makes.
+func TestAWorkerReadsNothingAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFaulty()
+		a, worker := running(t, store.ReportsOptions{Bucket: b}), running(t, store.ReportsOptions{Bucket: b, Unasked: true})
+		synctest.Wait()
+		revision := putReport(t, a, "shop", 1, 3)
+		synctest.Wait()
+		if n := b.gets.Load(); n != 0 || worker.InMemory() != 0 {
+			t.Errorf("the bucket was read %d times, and %d reports are in memory, before anybody asked", n, worker.InMemory())
+		}
+		if scan, err := worker.GetAt(t.Context(), storetest.Key(1), revision); err != nil || scan == nil {
+			t.Errorf("GetAt: %v, %v", scan, err)
+		}
+	})
+}
+
 func TestAWaitOfAnyReplicaEndsWithTheScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFaulty()
