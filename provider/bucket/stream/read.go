@@ -222,23 +222,23 @@ func (b *Bucket) api(request string) string {
 }
 
 // entry makes one of a message that is no marker. Its error is errPieces when the
-// value's are not there.
+// value's are not there. A message that cannot be read, of a newer version of this
+// package or by another hand, is an entry without a value: it says nothing, but a
+// watch goes on past it, and a write at its revision takes its place.
 func (b *Bucket) entry(ctx context.Context, m *jetstream.RawStreamMsg, withValue bool) (*bucket.Entry, error) {
-	meta, err := decodeMeta(m.Header.Get(headerMeta))
+	e := &bucket.Entry{Key: b.key(m.Subject), Size: len(m.Data), Revision: m.Sequence, Written: m.Time}
+	meta, large, size, err := headers(m.Header)
 	if err != nil {
-		return nil, err
+		b.log.Warn("an entry cannot be read and counts as one without a value", "key", e.Key, "revision", e.Revision, "error", err)
+		return e, nil
 	}
-	e := &bucket.Entry{Key: b.key(m.Subject), Meta: meta, Size: len(m.Data), Revision: m.Sequence, Written: m.Time}
-	large, err := parseObject(m.Header.Get(headerObject))
+	e.Meta = meta
 	switch {
-	case err != nil:
-		return nil, err
 	case large != nil:
 		b.objects.Store(true)
 		e.Size = large.size
 	case !withValue:
-		e.Size, err = headerInt(m.Header, headerSize)
-		return e, err
+		e.Size = size
 	}
 	if !withValue {
 		return e, nil
@@ -248,4 +248,17 @@ func (b *Bucket) entry(ctx context.Context, m *jetstream.RawStreamMsg, withValue
 		e.Value, err = b.readObject(ctx, large)
 	}
 	return e, err
+}
+
+// headers reads those of a message. size is that of its value where it comes
+// without it.
+func headers(h nats.Header) (meta bucket.Meta, large *object, size int, err error) {
+	if meta, err = decodeMeta(h.Get(headerMeta)); err != nil {
+		return nil, nil, 0, err
+	}
+	if large, err = parseObject(h.Get(headerObject)); err != nil {
+		return nil, nil, 0, err
+	}
+	size, err = headerInt(h, headerSize)
+	return meta, large, size, err
 }
