@@ -75,13 +75,16 @@ func (p *Process) Dead() error {
 	}
 }
 
-// Stop asks the child to end and kills it when it has not after grace.
-func (p *Process) Stop(grace time.Duration) {
+// Stop asks the child to end and kills it when it has not after grace. It reports
+// whether that was not needed.
+func (p *Process) Stop(grace time.Duration) (ended bool) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
+		return true
 	case <-time.After(grace):
 		p.Kill()
+		return false
 	}
 }
 

@@ -240,3 +240,50 @@ func TestExternal(t *testing.T) {
 	cut.Repeats, cut.Within = scans, 2*time.Minute // those under way are taken over
 	broke(t, f, cut)
 }
+
+// TestStopWhileNATSIsAway stops a provider in the middle of scans whose NATS is
+// silent, or gone: Kubernetes kills what has not ended in half a minute, and then
+// nothing is put in order.
+func TestStopWhileNATSIsAway(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"silent", "gone"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			f := fleet(t, replicas.Options{Dir: filepath.Join(programs.dir, "stop-"+how)})
+			server, err := f.StartNATS(t.Context(), programs.nats)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nodes, links, err := f.External(server, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start(t, f, nodes...)
+			f.Scanner.Usually(replicas.Behaviour{Takes: 3 * time.Second}) // ends while it stops
+			images, err := f.Push(t.Context(), "stop", 2*scans, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asking, leave := context.WithCancel(t.Context())
+			var asked sync.WaitGroup
+			defer asked.Wait()
+			defer leave()
+			for _, image := range images {
+				asked.Go(func() { f.Client.Mutator(asking, nodes[0].URL, "team", image.Pinned, time.Minute) })
+			}
+			for total(f) < scans {
+				if err := wait(t.Context(), 20*time.Millisecond); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if how == "silent" {
+				links[0].Cut()
+			} else {
+				server.Kill()
+			}
+			if !nodes[0].Stop() {
+				t.Error("the provider had to be killed")
+			}
+		})
+	}
+}

@@ -242,12 +242,15 @@ func (n *Node) Kill() {
 	}
 }
 
-// Stop ends the provider as Kubernetes does.
-func (n *Node) Stop() {
-	if n.proc != nil {
-		n.proc.Stop(30 * time.Second)
-		n.proc = nil
+// Stop ends the provider as Kubernetes does, and reports whether it ended by itself
+// rather than by being killed.
+func (n *Node) Stop() (ended bool) {
+	if n.proc == nil {
+		return true
 	}
+	ended = n.proc.Stop(30 * time.Second)
+	n.proc = nil
+	return ended
 }
 
 // Running reports whether it has been started and has not ended by itself.
