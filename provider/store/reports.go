@@ -90,7 +90,8 @@ type Reports struct {
 	// reads bounds the reads under way, queued counts those that wait for it too.
 	reads  chan struct{}
 	queued atomic.Int64
-	// arrived are the keys of reports that somebody else has finished.
+	// arrived are the keys of reports that somebody else has finished, or that could
+	// not be read in the time of who asked.
 	arrived chan string
 	// crowded wakes who makes room.
 	crowded chan struct{}
@@ -118,9 +119,11 @@ const (
 	maxReads  = 16
 	maxQueued = 2048
 	// maxArrived bounds the reports that are to be read ahead of being asked for,
-	// ahead those of them under way.
+	// ahead those of them under way, lateness for how many times Timeout each: nobody
+	// waits for them, and what is large, or far away, would never come else.
 	maxArrived = 1024
 	ahead      = 4
+	lateness   = 10
 	// cachedOverhead is about what a scan in memory takes beside its content.
 	cachedOverhead = 1024
 	// behindPause is the pause before the bucket is asked again that has not
@@ -286,7 +289,11 @@ func (r *Reports) inTurn(key string, at uint64) (*report.Scan, error) {
 	defer func() { <-r.reads }()
 	ctx, cancel := context.WithTimeout(context.Background(), r.o.Timeout)
 	defer cancel()
-	return r.fetch(ctx, key, at)
+	scan, err := r.fetch(ctx, key, at)
+	if err != nil && ctx.Err() != nil {
+		r.readLater(key)
+	}
+	return scan, err
 }
 
 // unreachable is the error of everything that needs the bucket and has none: what
