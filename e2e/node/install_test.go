@@ -45,11 +45,9 @@ func TestInstallation(t *testing.T) {
 	r.upgrade(t, "1.0.0")
 	t.Logf("helm install --wait without Gatekeeper: %.1f s", time.Since(began).Seconds())
 	began = time.Now()
-	if err := on.InstallGatekeeper(t.Context(), on.Helm(4)); err != nil {
-		t.Fatal(err)
-	}
+	gatekeeper(t)
 	t.Logf("Gatekeeper: %.1f s", time.Since(began).Seconds())
-	took := eventually(t, func() error { return rejected(ask(t.Context(), "shop", bad)) })
+	took := enforcing(t, "shop", bad)
 	t.Logf("enforcing %.1f s after Gatekeeper is there", took.Seconds())
 
 	t.Run("Story", func(t *testing.T) {
@@ -74,5 +72,7 @@ func TestInstallation(t *testing.T) {
 			t.Errorf("kubectl debug with the good image: %v\n%s", err, out)
 		}
 	})
+	t.Run("Article", func(t *testing.T) { article(t, r, good, bad) })
 	t.Run("Test", func(t *testing.T) { t.Log(r.run(t, "test", r.name)) })
+	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
 }

@@ -63,15 +63,36 @@ data:
 // upgrade installs a version, or upgrades to it.
 func (r release) upgrade(t *testing.T, version string, args ...string) {
 	t.Helper()
+	if _, err := r.helm.Run(t.Context(), r.arguments(t, version, args...)...); err != nil {
+		t.Fatalf("%v\n%s", err, on.Look(t.Context(), r.namespace))
+	}
+}
+
+func (r release) arguments(t *testing.T, version string, args ...string) []string {
+	t.Helper()
 	file := t.TempDir() + "/values.yaml"
 	write(t, file, values)
-	all := append([]string{
+	return append([]string{
 		"upgrade", "--install", r.name, node.Chart, "--version=" + version, "--ca-file=" + on.CAFile(), "-n", r.namespace,
 		"-f", file, "--wait", "--timeout=3m",
 	}, args...)
-	if _, err := r.helm.Run(t.Context(), all...); err != nil {
-		t.Fatalf("%v\n%s", err, on.Look(t.Context(), r.namespace))
+}
+
+// gatekeeper installs Gatekeeper, if no test has.
+func gatekeeper(t *testing.T) {
+	t.Helper()
+	if _, err := on.Client.CoreV1().Namespaces().Get(t.Context(), node.GatekeeperNamespace, metav1.GetOptions{}); err == nil {
+		return
 	}
+	if err := on.InstallGatekeeper(t.Context(), on.Helm(4)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// enforcing waits until the vulnerable image is denied for what was found.
+func enforcing(t *testing.T, namespace, bad string) time.Duration {
+	t.Helper()
+	return eventually(t, func() error { return rejected(ask(t.Context(), namespace, bad)) })
 }
 
 func (r release) run(t *testing.T, args ...string) string {

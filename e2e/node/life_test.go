@@ -1,0 +1,165 @@
+package node_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/e2e/inventory"
+)
+
+func everything(t *testing.T) map[string]bool {
+	t.Helper()
+	found, err := inventory.Take(t.Context(), on.Client.Discovery(), on.Dynamic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// gone is nil once there is nothing beside what was there before, and all of that.
+func gone(t *testing.T, before map[string]bool) {
+	t.Helper()
+	eventually(t, func() error {
+		if d := inventory.Differ(before, everything(t)); len(d) > 0 {
+			return fmt.Errorf("not as before: %v", d)
+		}
+		return nil
+	})
+}
+
+// deletions are the objects of a resource that the API server's audit log has been
+// asked to delete since a time.
+func deletions(t *testing.T, since time.Time, resources ...string) (all []string) {
+	t.Helper()
+	f, err := os.Open(on.AuditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		var e struct {
+			Verb      string    `json:"verb"`
+			At        time.Time `json:"requestReceivedTimestamp"`
+			ObjectRef struct{ Resource, Name string }
+		}
+		if json.Unmarshal(lines.Bytes(), &e) != nil || e.At.Before(since) || !strings.HasPrefix(e.Verb, "delete") {
+			continue
+		}
+		for _, r := range resources {
+			if e.ObjectRef.Resource == r {
+				all = append(all, r+"/"+e.ObjectRef.Name)
+			}
+		}
+	}
+	return all
+}
+
+// TestLife is an installation's, by each Helm, under load: upgrade, rollback, restart
+// of everything, uninstallation, and another installation after it.
+func TestLife(t *testing.T) {
+	good, bad := images(t)
+	gatekeeper(t)
+	for _, version := range []string{"1.0.0", "1.1.0"} {
+		if err := on.Publish(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tenant(t, "life")
+	for _, major := range []int{4, 3} {
+		t.Run(fmt.Sprintf("Helm%d", major), func(t *testing.T) {
+			r := release{name: "gate", namespace: fmt.Sprintf("gate-of-helm-%d", major), helm: on.Helm(major)}
+			r.prepare(t)
+			before := everything(t)
+			began := time.Now()
+			r.upgrade(t, "1.0.0")
+			installed := time.Since(began)
+			enforcing(t, "life", bad)
+			fmt.Printf("FIGURE from helm %d install to enforcing: %.1f s, of which Helm %.1f s\n", major, time.Since(began).Seconds(), installed.Seconds()) //nolint:forbidigo // a figure
+			eventually(t, func() error { return ask(t.Context(), "life", good) })
+
+			load := startLoad(t, 20, "life", good, bad)
+			at := time.Now()
+			r.upgrade(t, "1.1.0", "--set", "log.level=debug", "--set", `scanRules.alwaysReject[0]=registry.example.com:5000/private/unwanted`)
+			eventually(t, func() error {
+				if err := ask(t.Context(), "life", "registry.example.com:5000/private/unwanted:1"); err == nil || !strings.Contains(err.Error(), "registry.example.com:5000/private/unwanted") {
+					return fmt.Errorf("the upgrade's policy is not in force: %w", err)
+				}
+				return nil
+			})
+			if gone := deletions(t, at, "providers", "constrainttemplates", "imagescanpolicy", "mutatingwebhookconfigurations"); len(gone) > 0 {
+				t.Errorf("the upgrade deleted %v", gone)
+			}
+			load.end(t, fmt.Sprintf("upgrade by Helm %d to another version, with other values", major))
+
+			load = startLoad(t, 20, "life", good, bad)
+			r.run(t, "rollback", r.name, "1", "--wait", "--timeout=3m")
+			eventually(t, func() error {
+				out := kubectl(t, "get", "imagescanpolicy", "-o", "json")
+				if strings.Contains(out, "private/unwanted") {
+					return errors.New("the Constraint is still that of the upgrade")
+				}
+				return nil
+			})
+			load.end(t, fmt.Sprintf("rollback by Helm %d", major))
+
+			t.Run("EverythingRestarts", func(t *testing.T) {
+				for _, namespace := range []string{"gatekeeper-system", r.namespace} {
+					kubectl(t, "-n", namespace, "delete", "pods", "--all", "--grace-period=0", "--force")
+				}
+				began := time.Now()
+				eventually(t, func() error { return rejected(ask(t.Context(), "life", bad)) })
+				eventually(t, func() error { return ask(t.Context(), "life", good) })
+				t.Logf("Gatekeeper and imagegate were ended at once; Pods are judged again after %.1f s", time.Since(began).Seconds())
+			})
+			t.Run("Test", func(t *testing.T) { r.run(t, "test", r.name) })
+
+			// While it goes Pods may be denied for a moment, but only for as long.
+			r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+			took := eventually(t, func() error { return ask(t.Context(), "life", bad) })
+			t.Logf("after the uninstallation anything is admitted in %.1f s", took.Seconds())
+			gone(t, before)
+		})
+	}
+}
+
+// TestAFailedInstallation leaves nothing that the next one would stumble on.
+func TestAFailedInstallation(t *testing.T) {
+	_, bad := images(t)
+	gatekeeper(t)
+	if err := on.Publish(t.Context(), "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	tenant(t, "failed")
+	for _, major := range []int{4, 3} {
+		r := release{name: "failing", namespace: fmt.Sprintf("failed-by-helm-%d", major), helm: on.Helm(major)}
+		r.prepare(t)
+		before := everything(t)
+		if _, err := r.helm.Run(t.Context(), r.arguments(t, "1.0.0", "--timeout=15s", "--set", "image.provider.digest=sha256:"+strings.Repeat("0", 64))...); err == nil {
+			t.Error("an image that is not there was installed")
+		}
+		if err := ask(t.Context(), "failed", bad); err == nil {
+			t.Log("Pods are admitted while nothing of it runs")
+		} else if !strings.Contains(err.Error(), "failed calling webhook") {
+			t.Errorf("while nothing of it runs: %v", err)
+		}
+		r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+		gone(t, before)
+		r.upgrade(t, "1.0.0")
+		enforcing(t, "failed", bad)
+		r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+		gone(t, before)
+		if _, err := on.Client.CoreV1().Namespaces().Get(t.Context(), r.namespace, metav1.GetOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+}
