@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,13 +79,30 @@ func (r release) arguments(t *testing.T, version string, args ...string) []strin
 	}, args...)
 }
 
-// gatekeeper installs Gatekeeper, if no test has.
-func gatekeeper(t *testing.T) {
+// settled waits until Pods that were replaced have ended.
+func (r release) settled(t *testing.T) {
 	t.Helper()
-	if _, err := on.Client.CoreV1().Namespaces().Get(t.Context(), node.GatekeeperNamespace, metav1.GetOptions{}); err == nil {
+	eventually(t, func() error {
+		pods, err := on.Client.CoreV1().Pods(r.namespace).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			if p.DeletionTimestamp != nil {
+				return fmt.Errorf("%s is still ending", p.Name)
+			}
+		}
+		return nil
+	})
+}
+
+// gatekeeper installs Gatekeeper, if no test has, or gives it values of its chart.
+func gatekeeper(t *testing.T, values ...string) {
+	t.Helper()
+	if _, err := on.Client.CoreV1().Namespaces().Get(t.Context(), node.GatekeeperNamespace, metav1.GetOptions{}); err == nil && len(values) == 0 {
 		return
 	}
-	if err := on.InstallGatekeeper(t.Context(), on.Helm(4)); err != nil {
+	if err := on.InstallGatekeeper(t.Context(), on.Helm(4), values...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -179,4 +197,24 @@ func rejected(err error) error {
 		return nil
 	}
 	return errors.Join(errors.New("not denied for what was found"), err)
+}
+
+// serves is nil when provider and webhook serve a certificate of that authority.
+func serves(authority string) error {
+	for _, port := range []string{"443", "8443"} {
+		service, err := on.Client.CoreV1().Services("rotating").Get(context.Background(), "imagegate", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		conn, err := tls.Dial("tcp", service.Spec.ClusterIP+":"+port, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // it is only looked at
+		if err != nil {
+			return err
+		}
+		issuer := conn.ConnectionState().PeerCertificates[0].Issuer.CommonName
+		_ = conn.Close()
+		if issuer != authority {
+			return fmt.Errorf("port %s serves a certificate of %s", port, issuer)
+		}
+	}
+	return nil
 }

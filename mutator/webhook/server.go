@@ -3,8 +3,6 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,12 +13,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/imagegate/imagegate/provider/drain"
 	"github.com/imagegate/imagegate/provider/turns"
 )
 
 // shutdownTimeout is how long requests under way may take once the server is
 // to stop: as long as the API server waits for any of them.
 const shutdownTimeout = maxTimeout
+
+// busy is how much longer than Options.Drain new requests are taken, while there are
+// some.
+const busy = 10 * time.Second
 
 // Options configure a Server.
 type Options struct {
@@ -105,23 +108,6 @@ func verified(next http.Handler) http.Handler {
 // Serve answers requests on l until ctx ends and for Drain after it, then lets
 // those under way finish.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.http.ServeTLS(l, "", "") }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving: %w", err)
-	case <-ctx.Done():
-	}
-	s.log.Info("stopping", "drain", s.drain)
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving: %w", err)
-	case <-time.After(s.drain):
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		return fmt.Errorf("shutting down: %w", errors.Join(err, s.http.Close()))
-	}
-	return nil
+	defer context.AfterFunc(ctx, func() { s.log.Info("stopping", "drain", s.drain) })()
+	return drain.Serve(ctx, s.http, l, drain.Times{Delay: s.drain, Longest: busy, Grace: shutdownTimeout})
 }

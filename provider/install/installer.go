@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -30,6 +31,10 @@ type Installer struct {
 	served  served
 	metrics *metrics
 	log     *slog.Logger
+
+	// by is this replica; followed is the claim that it last made way for.
+	by       by
+	followed string
 
 	// seen is the state as this replica saw it last.
 	seen atomic.Pointer[State]
@@ -90,6 +95,10 @@ func newInstaller(o Options, core kubernetes.Interface, objects objects) (*Insta
 		return nil, fmt.Errorf("making install.certificates.dir: %w", err)
 	}
 	var err error
+	i.by.Began = metav1.NewTime(time.Now())
+	if i.by.Settings, err = o.settings(); err != nil {
+		return nil, err
+	}
 	if i.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the installation: %w", err)
 	}

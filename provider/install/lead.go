@@ -32,6 +32,8 @@ func (i *Installer) lead(ctx context.Context) {
 	// A term that is over before its function has begun must not begin.
 	var term sync.Mutex
 	for ctx.Err() == nil {
+		running, handOver := context.WithCancel(ctx)
+		madeWay := false
 		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 			// Who ends hands over at once.
@@ -42,31 +44,41 @@ func (i *Installer) lead(ctx context.Context) {
 					term.Lock()
 					defer term.Unlock()
 					if ctx.Err() == nil {
-						i.install(ctx)
+						madeWay = i.install(ctx)
+						handOver()
 					}
 				},
 				OnStoppedLeading: func() {},
 			},
 		})
 		if err != nil {
+			handOver()
 			i.log.ErrorContext(ctx, "nobody can be elected to install", "error", err)
 			return
 		}
-		elector.Run(ctx)
-		term.Lock()   // until the term's function has ended
-		term.Unlock() //nolint:staticcheck // see above
-		sleep(ctx, retryPeriod)
+		elector.Run(running)
+		handOver()
+		term.Lock() // until the term's function has ended
+		pause := retryPeriod
+		if madeWay {
+			pause = leaseDuration
+		}
+		term.Unlock()
+		sleep(ctx, pause)
 	}
 }
 
 // install makes rounds until ctx ends: when something changed, when something is
-// due, and once in a while.
-func (i *Installer) install(ctx context.Context) {
+// due, and once in a while. It ends before, with true, for a replica that is to lead
+// instead.
+func (i *Installer) install(ctx context.Context) (madeWay bool) {
 	i.metrics.leading.Set(1)
 	defer i.metrics.leading.Set(0)
 	i.log.InfoContext(ctx, "this replica installs", "mode", string(i.o.Mode))
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for _, s := range i.watchedByLeader() {
 		wg.Go(func() { follow(ctx, i.watched, s, i.log, func() { wake(i.round) }) })
 	}
@@ -77,6 +89,10 @@ func (i *Installer) install(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		began := time.Now()
+		if _, cm, err := i.state.read(ctx); err == nil && i.claimed(cm) {
+			i.log.InfoContext(ctx, "a replica that was started later, with other settings, installs instead")
+			return true
+		}
 		again, err := i.roundOnce(ctx, tell)
 		if failures++; err == nil {
 			failures = 0
@@ -93,6 +109,7 @@ func (i *Installer) install(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+	return false
 }
 
 // ownedLock is a Lease that goes with the installation, and is not made again after

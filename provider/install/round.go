@@ -61,7 +61,7 @@ func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration,
 		return 0, nil //nolint:nilerr // it was told to end, and what failed may have by that
 	}
 	status := Status{Mode: i.o.Mode, Enforcing: r.enforcing, Problems: r.problems, Warnings: r.warnings}
-	r.state.Status = status
+	r.state.Status, r.state.By = status, i.by
 	if r.owners != nil || i.o.Owner.Name == "" {
 		if err := r.save(ctx); err != nil {
 			r.failed = errors.Join(r.failed, err)

@@ -75,11 +75,63 @@ func TestOneReplicaInstallsAndHandsOver(t *testing.T) {
 			t.Errorf("the Lease: %+v, %v", l, err)
 		}
 		endFirst()
-		time.Sleep(2 * retryPeriod)
+		time.Sleep(3 * retryPeriod) // each waits for one, and up to 1.2 more
 		if leads(first) != 0 || leads(second) != 1 {
-			t.Errorf("%s after the end of the leader: %v and %v", 2*retryPeriod, leads(first), leads(second))
+			t.Errorf("%s after the end of the leader: %v and %v", 3*retryPeriod, leads(first), leads(second))
 		}
 		endSecond()
+	})
+}
+
+// TestNewSettingsAreFollowedBeforeTheOldReplicaEnds: an upgrade in which the new
+// replica is ready only when what it wants is installed, and the old one ends only
+// then.
+func TestNewSettingsAreFollowedBeforeTheOldReplicaEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(t)
+		api.prompt = true
+		old := newInstallation(t, api, nil)
+		old.gatekeeperComes(authority(t).CACert, "Fail", 5)
+		old.write(strict)
+		start := func(i *installation) (end func()) {
+			i.watched = watchedKinds(i.Installer)
+			i.tell.close()
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- i.Run(ctx) }()
+			return func() {
+				t.Helper()
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		leads := func(i *installation) bool { return testutil.ToFloat64(i.metrics.leading) == 1 }
+		endOld := start(old)
+		time.Sleep(time.Minute)
+		same := newInstallation(t, api, func(o *Options) { o.Identity = "same" })
+		same.Installer.core, same.state.client = old.core, old.core
+		endSame := start(same)
+		time.Sleep(time.Minute)
+		if !leads(old) || leads(same) {
+			t.Error("a replica with the same settings took over")
+		}
+		endSame()
+		other := newInstallation(t, api, func(o *Options) { o.Identity, o.Provider.Timeout = "other", o.Provider.Timeout+1 })
+		other.Installer.core, other.state.client = old.core, old.core
+		endOther := start(other)
+		time.Sleep(2 * time.Minute)
+		if leads(old) || !leads(other) {
+			t.Errorf("leading: old %v, new %v", leads(old), leads(other))
+		}
+		// The upgrade is taken back: the old one leads, and its settings are in force.
+		endOther()
+		time.Sleep(time.Minute)
+		if !leads(old) {
+			t.Error("nobody leads after the new replica's end")
+		}
+		endOld()
 	})
 }
 

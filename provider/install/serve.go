@@ -50,11 +50,12 @@ func (i *Installer) lookOnce(ctx context.Context) (again time.Duration, err erro
 	if err != nil {
 		return unfinished, err
 	}
-	state, _, err := i.state.read(ctx)
+	state, cm, err := i.state.read(ctx)
 	if err != nil {
 		// What is served stays, whoever the API server is busy with.
 		return unfinished, err
 	}
+	claimErr := i.claim(ctx, state, cm)
 	i.seen.Store(&state)
 	i.metrics.show(state.Status)
 
@@ -91,7 +92,7 @@ func (i *Installer) lookOnce(ctx context.Context) (again time.Duration, err erro
 	if len(serving.Cert) > 0 {
 		i.firstOnce.Do(func() { close(i.first) })
 	}
-	return again, errors.Join(problem, clientsErr)
+	return again, errors.Join(problem, clientsErr, claimErr)
 }
 
 // clients are the authorities of those who ask us, beside our own.

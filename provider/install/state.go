@@ -21,6 +21,8 @@ type State struct {
 	// Gatekeeper are those behind Gatekeeper's client certificates.
 	Gatekeeper trust.Clients `json:"gatekeeper"`
 	Status     Status        `json:"status"`
+	// By is the leader that wrote it.
+	By by `json:"by"`
 }
 
 // Status is how far the installation is.

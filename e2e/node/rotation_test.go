@@ -1,0 +1,123 @@
+package node_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/e2e/node"
+	"github.com/imagegate/imagegate/e2e/pki"
+)
+
+// TestRotation replaces every leaf and every CA under load: those that the provider
+// makes, those of a given Secret, which reach Pods as late as a kubelet brings them,
+// and Gatekeeper's own. A replica restarts meanwhile.
+func TestRotation(t *testing.T) {
+	good, bad := images(t)
+	gatekeeper(t, "externaldataProviderResponseCacheTTL=1s") // or the provider would hardly be asked
+	if err := on.Publish(t.Context(), "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	// Kubernetes' default: what was changed reaches Pods up to a minute and more later.
+	if err := on.StartKubelet(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := on.StartKubelet(t.Context(), 2*time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+	tenant(t, "rotation")
+	r := release{name: "imagegate", namespace: "rotating", helm: on.Helm(4)}
+	r.prepare(t)
+	short := []string{"--set", "replicaCount=3,certificates.leafValidity=24s,certificates.caValidity=48s,certificates.propagation=3s,certificates.overlap=8s"}
+	r.upgrade(t, "1.0.0", short...)
+	enforcing(t, "rotation", bad)
+	eventually(t, func() error { return ask(t.Context(), "rotation", good) })
+
+	t.Run("Own", func(t *testing.T) {
+		load := startLoad(t, 200, "rotation", good, bad)
+		cas, leaves := map[string]bool{}, map[string]bool{}
+		restarted := false
+		for len(cas) < 3 || len(leaves) < 4 || !restarted {
+			if time.Since(load.began) > patience {
+				t.Fatalf("too little passed: %d CAs, %d leaves", len(cas), len(leaves))
+			}
+			s, err := on.Client.CoreV1().Secrets(r.namespace).Get(t.Context(), "imagegate-tls", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cas[string(s.Data["ca.crt"])], leaves[string(s.Data["tls.crt"])] = true, true
+			if len(cas) > 1 && !restarted {
+				kubectl(t, "-n", r.namespace, "delete", "pod", "imagegate-1", "--wait=false")
+				restarted = true
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		r.settled(t)
+		load.end(t, fmt.Sprintf("rotation of own certificates: %d bundles and %d leaves passed, and the replica restarted", len(cas), len(leaves)))
+	})
+
+	t.Run("Given", func(t *testing.T) {
+		hosts := strings.Fields("imagegate imagegate.rotating imagegate.rotating.svc imagegate.rotating.svc.cluster.local localhost 127.0.0.1")
+		give := func(name string) {
+			authority, err := pki.New(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair, err := authority.IssueFor(hosts, "imagegate")
+			if err != nil {
+				t.Fatal(err)
+			}
+			encode := base64.StdEncoding.EncodeToString
+			apply(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: given, namespace: %s}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s, ca.crt: %s}\n",
+				r.namespace, encode(pair.Cert), encode(pair.Key), encode(authority.PEM)))
+		}
+		give("imagegate-e2e-given-1")
+		load := startLoad(t, 200, "rotation", good, bad)
+		r.upgrade(t, "1.0.0", "--set", "replicaCount=3,certificates.mode=secret,certificates.secretName=given,certificates.propagation=3s,certificates.overlap=8s")
+		r.settled(t)
+		load.end(t, "from own certificates to given ones")
+
+		load = startLoad(t, 200, "rotation", good, bad)
+		began := time.Now()
+		give("imagegate-e2e-given-2")
+		took := eventually(t, func() error { return serves("imagegate-e2e-given-2") })
+		t.Logf("the new certificate was served %.0f s after it was given", took.Seconds())
+		time.Sleep(max(0, 5*time.Second-time.Since(began)))
+		load.end(t, "a given certificate and its CA replaced, brought by the kubelet")
+	})
+
+	t.Run("Gatekeepers", func(t *testing.T) {
+		const secret = "gatekeeper-webhook-server-cert"
+		if err := on.StartKubelet(t.Context(), 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		before, err := on.Client.CoreV1().Secrets(node.GatekeeperNamespace).Get(t.Context(), secret, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kubectl(t, "-n", node.GatekeeperNamespace, "delete", "secret", secret)
+		kubectl(t, "-n", node.GatekeeperNamespace, "delete", "pods", "--all")
+		eventually(t, func() error {
+			after, err := on.Client.CoreV1().Secrets(node.GatekeeperNamespace).Get(t.Context(), secret, metav1.GetOptions{})
+			if err != nil {
+				return err // it is made anew
+			}
+			if string(after.Data["ca.crt"]) == string(before.Data["ca.crt"]) {
+				return errors.New("Gatekeeper has no new CA yet") //nolint:staticcheck // its name
+			}
+			return nil
+		})
+		kubectl(t, "-n", node.GatekeeperNamespace, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=2m")
+		enforcing(t, "rotation", bad)
+		took := eventually(t, func() error { return ask(t.Context(), "rotation", good) })
+		t.Logf("Gatekeeper's new CA was followed; a good Pod is admitted %.1f s after a bad one is denied", took.Seconds())
+	})
+	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+}
