@@ -16,14 +16,14 @@ MODULES := . scanner e2e charts
 TIMEOUT := 20m
 
 # Not `go run`: it would keep a signal from the program that has to clean up.
-DEMO := go build -C e2e -o ../bin/demo ./demo && exec bin/demo
+DEMO := go build -C e2e -o ../bin/demo ./demo && exec bin/demo $(if $(NODE),-node)
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Bring a real cluster up, tell imagegate's story on it, and end
+demo: ## Bring a real cluster up, tell imagegate's story on it, and end; NODE=1: installed on a real node
 	@$(DEMO)
 
 .PHONY: up
@@ -85,9 +85,15 @@ cluster: ## Build the programs of the cluster, where missing
 .PHONY: e2e
 e2e: cluster ## Tests against a real API server and Gatekeeper
 	@echo "== end-to-end tests"
-	@cd e2e && go test -count=1 -v -timeout $(TIMEOUT) $$(go list ./... | grep -v '/replicas$$')
+	@cd e2e && go test -count=1 -v -timeout $(TIMEOUT) $$(go list ./... | grep -v -e '/replicas$$' -e '/node$$')
+	@echo "== on a real node"
+	@cd e2e && go test -count=1 -short -v -timeout $(TIMEOUT) ./node
 	@echo "== chart against the API server"
 	@cd charts && go test -count=1 -v -timeout $(TIMEOUT) ./server
+
+.PHONY: node
+node: cluster ## All tests on a real node, those that take minutes too (Linux, root)
+	@cd e2e && IMAGEGATE_NODE_REQUIRED=1 go test -count=1 -v -timeout $(TIMEOUT) ./node
 
 # Providers as replicas of each other, without a cluster. What -short leaves out,
 # soak and bench-replicas run.

@@ -1,6 +1,6 @@
 // Command demo brings a real cluster with imagegate up on this machine, shows
 // with kubectl what it does, and ends. With -keep it leaves the cluster running
-// until Ctrl-C.
+// until Ctrl-C. With -node imagegate is installed by its chart on a real node.
 package main
 
 import (
@@ -18,7 +18,11 @@ import (
 
 func main() {
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
+	onRealNode := flag.Bool("node", false, "install it by its chart on a real node (Linux, root)")
 	flag.Parse()
+	if *onRealNode {
+		os.Exit(onNode(*keep))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *keep)
 	stop()
@@ -46,7 +50,7 @@ func run(ctx context.Context, keep bool) error {
 		return fmt.Errorf("%w\nlogs are in %s", err, dir)
 	}
 	defer s.Stop()
-	t := &teller{stack: s, out: os.Stdout}
+	t := &teller{voice: voice{run: s.Cluster.KubectlInput, out: os.Stdout}, stack: s}
 	if err := t.tell(ctx); err != nil {
 		return fmt.Errorf("%w\nlogs are in %s", err, dir)
 	}

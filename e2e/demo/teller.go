@@ -14,11 +14,17 @@ import (
 // patience bounds the wait for something that takes a moment.
 const patience = 60 * time.Second
 
-// teller runs kubectl, prints what it runs and says, and checks that it says
-// what the story expects.
+// voice runs kubectl, prints what it runs and says, and checks that it says what
+// the story expects.
+type voice struct {
+	run func(ctx context.Context, in io.Reader, args ...string) (string, error)
+	out io.Writer
+}
+
+// teller tells the story of a stack.
 type teller struct {
+	voice
 	stack *stack.Stack
-	out   io.Writer
 	// running is the pinned image of the first Pod of the story.
 	running string
 }
@@ -33,40 +39,40 @@ func ok(texts ...string) wants     { return wants{false, texts} }
 func denied(texts ...string) wants { return wants{true, texts} }
 
 // chapter prints what comes next and why.
-func (t *teller) chapter(text string) {
-	_, _ = fmt.Fprintf(t.out, "\n## %s\n", text)
+func (v *voice) chapter(text string) {
+	_, _ = fmt.Fprintf(v.out, "\n## %s\n", text)
 }
 
 // kubectl runs and prints one command.
-func (t *teller) kubectl(ctx context.Context, want wants, args ...string) error {
-	return t.kubectlInput(ctx, want, "", args...)
+func (v *voice) kubectl(ctx context.Context, want wants, args ...string) error {
+	return v.kubectlInput(ctx, want, "", args...)
 }
 
 // kubectlInput is kubectl with a manifest on standard input.
-func (t *teller) kubectlInput(ctx context.Context, want wants, manifest string, args ...string) error {
+func (v *voice) kubectlInput(ctx context.Context, want wants, manifest string, args ...string) error {
 	line := commandLine(args)
-	_, _ = fmt.Fprintf(t.out, "\n$ %s", line)
+	_, _ = fmt.Fprintf(v.out, "\n$ %s", line)
 	if manifest != "" {
-		_, _ = fmt.Fprintf(t.out, " <<EOF\n%s\nEOF", strings.TrimSpace(manifest))
+		_, _ = fmt.Fprintf(v.out, " <<EOF\n%s\nEOF", strings.TrimSpace(manifest))
 	}
-	_, _ = fmt.Fprintln(t.out)
+	_, _ = fmt.Fprintln(v.out)
 	began := time.Now()
-	out, err := t.stack.Cluster.KubectlInput(ctx, strings.NewReader(manifest), args...)
-	_, _ = fmt.Fprintf(t.out, "%s\n(%.1f s)\n", out, time.Since(began).Seconds())
+	out, err := v.run(ctx, strings.NewReader(manifest), args...)
+	_, _ = fmt.Fprintf(v.out, "%s\n(%.1f s)\n", out, time.Since(began).Seconds())
 	return want.check(line, out, err)
 }
 
 // kubectlUntil repeats a command quietly until it does what is wanted, then
 // prints the command and its last output.
-func (t *teller) kubectlUntil(ctx context.Context, want wants, args ...string) error {
+func (v *voice) kubectlUntil(ctx context.Context, want wants, args ...string) error {
 	line := commandLine(args)
-	_, _ = fmt.Fprintf(t.out, "\n$ %s\n", line)
+	_, _ = fmt.Fprintf(v.out, "\n$ %s\n", line)
 	began := time.Now()
 	for {
-		out, err := t.stack.Cluster.Kubectl(ctx, args...)
+		out, err := v.run(ctx, nil, args...)
 		failed := want.check(line, out, err)
 		if failed == nil || time.Since(began) > patience || ctx.Err() != nil {
-			_, _ = fmt.Fprintf(t.out, "%s\n(after %.1f s)\n", out, time.Since(began).Seconds())
+			_, _ = fmt.Fprintf(v.out, "%s\n(after %.1f s)\n", out, time.Since(began).Seconds())
 			return failed
 		}
 		select {

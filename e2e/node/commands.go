@@ -41,6 +41,3 @@ func (h Helm) Run(ctx context.Context, args ...string) (string, error) {
 	}
 	return strings.TrimSpace(string(out)), nil
 }
-
-// CAFile is the path of the registry's authority.
-func (n *Node) CAFile() string { return n.path("registry", "ca.crt") }

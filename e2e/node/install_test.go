@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -10,13 +9,6 @@ import (
 
 	"github.com/imagegate/imagegate/e2e/node"
 )
-
-func write(t *testing.T, file, content string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // images pushes those of the story and returns their references by tag.
 func images(t *testing.T) (good, bad string) {

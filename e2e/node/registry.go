@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"crypto/tls"
@@ -80,9 +79,3 @@ func (n *Node) Push(ctx context.Context, img v1.Image, repository, tag string) (
 	}
 	return ref.Context().Digest(digest.String()).String(), nil
 }
-
-// Pushing are the options with which the registry takes images.
-func (n *Node) Pushing() []remote.Option { return n.pushing }
-
-// RegistryCA is the certificate of the registry's authority, PEM.
-func (n *Node) RegistryCA() string { return string(bytes.TrimSpace(n.identity.PEM)) + "\n" }

@@ -25,40 +25,12 @@ type release struct {
 	helm            node.Helm
 }
 
-// values are of a machine without a way out: the sample database, and the registry's
-// authority. Pods run as a user that the image does not know, as OpenShift gives one.
-const values = `
-scanner:
-  bundled:
-    database: sample
-    workers: 1
-    disk: 4Gi
-    resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 1Gi}}
-resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 512Mi}}
-mutator: {resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 128Mi}}}
-registry: {platforms: [linux/amd64]}
-trustedCA: {configMap: registry-ca}
-pullSecrets: {enabled: true}
-podSecurityContext: {runAsUser: 1000650000, runAsGroup: 0, fsGroup: 1000650000}
-scanRules: {autoGenerate: true, defaultPolicy: scan-result, reportPending: reject, scanFailed: reject}
-`
-
-// prepare makes the release's namespace one in which only restricted Pods may be.
+// prepare makes the release's namespace.
 func (r release) prepare(t *testing.T) {
 	t.Helper()
-	ca := strings.ReplaceAll(on.RegistryCA(), "\n", "\n    ")
-	apply(t, `
-apiVersion: v1
-kind: Namespace
-metadata: {name: `+r.namespace+`, labels: {pod-security.kubernetes.io/enforce: restricted}}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: registry-ca, namespace: `+r.namespace+`}
-data:
-  ca.crt: |
-    `+ca+`
-`)
+	if err := on.Prepare(t.Context(), r.namespace); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // upgrade installs a version, or upgrades to it.
@@ -71,12 +43,11 @@ func (r release) upgrade(t *testing.T, version string, args ...string) {
 
 func (r release) arguments(t *testing.T, version string, args ...string) []string {
 	t.Helper()
-	file := t.TempDir() + "/values.yaml"
-	write(t, file, values)
-	return append([]string{
-		"upgrade", "--install", r.name, node.Chart, "--version=" + version, "--ca-file=" + on.CAFile(), "-n", r.namespace,
-		"-f", file, "--wait", "--timeout=3m",
-	}, args...)
+	install, err := on.Install(r.name, r.namespace, version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(install, args...)
 }
 
 // settled waits until Pods that were replaced have ended.
@@ -156,17 +127,9 @@ func eventually(t *testing.T, check func() error) time.Duration {
 // tenant makes a namespace with the registry's password in it.
 func tenant(t *testing.T, name string) {
 	t.Helper()
-	apply(t, `
-apiVersion: v1
-kind: Namespace
-metadata: {name: `+name+`}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: pull, namespace: `+name+`}
-type: kubernetes.io/dockerconfigjson
-stringData: {.dockerconfigjson: '{"auths": {"`+node.Registry+`": {"username": "`+node.User+`", "password": "`+node.Password+`"}}}'}
-`)
+	if err := on.Tenant(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func pod(name, image string) *corev1.Pod {
@@ -217,4 +180,12 @@ func serves(authority string) error {
 		}
 	}
 	return nil
+}
+
+// long leaves what takes minutes to `make node`.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out here (-short): `make node` runs it")
+	}
 }

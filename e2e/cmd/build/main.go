@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 
 	"github.com/imagegate/imagegate/e2e/build"
 )
@@ -39,7 +40,13 @@ func run(ctx context.Context, own, cluster bool) error {
 		}
 	}
 	if cluster {
-		_, err = build.Cluster(ctx, root, os.Stdout)
+		if _, err := build.Cluster(ctx, root, os.Stdout); err != nil {
+			return err
+		}
+		// Where there cannot be a node its programs are not needed.
+		if runtime.GOOS == "linux" && os.Getuid() == 0 {
+			_, err = build.Node(ctx, root, os.Stdout)
+		}
 	}
 	return err
 }
