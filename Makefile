@@ -86,13 +86,11 @@ cluster: ## Build the programs of the cluster, where missing
 e2e: cluster ## Tests against a real API server and Gatekeeper
 	@echo "== end-to-end tests"
 	@cd e2e && go test -count=1 -v -timeout $(TIMEOUT) $$(go list ./... | grep -v -e '/replicas$$' -e '/node$$')
-	@echo "== on a real node"
-	@cd e2e && go test -count=1 -short -v -timeout $(TIMEOUT) ./node
 	@echo "== chart against the API server"
 	@cd charts && go test -count=1 -v -timeout $(TIMEOUT) ./server
 
 .PHONY: node
-node: cluster ## All tests on a real node, those that take minutes too (Linux, root)
+node: cluster ## Tests of an installation on a real node (Linux, root; six minutes, not in `make test` yet)
 	@cd e2e && IMAGEGATE_NODE_REQUIRED=1 go test -count=1 -v -timeout $(TIMEOUT) ./node
 
 # Providers as replicas of each other, without a cluster. What -short leaves out,

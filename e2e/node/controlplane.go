@@ -21,12 +21,16 @@ func (n *Node) startEtcd(ctx context.Context) error {
 	return ready(ctx, p, process.Healthy(client+"/health"))
 }
 
+// AuditedNamespace is one whose accounts' reading is in the audit log too.
+const AuditedNamespace = "audited"
+
 // audit has the API server write who changed what: one line of JSON for each request
-// that changes something.
+// that changes something, and for each that an account of AuditedNamespace makes.
 const audit = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- {level: Metadata, userGroups: ["system:serviceaccounts:` + AuditedNamespace + `"]}
 - {level: None, verbs: [get, list, watch]}
 - {level: None, resources: [{group: "", resources: [events]}, {group: coordination.k8s.io}]}
 - {level: Metadata}

@@ -1,11 +1,8 @@
 package node_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -38,35 +35,6 @@ func gone(t *testing.T, before map[string]bool) {
 		}
 		return nil
 	})
-}
-
-// deletions are the objects of a resource that the API server's audit log has been
-// asked to delete since a time.
-func deletions(t *testing.T, since time.Time, resources ...string) (all []string) {
-	t.Helper()
-	f, err := os.Open(on.AuditLog())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
-		var e struct {
-			Verb      string    `json:"verb"`
-			At        time.Time `json:"requestReceivedTimestamp"`
-			ObjectRef struct{ Resource, Name string }
-		}
-		if json.Unmarshal(lines.Bytes(), &e) != nil || e.At.Before(since) || !strings.HasPrefix(e.Verb, "delete") {
-			continue
-		}
-		for _, r := range resources {
-			if e.ObjectRef.Resource == r {
-				all = append(all, r+"/"+e.ObjectRef.Name)
-			}
-		}
-	}
-	return all
 }
 
 // TestLife is an installation's, by each Helm, under load: upgrade, rollback, restart

@@ -186,6 +186,6 @@ func serves(authority string) error {
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("left out here (-short): `make node` runs it")
+		t.Skip("left out here (-short): `make node` does without it")
 	}
 }

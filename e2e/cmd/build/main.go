@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 
 	"github.com/imagegate/imagegate/e2e/build"
 )
@@ -40,13 +39,7 @@ func run(ctx context.Context, own, cluster bool) error {
 		}
 	}
 	if cluster {
-		if _, err := build.Cluster(ctx, root, os.Stdout); err != nil {
-			return err
-		}
-		// Where there cannot be a node its programs are not needed.
-		if runtime.GOOS == "linux" && os.Getuid() == 0 {
-			_, err = build.Node(ctx, root, os.Stdout)
-		}
+		_, err = build.Cluster(ctx, root, os.Stdout)
 	}
 	return err
 }
