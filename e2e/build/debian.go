@@ -51,7 +51,7 @@ func debian(ctx context.Context, root string, progress io.Writer, packages ...st
 }
 
 func in(ctx context.Context, dir string, command ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // our own words
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir
 	return cmd.CombinedOutput()
 }
@@ -76,5 +76,5 @@ func wrapped(dir, name string) (string, error) {
 		path += l + ":"
 	}
 	text := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' exec '%s' \"$@\"\n", path, filepath.Join(dir, "usr", "sbin", name))
-	return script, os.WriteFile(script, []byte(text), 0o755) //nolint:gosec // a program
+	return script, os.WriteFile(script, []byte(text), 0o755)
 }

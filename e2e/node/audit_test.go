@@ -19,11 +19,7 @@ type request struct {
 	ObjectRef struct {
 		Resource, Namespace, Name, APIGroup string
 	} `json:"objectRef"`
-	Annotations map[string]string `json:"annotations"`
 }
-
-// allowed reports whether RBAC let it pass.
-func (r request) allowed() bool { return r.Annotations["authorization.k8s.io/decision"] == "allow" }
 
 // audited returns the requests since a time that keep wants.
 func audited(t *testing.T, since time.Time, keep func(request) bool) (all []request) {

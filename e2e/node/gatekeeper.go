@@ -51,7 +51,7 @@ func (n *Node) Look(ctx context.Context, namespace string) string {
 		{"get", "events", "--sort-by=.lastTimestamp"},
 		{"logs", "--selector=!none", "--all-containers", "--tail=15", "--prefix", "--ignore-errors", "--max-log-requests=50"},
 	} {
-		out, _ := n.Kubectl.Run(ctx, nil, append([]string{"-n", namespace}, args...)...) //nolint:errcheck // what it said is in out
+		out, _ := n.Kubectl.Run(ctx, nil, append([]string{"-n", namespace}, args...)...) // what it said is in out
 		all += "\n" + out
 	}
 	return all

@@ -169,7 +169,7 @@ func first(s stage) (int, error) {
 	}
 	// Not by os/exec: it waits for its child alone, and so would take turns with the
 	// loop below.
-	child, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{
+	child, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{ //nolint:gosec // ourselves, as we were called
 		Env:   append(without(os.Environ(), handed), handed+"="+string(told)),
 		Files: []uintptr{0, 1, 2},
 	})
@@ -178,7 +178,7 @@ func first(s stage) (int, error) {
 	}
 	go func() {
 		for s := range signals {
-			_ = syscall.Kill(child, s.(syscall.Signal)) //nolint:errcheck // it has ended, then
+			_ = syscall.Kill(child, s.(syscall.Signal)) // it may have ended
 		}
 	}()
 	for {

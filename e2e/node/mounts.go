@@ -85,7 +85,7 @@ func bindFile(name, content, to string) error {
 	if err := os.MkdirAll(filepath.Dir(from), 0o755); err != nil { //nolint:gosec // read by every user
 		return err
 	}
-	if err := os.WriteFile(from, []byte(content), 0o644); err != nil { //nolint:gosec // read by every user
+	if err := os.WriteFile(from, []byte(content), 0o644); err != nil {
 		return err
 	}
 	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {

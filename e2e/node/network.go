@@ -34,7 +34,7 @@ func (n *Node) connect() error {
 		"link set node0 up",
 		"route add " + services + " dev node0",
 	} {
-		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil { //nolint:noctx,gosec // ends at once
+		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil { //nolint:noctx // ends at once
 			return fmt.Errorf("ip %s: %w: %s", command, err, out)
 		}
 	}

@@ -29,11 +29,11 @@ func preflight(ctx context.Context, dir string) error {
 			return fmt.Errorf("there is no %s in PATH", program)
 		}
 	}
-	for _, package_ := range []struct{ program, other string }{{"runc", "apt-get"}, {"nft", "apt-get"}} {
-		_, err := exec.LookPath(package_.program)
-		_, otherwise := exec.LookPath(package_.other)
+	for _, needed := range []struct{ program, other string }{{"runc", "apt-get"}, {"nft", "apt-get"}} {
+		_, err := exec.LookPath(needed.program)
+		_, otherwise := exec.LookPath(needed.other)
 		if err != nil && otherwise != nil {
-			return fmt.Errorf("there is no %s in PATH, and no apt-get to fetch it", package_.program)
+			return fmt.Errorf("there is no %s in PATH, and no apt-get to fetch it", needed.program)
 		}
 	}
 	log, err := os.Open("/dev/kmsg")
@@ -66,7 +66,7 @@ mount -t overlay overlay -o "lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work
 ip link add b0 type bridge
 ip link add v0 type veth peer name v1`
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--net", "--pid", "--fork", "--uts", "--ipc", "--propagation", "private",
-		"sh", "-c", script, filepath.Join(dir, "preflight")) //nolint:gosec // our own words
+		"sh", "-c", script, filepath.Join(dir, "preflight"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("namespaces with an overlay, a bridge and a veth pair cannot be made: %s", strings.TrimSpace(string(out)))
 	}

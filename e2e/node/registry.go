@@ -23,7 +23,10 @@ import (
 )
 
 // User and Password open what is below private/ in the registry.
-const User, Password = "puller", "secret"
+const (
+	User     = "puller"
+	Password = "secret"
+)
 
 // startRegistry serves Registry over TLS of an authority of its own.
 func (n *Node) startRegistry() error {

@@ -121,7 +121,7 @@ func TestRotation(t *testing.T) {
 				return err // it is made anew
 			}
 			if string(after.Data["ca.crt"]) == string(before.Data["ca.crt"]) {
-				return errors.New("Gatekeeper has no new CA yet") //nolint:staticcheck // its name
+				return errors.New("Gatekeeper has no new CA yet")
 			}
 			return nil
 		})

@@ -89,7 +89,7 @@ func TestNobodyHoldsIt(t *testing.T) {
 	}, drain.Times{Delay: time.Millisecond, Longest: 50 * time.Millisecond, Patience: 50 * time.Millisecond, Grace: 10 * time.Second, Cut: cut})
 	answered := make(chan error, 1)
 	go func() {
-		resp, err := http.Get(url) //nolint:noctx // it is cut
+		resp, err := http.Get(url)
 		if err == nil {
 			err = resp.Body.Close()
 		}
@@ -111,7 +111,7 @@ func TestWhatDoesNotEndIsAnError(t *testing.T) {
 	url, end, ended := serve(t, func(http.ResponseWriter, *http.Request) { close(entered); <-forever },
 		drain.Times{Delay: time.Millisecond, Grace: 50 * time.Millisecond})
 	go func() {
-		if resp, err := http.Get(url); err == nil { //nolint:noctx // it is cut
+		if resp, err := http.Get(url); err == nil {
 			_ = resp.Body.Close()
 		}
 	}()
