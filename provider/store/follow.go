@@ -81,7 +81,10 @@ func (r *Reports) wrote(e *bucket.Entry) {
 		r.cache.remove(key)
 		r.crowd()
 		if r.synced && !r.o.Unasked {
-			r.readLater(key)
+			select {
+			case r.arrived <- key:
+			default: // it is read when it is asked for
+			}
 		}
 	}
 	r.ring(key)
@@ -95,38 +98,21 @@ func (r *Reports) deleted(e *bucket.Entry) {
 	r.ring(e.Key)
 }
 
-// readLater has a report read ahead of being asked for.
-func (r *Reports) readLater(key string) {
-	select {
-	case r.arrived <- key:
-	default: // it is read when it is asked for
-	}
-}
-
-// readAhead brings into memory what others have finished, and what was asked for in
-// vain, so that those who have waited for it, and come back, do not have to wait for
-// the bucket.
+// readAhead brings what others have finished into memory, so that those who have
+// waited for it, and come back, do not have to wait for the bucket.
 func (r *Reports) readAhead(ctx context.Context) {
 	for {
 		select {
 		case key := <-r.arrived:
 			if at, ok := r.missing(key); ok {
-				r.readSlowly(ctx, key, at)
+				if _, err := r.read(ctx, key, at); err != nil {
+					r.o.Logger.Debug("a new report was not read ahead", "key", key, "error", err)
+				}
 			}
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-func (r *Reports) readSlowly(ctx context.Context, key string, at uint64) {
-	ctx, cancel := context.WithTimeout(ctx, lateness*r.o.Timeout)
-	defer cancel()
-	if _, err := r.fetch(ctx, key, at); err != nil {
-		r.o.Logger.Debug("a report was not read ahead", "key", key, "error", err)
-		return
-	}
-	r.count(readBucket)
 }
 
 // missing returns the revision of a report that is not in memory.

@@ -90,8 +90,7 @@ type Reports struct {
 	// reads bounds the reads under way, queued counts those that wait for it too.
 	reads  chan struct{}
 	queued atomic.Int64
-	// arrived are the keys of reports that somebody else has finished, or that could
-	// not be read in the time of who asked.
+	// arrived are the keys of reports that somebody else has finished.
 	arrived chan string
 	// crowded wakes who makes room.
 	crowded chan struct{}
@@ -119,11 +118,9 @@ const (
 	maxReads  = 16
 	maxQueued = 2048
 	// maxArrived bounds the reports that are to be read ahead of being asked for,
-	// ahead those of them under way, lateness for how many times Timeout each: nobody
-	// waits for them, and what is large, or far away, would never come else.
+	// ahead those of them under way.
 	maxArrived = 1024
 	ahead      = 4
-	lateness   = 10
 	// cachedOverhead is about what a scan in memory takes beside its content.
 	cachedOverhead = 1024
 	// behindPause is the pause before the bucket is asked again that has not
@@ -289,11 +286,7 @@ func (r *Reports) inTurn(key string, at uint64) (*report.Scan, error) {
 	defer func() { <-r.reads }()
 	ctx, cancel := context.WithTimeout(context.Background(), r.o.Timeout)
 	defer cancel()
-	scan, err := r.fetch(ctx, key, at)
-	if err != nil && ctx.Err() != nil {
-		r.readLater(key)
-	}
-	return scan, err
+	return r.fetch(ctx, key, at)
 }
 
 // unreachable is the error of everything that needs the bucket and has none: what
