@@ -271,9 +271,8 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 
 // keep stores a scan. A scan that cannot be stored failed: reported from
 // memory alone it would be gone with the next ask and be made again for ever. It
-// has cost more than to wait for a store that is away, whose queue gives this
-// worker nothing else to do meanwhile; once ctx has ended, since others wait for
-// the turn or another replica has it, it waits less.
+// has cost more than to wait for a store that is away for a moment, as while
+// another of its servers takes the lead; once ctx has ended it waits less.
 func (s *Service) keep(ctx context.Context, t task, scan *report.Scan, namespace string) (revision uint64, _ *report.Failure) {
 	key := s.storeKey(t)
 	report.SortVulnerabilities(scan.Vulnerabilities)
@@ -297,7 +296,6 @@ const (
 	storeTimeout = 10 * time.Second
 	// storePause is the pause between two of these looks.
 	storePause = 500 * time.Millisecond
-	// keepTimeout bounds one write of a finished scan. A NATS that is started again,
-	// or put on another node, is away for no longer.
-	keepTimeout = 5 * time.Minute
+	// keepTimeout bounds one write of a finished scan.
+	keepTimeout = 30 * time.Second
 )
