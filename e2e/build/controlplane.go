@@ -63,11 +63,8 @@ func Cluster(ctx context.Context, root string, progress io.Writer) (ControlPlane
 			}
 		}
 		*item.path = filepath.Join(dir, item.name)
-		if _, err := os.Stat(*item.path); err == nil {
-			continue
-		}
 		t := target{name: item.name, dir: tools, pkg: item.pkg, ldflags: ldflags}
-		if err := timed(t, progress, func() error { return compileOnce(ctx, t, *item.path) }); err != nil {
+		if err := compileMissing(ctx, t, *item.path, progress); err != nil {
 			return ControlPlane{}, err
 		}
 	}
@@ -102,17 +99,29 @@ func controlPlaneFolder(ctx context.Context, root, tools string) (dir, ldflags s
 		" -X k8s.io/component-base/version.gitCommit=" + kubernetes +
 		" -X k8s.io/component-base/version.gitTreeState=clean"
 
-	sum := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(tools, name))
-		if err != nil {
-			return "", "", fmt.Errorf("find the control plane's versions: %w", err)
-		}
-		sum.Write(data)
+	sum, err := sumOf(goVersion+ldflags, tools)
+	if err != nil {
+		return "", "", fmt.Errorf("find the control plane's versions: %w", err)
 	}
-	_, _ = fmt.Fprint(sum, goVersion, runtime.GOOS, runtime.GOARCH, ldflags)
-	name := fmt.Sprintf("kubernetes-%s-gatekeeper-%s-%x", kubernetes, gatekeeper, sum.Sum(nil)[:6])
+	name := fmt.Sprintf("kubernetes-%s-gatekeeper-%s-%s", kubernetes, gatekeeper, sum)
 	return filepath.Join(root, ".cache", "controlplane", name), ldflags, nil
+}
+
+// sumOf stands for the versions of all that the modules name, for this platform, and
+// for how they are built.
+func sumOf(how string, modules ...string) (string, error) {
+	sum := sha256.New()
+	for _, dir := range modules {
+		for _, name := range []string{"go.mod", "go.sum"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				return "", err
+			}
+			sum.Write(data)
+		}
+	}
+	_, _ = fmt.Fprint(sum, how, runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%x", sum.Sum(nil)[:6]), nil
 }
 
 // part returns the nth number of a version such as v1.36.3.

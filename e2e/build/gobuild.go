@@ -53,6 +53,14 @@ func compileOnce(ctx context.Context, t target, out string) error {
 	return nil
 }
 
+// compileMissing is compileOnce, with progress, for a file that is not there.
+func compileMissing(ctx context.Context, t target, out string, progress io.Writer) error {
+	if _, err := os.Stat(out); err == nil {
+		return nil
+	}
+	return timed(t, progress, func() error { return compileOnce(ctx, t, out) })
+}
+
 // timed says on progress that t is being built and how long it took.
 func timed(t target, progress io.Writer, build func() error) error {
 	start := time.Now()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 )
 
 // NodePrograms are what a real node needs beside the control plane, as absolute
@@ -35,12 +35,17 @@ const (
 )
 
 // Node builds what is missing of a node's programs, as Cluster does the control
-// plane's.
+// plane's. They are kept in .cache/node-programs, in a folder named for the versions.
 func Node(ctx context.Context, root string, progress io.Writer) (NodePrograms, error) {
 	tools := filepath.Join(root, "e2e", "tools")
-	kubernetes, ldflags, err := controlPlaneFolder(ctx, root, tools)
+	runtimes, dns, charts := filepath.Join(tools, "runtime"), filepath.Join(tools, "dns"), filepath.Join(root, "charts")
+	controlPlane, ldflags, err := controlPlaneFolder(ctx, root, tools)
 	if err != nil {
 		return NodePrograms{}, err
+	}
+	sum, err := sumOf(filepath.Base(controlPlane), runtimes, dns, charts)
+	if err != nil {
+		return NodePrograms{}, fmt.Errorf("find the node's versions: %w", err)
 	}
 	unlock, err := lock(filepath.Join(root, ".cache", "node.lock"))
 	if err != nil {
@@ -48,38 +53,37 @@ func Node(ctx context.Context, root string, progress io.Writer) (NodePrograms, e
 	}
 	defer unlock()
 
-	var p NodePrograms
-	p.CNI = filepath.Join(kubernetes, "cni")
-	runtime, charts, samples := filepath.Join(tools, "runtime"), filepath.Join(root, "charts"), filepath.Join(root, "e2e", "testdata")
-	var unused string
+	dir := filepath.Join(root, ".cache", "node-programs", sum)
+	p := NodePrograms{CNI: filepath.Join(dir, "cni")}
+	var besides string // found by its folder
 	for _, item := range []struct {
 		path           *string
 		name, dir, pkg string
 		ldflags        string
 		flags          []string
 	}{
-		{&p.Containerd, "containerd", runtime, containerdModule + "/cmd/containerd", "-s -w", []string{"-tags=no_btrfs"}},
-		{&unused, "containerd-shim-runc-v2", runtime, containerdModule + "/cmd/containerd-shim-runc-v2", "-s -w", nil},
-		{&unused, "cni/ptp", runtime, cniModule + "/plugins/main/ptp", "-s -w", nil},
-		{&unused, "cni/loopback", runtime, cniModule + "/plugins/main/loopback", "-s -w", nil},
-		{&unused, "cni/portmap", runtime, cniModule + "/plugins/meta/portmap", "-s -w", nil},
-		{&unused, "cni/host-local", runtime, cniModule + "/plugins/ipam/host-local", "-s -w", nil},
+		{&p.Containerd, "containerd", runtimes, containerdModule + "/cmd/containerd", "-s -w", []string{"-tags=no_btrfs"}},
+		{&besides, "containerd-shim-runc-v2", runtimes, containerdModule + "/cmd/containerd-shim-runc-v2", "-s -w", nil},
+		{&besides, "cni/ptp", runtimes, cniModule + "/plugins/main/ptp", "-s -w", nil},
+		{&besides, "cni/loopback", runtimes, cniModule + "/plugins/main/loopback", "-s -w", nil},
+		{&besides, "cni/portmap", runtimes, cniModule + "/plugins/meta/portmap", "-s -w", nil},
+		{&besides, "cni/host-local", runtimes, cniModule + "/plugins/ipam/host-local", "-s -w", nil},
 		{&p.Kubelet, "kubelet", tools, kubernetesModule + "/cmd/kubelet", ldflags, nil},
 		{&p.KubeProxy, "kube-proxy", tools, kubernetesModule + "/cmd/kube-proxy", ldflags, nil},
 		{&p.KubeScheduler, "kube-scheduler", tools, kubernetesModule + "/cmd/kube-scheduler", ldflags, nil},
-		{&p.CoreDNS, "coredns", filepath.Join(tools, "dns"), ".", "-s -w", nil},
+		{&p.CoreDNS, "coredns", dns, ".", "-s -w", nil},
 		{&p.Helm4, "helm4", charts, "helm.sh/helm/v4/cmd/helm", "-s -w", nil},
 		{&p.Helm3, "helm3", charts, "helm.sh/helm/v3/cmd/helm", "-s -w", nil},
-		{&p.Pause, "pause", filepath.Join(samples, "pause"), ".", "-s -w", nil},
-		{&p.App, "app", filepath.Join(samples, "app"), ".", "-s -w", nil},
-		{&p.Vulnerable, "vulnerable", filepath.Join(samples, "vulnerable"), ".", "-s -w", nil},
 	} {
-		*item.path = filepath.Join(kubernetes, item.name)
-		if _, err := os.Stat(*item.path); err == nil && item.dir != filepath.Join(samples, item.name) {
-			continue
-		}
+		*item.path = filepath.Join(dir, item.name)
 		t := target{name: item.name, dir: item.dir, pkg: item.pkg, ldflags: item.ldflags, flags: item.flags}
-		if err := timed(t, progress, func() error { return compileOnce(ctx, t, *item.path) }); err != nil {
+		if err := compileMissing(ctx, t, *item.path, progress); err != nil {
+			return NodePrograms{}, err
+		}
+	}
+	for name, path := range map[string]*string{"pause": &p.Pause, "app": &p.App, "vulnerable": &p.Vulnerable} {
+		*path = filepath.Join(dir, name)
+		if err := Sample(ctx, root, name, runtime.GOARCH, *path); err != nil {
 			return NodePrograms{}, err
 		}
 	}

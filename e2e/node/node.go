@@ -123,14 +123,8 @@ func (n *Node) LogFiles() []string {
 
 func (n *Node) path(elem ...string) string { return filepath.Join(append([]string{n.dir}, elem...)...) }
 
-// Dir is a folder that ends with the node.
-func (n *Node) Dir() string { return n.dir }
-
 // Programs are those that the node is made of.
 func (n *Node) Programs() build.NodePrograms { return n.programs }
-
-// GatekeeperBinary is that of which its image is made.
-func (n *Node) GatekeeperBinary() string { return n.controllers.Gatekeeper }
 
 func (n *Node) write(name, content string) error {
 	if err := os.MkdirAll(filepath.Dir(n.path(name)), 0o755); err != nil { //nolint:gosec // containerd's shims read it

@@ -57,21 +57,29 @@ func (b *Builder) Image(ctx context.Context, program, arch, label string) (v1.Im
 	if err != nil {
 		return nil, fmt.Errorf("make image of %s: %w", program, err)
 	}
-	layer, err := pack(map[string][]byte{"greeter": data, "label": []byte(label)})
+	img, err := Of(arch, map[string][]byte{"greeter": data, "label": []byte(label)}, v1.Config{Entrypoint: []string{"/greeter"}})
 	if err != nil {
 		return nil, fmt.Errorf("make image of %s: %w", program, err)
+	}
+	return img, nil
+}
+
+// Of makes a Linux image for an architecture of executable files, in one layer.
+func Of(arch string, files map[string][]byte, config v1.Config, options ...tarball.LayerOption) (v1.Image, error) {
+	layer, err := pack(files, options...)
+	if err != nil {
+		return nil, err
 	}
 	img, err := mutate.AppendLayers(empty.Image, layer)
 	if err != nil {
-		return nil, fmt.Errorf("make image of %s: %w", program, err)
+		return nil, err
 	}
 	file, err := img.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("make image of %s: %w", program, err)
+		return nil, err
 	}
 	file = file.DeepCopy()
-	file.OS, file.Architecture = "linux", arch
-	file.Config.Entrypoint = []string{"/greeter"}
+	file.OS, file.Architecture, file.Config = "linux", arch, config
 	file.Created = v1.Time{Time: time.Unix(0, 0)}
 	return mutate.ConfigFile(img, file)
 }
@@ -94,7 +102,7 @@ func (b *Builder) Index(ctx context.Context, label string, programs map[string]s
 }
 
 // pack makes a layer of executable files. The same files make the same digest.
-func pack(files map[string][]byte) (v1.Layer, error) {
+func pack(files map[string][]byte, options ...tarball.LayerOption) (v1.Layer, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
 	for _, path := range slices.Sorted(maps.Keys(files)) {
@@ -112,7 +120,7 @@ func pack(files map[string][]byte) (v1.Layer, error) {
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
-	})
+	}, options...)
 }
 
 // Push stores an image under repository:tag and returns the reference and its

@@ -85,6 +85,8 @@ func TestSoakExternal(t *testing.T) {
 		}
 		return server.Start(ctx)
 	})
+	// A report that cannot be kept for half a minute is given up, one in each slot.
+	gone.Repeats = 3 * scans
 	broke(t, f, gone)
 	slow := long("a lag of 100 ms to NATS", func(ctx context.Context, _ []replicas.Image) error {
 		for _, l := range links {
@@ -101,6 +103,7 @@ func TestSoakExternal(t *testing.T) {
 		}
 		return wait(ctx, time.Minute)
 	})
+	silent.Repeats = gone.Repeats
 	broke(t, f, silent)
 }
 

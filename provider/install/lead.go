@@ -2,6 +2,7 @@ package install
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -89,11 +90,11 @@ func (i *Installer) install(ctx context.Context) (madeWay bool) {
 	failures := 0
 	for ctx.Err() == nil {
 		began := time.Now()
-		if _, cm, err := i.state.read(ctx); err == nil && i.claimed(cm) {
+		again, err := i.roundOnce(ctx, tell)
+		if errors.Is(err, errClaimed) {
 			i.log.InfoContext(ctx, "a replica that was started later, with other settings, installs instead")
 			return true
 		}
-		again, err := i.roundOnce(ctx, tell)
 		if failures++; err == nil {
 			failures = 0
 		}

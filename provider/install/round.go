@@ -53,10 +53,13 @@ func (r *round) refusal(reason Reason, err error) {
 }
 
 // roundOnce makes one round. It returns how long the next one can wait; an error
-// says that something was refused.
+// says that something was refused, or is errClaimed, before anything was done.
 func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration, error) {
 	r := &round{Installer: i, now: time.Now(), again: time.Now().Add(roundAtMost)}
 	r.run(ctx)
+	if errors.Is(r.failed, errClaimed) {
+		return 0, r.failed
+	}
 	if ctx.Err() != nil {
 		return 0, nil //nolint:nilerr // it was told to end, and what failed may have by that
 	}
@@ -83,6 +86,10 @@ func (r *round) run(ctx context.Context) {
 			return
 		}
 		r.state = State{} // what cannot be read is made anew
+	}
+	if r.claimed(r.cm) {
+		r.failed = errClaimed
+		return
 	}
 	if r.owners, err = r.owner(ctx); err != nil {
 		if errors.Is(err, errNoOwner) {

@@ -24,6 +24,23 @@ func watchedKinds(i *Installer) *dynamicfake.FakeDynamicClient {
 	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
 }
 
+// run has a replica do its part until end.
+func (i *installation) run() (end func()) {
+	i.t.Helper()
+	i.watched = watchedKinds(i.Installer)
+	i.tell.close()
+	ctx, cancel := context.WithCancel(i.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- i.Run(ctx) }()
+	return func() {
+		i.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			i.t.Error(err)
+		}
+	}
+}
+
 // TestOneReplicaInstallsAndHandsOver runs two, ends the one that leads, and then the
 // other. Nothing of them is left running: the bubble would not end.
 func TestOneReplicaInstallsAndHandsOver(t *testing.T) {
@@ -33,28 +50,12 @@ func TestOneReplicaInstallsAndHandsOver(t *testing.T) {
 		first := newInstallation(t, api, nil)
 		second := newInstallation(t, api, func(o *Options) { o.Identity = "b" })
 		second.Installer.core, second.state.client = first.core, first.core
-		for _, i := range []*installation{first, second} {
-			i.watched = watchedKinds(i.Installer)
-			i.tell.close()
-		}
 		first.gatekeeperComes(authority(t).CACert, "Fail", 5)
 		first.write(strict)
 
-		run := func(i *installation) (end func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- i.Run(ctx) }()
-			return func() {
-				t.Helper()
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			}
-		}
-		endFirst := run(first)
+		endFirst := first.run()
 		time.Sleep(5 * time.Second)
-		endSecond := run(second)
+		endSecond := second.run()
 		time.Sleep(time.Minute)
 		leads := func(i *installation) float64 { return testutil.ToFloat64(i.metrics.leading) }
 		if leads(first) != 1 || leads(second) != 0 {
@@ -93,26 +94,12 @@ func TestNewSettingsAreFollowedBeforeTheOldReplicaEnds(t *testing.T) {
 		old := newInstallation(t, api, nil)
 		old.gatekeeperComes(authority(t).CACert, "Fail", 5)
 		old.write(strict)
-		start := func(i *installation) (end func()) {
-			i.watched = watchedKinds(i.Installer)
-			i.tell.close()
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- i.Run(ctx) }()
-			return func() {
-				t.Helper()
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			}
-		}
 		leads := func(i *installation) bool { return testutil.ToFloat64(i.metrics.leading) == 1 }
-		endOld := start(old)
+		endOld := old.run()
 		time.Sleep(time.Minute)
 		same := newInstallation(t, api, func(o *Options) { o.Identity = "same" })
 		same.Installer.core, same.state.client = old.core, old.core
-		endSame := start(same)
+		endSame := same.run()
 		time.Sleep(time.Minute)
 		if !leads(old) || leads(same) {
 			t.Error("a replica with the same settings took over")
@@ -120,7 +107,7 @@ func TestNewSettingsAreFollowedBeforeTheOldReplicaEnds(t *testing.T) {
 		endSame()
 		other := newInstallation(t, api, func(o *Options) { o.Identity, o.Provider.Timeout = "other", o.Provider.Timeout+1 })
 		other.Installer.core, other.state.client = old.core, old.core
-		endOther := start(other)
+		endOther := other.run()
 		time.Sleep(2 * time.Minute)
 		if leads(old) || !leads(other) {
 			t.Errorf("leading: old %v, new %v", leads(old), leads(other))
@@ -151,11 +138,7 @@ func TestTheAPIServerMayBeAway(t *testing.T) {
 		i.core.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return away, nil, errors.New("the API server is away")
 		})
-		i.watched = watchedKinds(i.Installer)
-		i.tell.close()
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- i.Run(ctx) }()
+		end := i.run()
 		time.Sleep(time.Minute)
 		after, err := i.served.files()
 		if err != nil || !same(before, after) {
@@ -164,9 +147,6 @@ func TestTheAPIServerMayBeAway(t *testing.T) {
 		if i.Withheld() == nil {
 			t.Error("nobody says that the API server is away")
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }

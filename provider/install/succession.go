@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +24,9 @@ const claimKey = "imagegate.dev/claims-installation"
 // claimAgain is how long a claim stands before it is made anew: whoever made it may
 // have lost the race for the Lease.
 const claimAgain = time.Minute
+
+// errClaimed is the end of a round that another replica is to make.
+var errClaimed = errors.New("another replica claims the installation")
 
 // by is who follows which settings since when.
 type by struct {
