@@ -46,10 +46,12 @@ type Scanner interface {
 // without an error for a key it does not know; an error means that it cannot be
 // known. Put keeps a scan on the account of the namespace that had it made, and
 // returns the revision from which on it is there; GetAt waits until that is seen
-// here.
+// here. Look is GetAt for whoever is about to make what is not there: that nothing
+// has been heard of it here is not enough.
 type Store interface {
 	Get(ctx context.Context, key string) (*report.Scan, error)
 	GetAt(ctx context.Context, key string, revision uint64) (*report.Scan, error)
+	Look(ctx context.Context, key string, revision uint64) (*report.Scan, error)
 	Put(ctx context.Context, namespace, key string, scan *report.Scan) (revision uint64, err error)
 }
 

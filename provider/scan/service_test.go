@@ -834,11 +834,11 @@ type slow struct {
 	until time.Time
 }
 
-func (s slow) GetAt(ctx context.Context, key string, revision uint64) (*report.Scan, error) {
+func (s slow) Look(ctx context.Context, key string, revision uint64) (*report.Scan, error) {
 	if time.Now().Before(s.until) {
 		return nil, errors.New("no answer in time")
 	}
-	return s.Store.GetAt(ctx, key, revision)
+	return s.Store.Look(ctx, key, revision)
 }
 
 // TestWhoCannotTellWhetherAScanIsNeededWaits, but not for ever.

@@ -105,10 +105,10 @@ func (s *Service) known(ctx context.Context, t task) *queue.Outcome {
 	revision, _ := s.latest.Get(key)
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	stored, err := s.o.Store.GetAt(ctx, key, revision)
+	stored, err := s.o.Store.Look(ctx, key, revision)
 	for err != nil && ctx.Err() == nil {
 		pause(ctx, storePause) // a scan costs more than to wait for a store that is slow for a moment
-		stored, err = s.o.Store.GetAt(ctx, key, revision)
+		stored, err = s.o.Store.Look(ctx, key, revision)
 	}
 	if err == nil && stored != nil && s.freshness(stored) == fresh {
 		return ended{Key: key, Revision: revision}.outcome(queue.OfResult)

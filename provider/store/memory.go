@@ -56,6 +56,11 @@ func (m *Memory) GetAt(ctx context.Context, key string, _ uint64) (*report.Scan,
 	return m.Get(ctx, key)
 }
 
+// Look is Get, likewise.
+func (m *Memory) Look(ctx context.Context, key string, _ uint64) (*report.Scan, error) {
+	return m.Get(ctx, key)
+}
+
 // Put keeps the scan of a key in place of an earlier one. A scan larger than all
 // bytes that large ones have is the only large one, rather than not kept at all:
 // without it the image would be scanned for ever and never judged. The namespace

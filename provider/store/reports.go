@@ -187,6 +187,17 @@ func (r *Reports) GetAt(ctx context.Context, key string, revision uint64) (*repo
 	}
 }
 
+// Look is GetAt for whoever is about to make what is not there. A replica that was cut
+// off may hear of its queue again before it hears of the reports that others wrote
+// meanwhile, so what it has not heard of it reads.
+func (r *Reports) Look(ctx context.Context, key string, revision uint64) (*report.Scan, error) {
+	scan, err := r.GetAt(ctx, key, revision)
+	if err != nil || scan != nil {
+		return scan, err
+	}
+	return r.read(ctx, key, 0)
+}
+
 // hear is await for no longer than Timeout.
 func (r *Reports) hear(ctx context.Context, key string, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)

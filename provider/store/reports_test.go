@@ -460,6 +460,40 @@ func (deaf) Watch(ctx context.Context, _ bucket.WatchOptions, _ func(bucket.Even
 	return ctx.Err()
 }
 
+// dumb is a bucket whose watch says what there is, and nothing of what comes.
+type dumb struct{ *bucket.Memory }
+
+func (d dumb) Watch(ctx context.Context, o bucket.WatchOptions, tell func(bucket.Event)) error {
+	synced := false
+	return d.Memory.Watch(ctx, o, func(e bucket.Event) {
+		if !synced {
+			tell(e)
+		}
+		synced = synced || e.Kind == bucket.Synced
+	})
+}
+
+// TestWhoIsAboutToScanDoesNotTrustWhatItHasNotHeardOf: it was cut off, and another has
+// made the scan.
+func TestWhoIsAboutToScanDoesNotTrustWhatItHasNotHeardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := bucket.NewMemory()
+		writer, other := running(t, store.ReportsOptions{Bucket: m}), running(t, store.ReportsOptions{Bucket: dumb{m}})
+		synctest.Wait()
+		putReport(t, writer, "team", 1, 3)
+		synctest.Wait()
+		if scan, err := other.Get(t.Context(), storetest.Key(1)); scan != nil || err != nil {
+			t.Fatalf("it has heard of it: %v, %v", scan, err)
+		}
+		if scan, err := other.Look(t.Context(), storetest.Key(1), 0); err != nil || scan == nil || len(scan.Vulnerabilities) != 3 {
+			t.Errorf("who looks: %v, %v", scan, err)
+		}
+		if scan, err := other.Look(t.Context(), storetest.Key(2), 0); scan != nil || err != nil {
+			t.Errorf("who looks for what is not there: %v, %v", scan, err)
+		}
+	})
+}
+
 // TestWhatOthersHaveFinishedIsReadAlthoughTheWatchIsSilent, soon.
 func TestWhatOthersHaveFinishedIsReadAlthoughTheWatchIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
