@@ -80,7 +80,7 @@ func (r *Reports) wrote(e *bucket.Entry) {
 	if r.index.wrote(key, e.Meta[ownerMeta], e.Revision, e.Size, e.Written) {
 		r.cache.remove(key)
 		r.crowd()
-		if r.synced && !r.o.Unasked {
+		if r.synced && !r.o.Unasked && r.writing[key] == 0 {
 			select {
 			case r.arrived <- key:
 			default: // it is read when it is asked for

@@ -104,6 +104,8 @@ type Reports struct {
 	seen uint64
 	// waiting has those who wait for news of a key.
 	waiting map[string]*bell
+	// writing counts the writes of a key that are under way here.
+	writing map[string]int
 }
 
 // bell is rung when there is news of a key.
@@ -148,6 +150,7 @@ func NewReports(o ReportsOptions) (*Reports, error) {
 		crowded: make(chan struct{}, 1),
 		index:   newIndex(),
 		waiting: map[string]*bell{},
+		writing: map[string]int{},
 	}
 	if r.cache, err = newCache(int(o.CacheBytes/cachedOverhead)+1, o.CacheBytes); err != nil {
 		return nil, err
@@ -411,6 +414,7 @@ func (r *Reports) Put(ctx context.Context, namespace, key string, scan *report.S
 		return 0, fmt.Errorf("packing the scan of %s: %w", key, err)
 	}
 	owner := ownerName(namespace)
+	defer r.writes(key)()
 	before, _ := r.Bytes()
 	revision, err = r.o.Bucket.Put(ctx, key, value, bucket.Meta{ownerMeta: owner})
 	if errors.Is(err, bucket.ErrFull) {
@@ -431,6 +435,23 @@ func (r *Reports) Put(ctx context.Context, namespace, key string, scan *report.S
 	r.ring(key)
 	r.crowd()
 	return revision, nil
+}
+
+// writes says that a key is being written, until the returned function is called.
+// The watch may tell of a write before it returns here; what was written is at hand
+// then, and need not be read. What somebody else has written of it meanwhile is read
+// when it is asked for.
+func (r *Reports) writes(key string) (done func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writing[key]++
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.writing[key]--; r.writing[key] == 0 {
+			delete(r.writing, key)
+		}
+	}
 }
 
 // Bytes returns what all reports take in the bucket, about, and how many there

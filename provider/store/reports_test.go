@@ -30,6 +30,8 @@ type faulty struct {
 	// room is how many entries there may be; zero: any.
 	room    int
 	entries atomic.Int64
+	// answers is how long a write takes to be answered, once it is there.
+	answers time.Duration
 }
 
 func newFaulty() *faulty { return &faulty{Memory: bucket.NewMemory()} }
@@ -56,7 +58,9 @@ func (f *faulty) Put(ctx context.Context, key string, value []byte, meta bucket.
 		return 0, bucket.ErrFull
 	}
 	f.entries.Add(1)
-	return f.Memory.Put(ctx, key, value, meta)
+	revision, err := f.Memory.Put(ctx, key, value, meta)
+	time.Sleep(f.answers) // the watch is quicker
+	return revision, err
 }
 
 func (f *faulty) Delete(ctx context.Context, key string, revision uint64) error {
@@ -112,6 +116,23 @@ func TestWhatIsKnownIsAnsweredWithoutTheBucket(t *testing.T) {
 		}
 		if n := b.gets.Load(); n != 1 {
 			t.Errorf("the bucket was read %d times for what is known", n)
+		}
+	})
+}
+
+// TestWhoWritesDoesNotReadItAgain, although the watch tells of it first.
+func TestWhoWritesDoesNotReadItAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFaulty()
+		b.answers = time.Second
+		a := running(t, store.ReportsOptions{Bucket: b})
+		synctest.Wait()
+		putReport(t, a, "shop", 1, 3)
+		if !there(t, a, 1) {
+			t.Error("the report is not there")
+		}
+		if n := b.gets.Load(); n != 0 {
+			t.Errorf("the bucket was read %d times", n)
 		}
 	})
 }
