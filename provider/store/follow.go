@@ -80,7 +80,7 @@ func (r *Reports) wrote(e *bucket.Entry) {
 	if r.index.wrote(key, e.Meta[ownerMeta], e.Revision, e.Size, e.Written) {
 		r.cache.remove(key)
 		r.crowd()
-		if r.synced && !r.o.Unasked && r.writing[key] == 0 {
+		if r.synced && !r.o.Unasked && r.writing[key] == nil {
 			select {
 			case r.arrived <- key:
 			default: // it is read when it is asked for
@@ -91,6 +91,9 @@ func (r *Reports) wrote(e *bucket.Entry) {
 }
 
 func (r *Reports) deleted(e *bucket.Entry) {
+	if w := r.writing[e.Key]; w != nil {
+		w.deleted = max(w.deleted, e.Revision)
+	}
 	if rec := r.index.records[e.Key]; rec != nil && (rec.revision < e.Revision || rec.round != r.index.round) {
 		r.index.remove(rec)
 		r.cache.remove(e.Key)

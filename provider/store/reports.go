@@ -104,8 +104,8 @@ type Reports struct {
 	seen uint64
 	// waiting has those who wait for news of a key.
 	waiting map[string]*bell
-	// writing counts the writes of a key that are under way here.
-	writing map[string]int
+	// writing has the keys that are being written here.
+	writing map[string]*write
 }
 
 // bell is rung when there is news of a key.
@@ -150,7 +150,7 @@ func NewReports(o ReportsOptions) (*Reports, error) {
 		crowded: make(chan struct{}, 1),
 		index:   newIndex(),
 		waiting: map[string]*bell{},
-		writing: map[string]int{},
+		writing: map[string]*write{},
 	}
 	if r.cache, err = newCache(int(o.CacheBytes/cachedOverhead)+1, o.CacheBytes); err != nil {
 		return nil, err
@@ -178,7 +178,13 @@ func (r *Reports) GetAt(ctx context.Context, key string, revision uint64) (*repo
 	for {
 		err := r.hear(ctx, key, revision)
 		if err == nil {
-			return r.Get(ctx, key)
+			scan, err := r.Get(ctx, key)
+			if err != nil || scan != nil || revision == 0 {
+				return scan, err
+			}
+			// The watch does not tell of what was replaced at once, and may not yet have
+			// told of what took its place.
+			return r.read(ctx, key, 0)
 		}
 		if ctx.Err() != nil {
 			return nil, err
@@ -195,7 +201,7 @@ func (r *Reports) GetAt(ctx context.Context, key string, revision uint64) (*repo
 // meanwhile, so what it has not heard of it reads.
 func (r *Reports) Look(ctx context.Context, key string, revision uint64) (*report.Scan, error) {
 	scan, err := r.GetAt(ctx, key, revision)
-	if err != nil || scan != nil {
+	if err != nil || scan != nil || revision > 0 {
 		return scan, err
 	}
 	return r.read(ctx, key, 0)
@@ -335,7 +341,7 @@ func (r *Reports) fetch(ctx context.Context, key string, at uint64) (scan *repor
 	return scan, nil
 }
 
-// note adds what was read or written to the index, unless the watch has told of
+// note adds what was read to the index, unless the watch has told of
 // it, and maybe of more. r.mu is held.
 func (r *Reports) note(key, owner string, revision uint64, size int, written time.Time) {
 	if !r.synced || r.seen < revision {
@@ -414,7 +420,8 @@ func (r *Reports) Put(ctx context.Context, namespace, key string, scan *report.S
 		return 0, fmt.Errorf("packing the scan of %s: %w", key, err)
 	}
 	owner := ownerName(namespace)
-	defer r.writes(key)()
+	w, written := r.writes(key)
+	defer written()
 	before, _ := r.Bytes()
 	revision, err = r.o.Bucket.Put(ctx, key, value, bucket.Meta{ownerMeta: owner})
 	if errors.Is(err, bucket.ErrFull) {
@@ -428,7 +435,9 @@ func (r *Reports) Put(ctx context.Context, namespace, key string, scan *report.S
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.note(key, owner, revision, len(value), time.Now())
+	if w.deleted < revision {
+		r.index.wrote(key, owner, revision, len(value), time.Now())
+	}
 	if rec := r.index.records[key]; rec != nil && rec.revision == revision {
 		r.remember(key, scan, revision, plain)
 	}
@@ -437,18 +446,29 @@ func (r *Reports) Put(ctx context.Context, namespace, key string, scan *report.S
 	return revision, nil
 }
 
-// writes says that a key is being written, until the returned function is called.
-// The watch may tell of a write before it returns here; what was written is at hand
-// then, and need not be read. What somebody else has written of it meanwhile is read
-// when it is asked for.
-func (r *Reports) writes(key string) (done func()) {
+// write is of one key, under way here, once or more. The watch may tell of it, and of
+// its end, before it returns.
+type write struct {
+	writers int
+	// deleted is the highest revision at which the watch has told that the key is gone.
+	deleted uint64
+}
+
+// writes says that a key is being written, until the returned function is called. What
+// is written is at hand then, and need not be read when the watch tells of it; what
+// somebody else has written of the key meanwhile is read when it is asked for.
+func (r *Reports) writes(key string) (w *write, done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.writing[key]++
-	return func() {
+	if w = r.writing[key]; w == nil {
+		w = &write{}
+		r.writing[key] = w
+	}
+	w.writers++
+	return w, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.writing[key]--; r.writing[key] == 0 {
+		if w.writers--; w.writers == 0 {
 			delete(r.writing, key)
 		}
 	}

@@ -494,6 +494,72 @@ func (d dumb) Watch(ctx context.Context, o bucket.WatchOptions, tell func(bucket
 	})
 }
 
+// behind is a bucket whose watch does not tell of a key: it was replaced at once, and
+// what took its place is not told yet.
+type behind struct {
+	*faulty
+	key string
+}
+
+func (b behind) Watch(ctx context.Context, o bucket.WatchOptions, tell func(bucket.Event)) error {
+	return b.faulty.Watch(ctx, o, func(e bucket.Event) {
+		if e.Entry.Key != b.key {
+			tell(e)
+		}
+	})
+}
+
+// TestWhatWasReplacedAtOnceIsThere, although the watch tells of later changes and not of
+// it.
+func TestWhatWasReplacedAtOnceIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFaulty()
+		b.answers = time.Second
+		a, other := running(t, store.ReportsOptions{Bucket: behind{b, storetest.Key(1)}}), running(t, store.ReportsOptions{Bucket: behind{b, storetest.Key(1)}})
+		synctest.Wait()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(time.Second / 2)
+			putReport(t, other, "team", 2, 3)
+		})
+		revision := putReport(t, a, "team", 1, 3)
+		if !there(t, a, 1) {
+			t.Error("who has written it does not have it")
+		}
+		wg.Wait()
+		if scan, err := other.GetAt(t.Context(), storetest.Key(1), revision); err != nil || scan == nil {
+			t.Errorf("who has heard of its revision: %v, %v", scan, err)
+		}
+	})
+}
+
+// TestWhatWasDeletedBeforeItsWriteReturnedIsGone.
+func TestWhatWasDeletedBeforeItsWriteReturnedIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFaulty()
+		b.answers = time.Second
+		a := running(t, store.ReportsOptions{Bucket: b})
+		synctest.Wait()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(time.Second / 2)
+			if err := b.Memory.Delete(t.Context(), storetest.Key(1), 1); err != nil {
+				t.Error(err)
+			}
+		})
+		if revision := putReport(t, a, "team", 1, 3); revision != 1 {
+			t.Fatalf("revision %d", revision)
+		}
+		wg.Wait()
+		if there(t, a, 1) {
+			t.Error("it is there")
+		}
+		if bytes, n := a.Bytes(); bytes != 0 || n != 0 {
+			t.Errorf("%d reports of %d bytes", n, bytes)
+		}
+	})
+}
+
 // TestWhoIsAboutToScanDoesNotTrustWhatItHasNotHeardOf: it was cut off, and another has
 // made the scan.
 func TestWhoIsAboutToScanDoesNotTrustWhatItHasNotHeardOf(t *testing.T) {
