@@ -129,6 +129,9 @@ func TestScanCommand(t *testing.T) {
 	if n := len(report.Vulnerabilities); n == 0 || n != report.Summary.Total {
 		t.Errorf("%d findings in the list and %d in the summary", n, report.Summary.Total)
 	}
+	if len(report.Vulnerabilities) > 0 && !strings.HasPrefix(report.Message, report.Vulnerabilities[0].ID) {
+		t.Errorf("the message does not call the worst finding %s as the list does: %s", report.Vulnerabilities[0].ID, report.Message)
+	}
 	if len(report.InnerReport) == 0 {
 		t.Error("the full report lacks the scanner's own")
 	}

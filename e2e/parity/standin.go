@@ -195,7 +195,7 @@ func (c Case) named(image, original string) map[string]any {
 	for _, r := range c.Reports {
 		if r["ImageAndTag"] == original && r["Digest"] == digest && (original == reference || strings.HasPrefix(original, reference+":")) {
 			if report["Status"] == "report_not_available" {
-				report = maps.Clone(r)
+				report = maps.Clone(worded(r))
 			}
 			report["ImageAndTag"], report["Image"] = original, image
 		}
@@ -206,7 +206,7 @@ func (c Case) named(image, original string) map[string]any {
 func (c Case) report(image string) map[string]any {
 	for _, r := range c.Reports {
 		if r["ImageAndTag"] == image {
-			return r
+			return worded(r)
 		}
 	}
 	return map[string]any{
@@ -215,6 +215,21 @@ func (c Case) report(image string) map[string]any {
 		// As provider review says it.
 		"Message": "the reports file has no report for this image",
 	}
+}
+
+// worded is a report with a Message, which every provider's has: where the case
+// does not care, the words of provider review.
+func worded(report map[string]any) map[string]any {
+	said := map[any]string{
+		"accepted": "the scanner's policy accepts the image",
+		"rejected": "the scanner's policy rejects the image",
+	}[report["Status"]]
+	if _, given := report["Message"]; given || said == "" {
+		return report
+	}
+	out := maps.Clone(report)
+	out["Message"] = said
+	return out
 }
 
 // shown is what a view shows of a report. A report without a list, as of a

@@ -142,7 +142,7 @@ func printTable(w io.Writer, r report.ScanReport) error {
 		if fixed == "" {
 			fixed = "-"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.Severity, v.Name(), v.Package, v.Installed, fixed)
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.Severity, v.ID, v.Package, v.Installed, fixed)
 	}
 	return t.Flush()
 }

@@ -36,19 +36,19 @@ func Merge(lead *Scan, scans []OnPlatform, complete bool) *Scan {
 	out.Coverage = mergeCoverage(all, complete)
 	if !out.Unlisted {
 		out.Vulnerabilities = slices.Clip(m.list)
-		SortVulnerabilities(out.Vulnerabilities)
+		Arrange(out.Vulnerabilities)
 	}
 	return &out
 }
 
 // finding is what two platforms' findings have in common when they are one:
-// the same flaw, by whichever of its names, in the same package.
-type finding struct{ name, pkg, kind, installed string }
+// the same flaw in the same package.
+type finding struct{ id, pkg, kind, installed string }
 
 func findingOf(v Vulnerability) finding {
 	// A package's URL tells npm's from Debian's; its qualifiers name the platform.
 	kind, _, _ := strings.Cut(v.PURL, "?")
-	return finding{v.Name(), v.Package, kind, v.Installed}
+	return finding{v.ID, v.Package, kind, v.Installed}
 }
 
 type merged struct {
@@ -58,6 +58,7 @@ type merged struct {
 
 // add takes v, found on platform, into the list.
 func (m *merged) add(v Vulnerability, platform string) {
+	v.Identify()
 	v.Platforms = nil
 	if platform != "" {
 		v.Platforms = []string{platform}

@@ -68,7 +68,7 @@ func TestMergeKnowsAFlawByItsAliases(t *testing.T) {
 	cve.Aliases, ghsa.Aliases = []string{"DSA-1"}, []string{"CVE-1"}
 	ghsa.Published = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	got := merge(on("a/b", cve), on("c/d", ghsa))
-	if len(got) != 1 || got[0].ID != "GHSA-1" || got[0].Severity != report.SeverityHigh || got[0].Fixed != "3.0.2" || !slices.Equal(got[0].Aliases, []string{"CVE-1", "DSA-1"}) {
+	if len(got) != 1 || got[0].ID != "CVE-1" || got[0].Severity != report.SeverityHigh || got[0].Fixed != "3.0.2" || !slices.Equal(got[0].Aliases, []string{"GHSA-1", "DSA-1"}) {
 		t.Errorf("merged to %+v", got)
 	}
 	// An advisory of several flaws is none of them.

@@ -65,7 +65,6 @@ type Summary struct {
 
 // Finding is a vulnerability in one line.
 type Finding struct {
-	// ID is the vulnerability's Name.
 	ID        string
 	Package   string
 	Installed string
@@ -122,7 +121,7 @@ func (s *Summary) suppress(v Vulnerability) {
 // FindingOf returns v in one line whose every part is bounded and printable.
 func FindingOf(v Vulnerability) Finding {
 	return Finding{
-		ID:        Clean(v.Name(), maxID),
+		ID:        Clean(v.ID, maxID),
 		Package:   Clean(v.Package, maxPackage),
 		Installed: Clean(v.Installed, maxVersion),
 		Fixed:     Clean(v.Fixed, maxVersion),
@@ -151,7 +150,7 @@ func (f Finding) String() string {
 // SuppressedOf returns what is said of a suppressed v, bounded and printable.
 func SuppressedOf(v Vulnerability) SuppressedFinding {
 	return SuppressedFinding{
-		ID:      Clean(v.Name(), maxID),
+		ID:      Clean(v.ID, maxID),
 		Package: Clean(v.Package, maxPackage),
 		By:      Clean(v.Suppressed, maxReason),
 	}

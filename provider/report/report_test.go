@@ -3,6 +3,7 @@ package report_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ func vulnerability(id string, s report.Severity, fixed string) report.Vulnerabil
 }
 
 func scanOf(v ...report.Vulnerability) *report.Scan {
-	report.SortVulnerabilities(v)
+	report.Arrange(v)
 	return &report.Scan{Scanner: "Test 1", Vulnerabilities: v}
 }
 
@@ -30,15 +31,46 @@ func TestUnlistedIsNotClean(t *testing.T) {
 
 func TestFindingsAreCalledByTheirCVE(t *testing.T) {
 	for want, v := range map[string]report.Vulnerability{
-		"CVE-2022-32149": {ID: "GHSA-69ch-w2m2-3vjp", Aliases: []string{"GO-2022-1059", "CVE-2022-32149"}},
-		"CVE-1":          {ID: "CVE-1", Aliases: []string{"CVE-2"}},
-		"ELSA-1":         {ID: "ELSA-1", Aliases: []string{"CVE-1", "CVE-2"}},
-		"CVE-3":          {ID: "GHSA-y", Aliases: []string{"CVE-3", "CVE-3"}},
-		"GHSA-x":         {ID: "GHSA-x", Aliases: []string{"GO-1"}},
+		"CVE-2022-32149 GHSA-69ch-w2m2-3vjp GO-2022-1059": {ID: "GHSA-69ch-w2m2-3vjp", Aliases: []string{"GO-2022-1059", "CVE-2022-32149"}},
+		"GHSA-x GO-1":          {ID: "GO-1", Aliases: []string{"GHSA-x"}},
+		"GO-2 GHSA-a GHSA-b":   {ID: "GO-2", Aliases: []string{"GHSA-a", "GHSA-b"}},
+		"CVE-1 CVE-2":          {ID: "CVE-1", Aliases: []string{"CVE-2"}},
+		"ELSA-1 CVE-1 CVE-2":   {ID: "ELSA-1", Aliases: []string{"CVE-1", "CVE-2"}},
+		"GHSA-two CVE-1 CVE-2": {ID: "GHSA-two", Aliases: []string{"CVE-1", "CVE-2"}},
+		"CVE-3 GHSA-y":         {ID: "GHSA-y", Aliases: []string{"CVE-3", "cve-3"}},
+		"cve-4 GHSA-z":         {ID: "cve-4", Aliases: []string{"GHSA-z"}},
+		"GHSA-kept GO-1":       {ID: "GHSA-kept", Aliases: []string{"GO-1"}},
+		"DLA-1":                {ID: "DLA-1"},
+		" CVE-5":               {Aliases: []string{"CVE-5"}},
 	} {
-		if got := report.FindingOf(v).ID; got != want {
-			t.Errorf("%+v is called %s, want %s", v, got, want)
+		before := slices.Clone(v.Aliases)
+		named := v
+		named.Identify()
+		if got := strings.Join(append([]string{named.ID}, named.Aliases...), " "); got != want {
+			t.Errorf("%+v is called %s, with %s, want %s", v, named.ID, named.Aliases, want)
 		}
+		if !slices.Equal(v.Aliases, before) {
+			t.Errorf("the aliases of a copy became %s", v.Aliases)
+		}
+	}
+}
+
+// A Pod's author who reads a message finds the same identifier in the list, and
+// whoever writes an exception may take either.
+func TestOneIdentifierInEveryPartOfAReport(t *testing.T) {
+	scan := scanOf(
+		report.Vulnerability{ID: "GHSA-69ch-w2m2-3vjp", Aliases: []string{"CVE-2022-32149"}, Package: "golang.org/x/text", Installed: "v0.3.5", Severity: report.SeverityHigh},
+		report.Vulnerability{ID: "GHSA-0", Aliases: []string{"CVE-2021-1"}, Package: "a", Installed: "1", Severity: report.SeverityHigh, Suppressed: "VEX not_affected"},
+	)
+	r, err := report.Render(report.ScanReport{Status: report.Rejected}, scan, report.ViewFindings, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Vulnerabilities[0].ID != "CVE-2021-1" || r.Vulnerabilities[1].ID != "CVE-2022-32149" {
+		t.Errorf("listed are %+v", r.Vulnerabilities)
+	}
+	if s := r.Summary; s.Worst[0].ID != "CVE-2022-32149" || s.SuppressedBy[0].ID != "CVE-2021-1" {
+		t.Errorf("summed up are %+v", s)
 	}
 }
 
@@ -49,7 +81,7 @@ func TestSortPutsTheWorstFirst(t *testing.T) {
 		vulnerability("C", report.SeverityCritical, "1"),
 		vulnerability("A", report.SeverityCritical, "1"),
 	}
-	report.SortVulnerabilities(v)
+	report.Arrange(v)
 	var got string
 	for _, x := range v {
 		got += x.ID

@@ -4,16 +4,15 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 )
 
 // Vulnerability is one finding in one package, in the same shape whatever
 // scanner found it.
 type Vulnerability struct {
-	// ID is the advisory's identifier: CVE-..., GHSA-..., DLA-...
+	// ID is what the flaw goes by everywhere: see Identify.
 	ID string
-	// Aliases are other identifiers of the same flaw.
+	// Aliases are its other identifiers: GHSA-..., GO-..., DLA-...
 	Aliases []string `json:",omitempty"`
 	Package string
 	// PURL is the package's URL (pkg:golang/golang.org/x/text@v0.3.5), empty
@@ -37,26 +36,6 @@ type Vulnerability struct {
 	// empty when it counts. In a stored scan it is what the scanner itself set
 	// aside.
 	Suppressed string `json:",omitempty"`
-}
-
-// Name is what people call the flaw: its one CVE, whichever database the
-// scanner knows it from, or else ID. An advisory that bundles several CVEs goes
-// by its own ID, since an exception for one of them does not cover the others.
-func (v Vulnerability) Name() string {
-	if strings.HasPrefix(v.ID, "CVE-") {
-		return v.ID
-	}
-	name := v.ID
-	for _, alias := range v.Aliases {
-		if !strings.HasPrefix(alias, "CVE-") || alias == name {
-			continue
-		}
-		if name != v.ID {
-			return v.ID
-		}
-		name = alias
-	}
-	return name
 }
 
 // Judgement is the verdict of a scanner that judges by a policy of its own
@@ -98,7 +77,7 @@ type Scan struct {
 	// Unlisted says that the scanner judged but did not list what it found, so
 	// that an empty Vulnerabilities means nothing.
 	Unlisted bool `json:",omitempty"`
-	// Vulnerabilities is sorted by SortVulnerabilities.
+	// Vulnerabilities is as Arrange leaves it.
 	Vulnerabilities []Vulnerability `json:",omitempty"`
 	// Overall is the severity that the scanner gives the image as a whole;
 	// Unknown where it gives none.
@@ -128,10 +107,14 @@ type Scan struct {
 	InnerLeftOut int             `json:",omitempty"`
 }
 
-// SortVulnerabilities puts the worst first: by severity, then those that have
-// a fix, then by identifier, package and version, so that equal scans read
-// alike and a list that must be cut loses what matters least.
-func SortVulnerabilities(v []Vulnerability) {
+// Arrange identifies the findings of a scan and puts the worst first: by
+// severity, then those that have a fix, then by identifier, package and version,
+// so that equal scans read alike, whoever made them, and a list that must be cut
+// loses what matters least.
+func Arrange(v []Vulnerability) {
+	for i := range v {
+		v[i].Identify()
+	}
 	slices.SortStableFunc(v, func(a, b Vulnerability) int {
 		return cmp.Or(
 			cmp.Compare(b.Severity, a.Severity),

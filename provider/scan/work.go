@@ -275,7 +275,7 @@ func (s *Service) overdue(last *report.Failure) *report.Failure {
 // another of its servers takes the lead; once ctx has ended it waits less.
 func (s *Service) keep(ctx context.Context, t task, scan *report.Scan, namespace string) (revision uint64, _ *report.Failure) {
 	key := s.storeKey(t)
-	report.SortVulnerabilities(scan.Vulnerabilities)
+	report.Arrange(scan.Vulnerabilities)
 	scan.ReceivedAt = s.o.Now()
 	if n := len(scan.Inner); n > s.o.FindingsBytes {
 		scan.Inner, scan.InnerLeftOut = nil, n // no view can ever send it

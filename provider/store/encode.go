@@ -143,6 +143,8 @@ func (c *codec) decode(key string, value []byte) (scan *report.Scan, plain int, 
 	if err := whole(key, scan); err != nil {
 		return nil, 0, err
 	}
+	// Older providers wrote findings under whatever the scanner called them.
+	report.Arrange(scan.Vulnerabilities)
 	return scan, len(text), nil
 }
 

@@ -67,6 +67,20 @@ func TestReportsOfFormat1StayReadable(t *testing.T) {
 	}
 }
 
+// A provider that kept findings under what the scanner called them is upgraded.
+func TestAnOlderReportGoesByTheIdentifiersOfToday(t *testing.T) {
+	old := storetest.Scan(1, 2)
+	old.Vulnerabilities[1].ID, old.Vulnerabilities[1].Aliases = "GHSA-1", []string{"CVE-2022-1"}
+	c, key := newCodec(t, 0, 0), storetest.Key(1)
+	got, err := c.Decode(key, encoded(t, c, key, old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := got.Vulnerabilities[1]; v.ID != "CVE-2022-1" || v.Aliases[0] != "GHSA-1" {
+		t.Errorf("it is called %s, with %s", v.ID, v.Aliases)
+	}
+}
+
 // No part of a value can change, or be missing, without the whole not counting.
 func TestADamagedReportIsNone(t *testing.T) {
 	c, key := newCodec(t, 0, 0), storetest.Key(1)

@@ -29,24 +29,8 @@ func names(v *report.Vulnerability) iter.Seq[string] {
 // such a finding goes by its own identifier only, for what is said about one
 // of the CVEs does not hold for the others.
 func ownNames(v *report.Vulnerability) iter.Seq[string] {
-	if !bundles(v) {
+	if !v.Bundles() {
 		return names(v)
 	}
 	return names(&report.Vulnerability{ID: v.ID})
-}
-
-// bundles reports whether a finding is about more than one CVE.
-func bundles(v *report.Vulnerability) bool {
-	var cve string
-	for id := range names(v) {
-		const prefix = "CVE-"
-		if len(id) < len(prefix) || !strings.EqualFold(id[:len(prefix)], prefix) {
-			continue
-		}
-		if cve != "" && !strings.EqualFold(id, cve) {
-			return true
-		}
-		cve = id
-	}
-	return false
 }

@@ -52,7 +52,7 @@ func finding(id string, s report.Severity, fixed string) report.Vulnerability {
 }
 
 func scanOf(v ...report.Vulnerability) *report.Scan {
-	report.SortVulnerabilities(v)
+	report.Arrange(v)
 	return &report.Scan{Scanner: "Test 1", Vulnerabilities: v, Coverage: &report.Coverage{Distribution: "debian 12", Packages: 87}}
 }
 

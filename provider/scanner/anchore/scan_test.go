@@ -221,7 +221,7 @@ func TestFindings(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []report.Vulnerability{
-			{ID: "GHSA-ppp9-7jff-5vj2", Aliases: []string{"CVE-2021-38561"}, Package: "golang.org/x/text", Installed: "v0.3.5", Fixed: "0.3.7",
+			{ID: "CVE-2021-38561", Aliases: []string{"GHSA-ppp9-7jff-5vj2"}, Package: "golang.org/x/text", Installed: "v0.3.5", Fixed: "0.3.7",
 				Severity: report.SeverityHigh, Links: []string{"https://github.com/advisories/GHSA-ppp9-7jff-5vj2"}},
 			{ID: "CVE-2005-2541", Package: "tar", Installed: "1.29b-1.1",
 				Severity: report.SeverityNegligible, Links: []string{"https://security-tracker.debian.org/tracker/CVE-2005-2541"}},

@@ -118,7 +118,7 @@ func findings(body []byte, digest string) ([]report.Vulnerability, error) {
 		}
 		out = append(out, found)
 	}
-	report.SortVulnerabilities(out)
+	report.Arrange(out)
 	return out, nil
 }
 

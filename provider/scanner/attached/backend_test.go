@@ -57,7 +57,7 @@ func (n *next) Scan(ctx context.Context, image scanner.Image) (*report.Scan, err
 	}
 	scan := &report.Scan{Scanner: "next 1", ScannedAt: time.Now(), Inner: json.RawMessage(fmt.Sprintf(`{"digest":%q}`, image.Digest))}
 	scan.Vulnerabilities = append(scan.Vulnerabilities, s.Findings...)
-	report.SortVulnerabilities(scan.Vulnerabilities)
+	report.Arrange(scan.Vulnerabilities)
 	return scan, nil
 }
 

@@ -95,7 +95,7 @@ func decode(r *reply, m *metadata) (*report.Scan, error) {
 		out.Vulnerabilities = append(out.Vulnerabilities, v)
 	}
 	out.Vulnerabilities = append(out.Vulnerabilities, in.suppressed()...)
-	report.SortVulnerabilities(out.Vulnerabilities)
+	report.Arrange(out.Vulnerabilities)
 	return out, nil
 }
 

@@ -35,7 +35,7 @@ func Scan(n, findings int) *report.Scan {
 	for range findings {
 		s.Vulnerabilities = append(s.Vulnerabilities, finding(image.IntN(20*findings)))
 	}
-	report.SortVulnerabilities(s.Vulnerabilities)
+	report.Arrange(s.Vulnerabilities)
 	return s
 }
 
@@ -100,5 +100,6 @@ func Full(n int) *report.Scan {
 		v.Platforms = []string{"linux/arm64"}
 		v.Suppressed = "the scanner set it aside"
 	}
+	report.Arrange(s.Vulnerabilities)
 	return s
 }

@@ -107,7 +107,7 @@ func ReadReport(s *Statement) (*Report, error) {
 			return nil, err
 		}
 	}
-	report.SortVulnerabilities(d.findings)
+	report.Arrange(d.findings)
 	return &Report{
 		TellsFixes: d.tellsFixes,
 		Target:     d.target,

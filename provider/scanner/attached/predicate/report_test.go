@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestReports(t *testing.T) {
 		},
 		"cosign Trivy":       {predicateType: predicate.CosignVuln, body: cosign(fixture(t, "trivy.json")), scanner: "Trivy v0.60.0", want: "CVE-2021-38561 High golang.org/x/text v0.3.5 0.3.7; CVE-2023-4911 High libc6 2.36-9 [Trivy set it aside: not_affected: vulnerable_code_not_present: vex.json]; CVE-2011-3374 Low apt 2.6.1"},
 		"cosign Trivy clean": {predicateType: predicate.CosignVuln, body: cosign(trivy(`[{"Target":"a","Class":"os-pkgs","Type":"alpine"}]`)), scanner: "Trivy v0.60.0"},
-		"cosign Grype":       {predicateType: predicate.CosignVuln, body: cosign(fixture(t, "grype.json")), scanner: "Grype 0.120.1", database: "2026-10-30T00:00:00Z", want: "GHSA-ppp9-7jff-5vj2 High golang.org/x/text v0.3.5 0.3.7; CVE-2022-1 Medium busybox 1.35 [Grype set it aside: not_affected: inline_mitigations_already_exist]"},
+		"cosign Grype":       {predicateType: predicate.CosignVuln, body: cosign(fixture(t, "grype.json")), scanner: "Grype 0.120.1", database: "2026-10-30T00:00:00Z", want: "CVE-2021-38561 High golang.org/x/text v0.3.5 0.3.7; CVE-2022-1 Medium busybox 1.35 [Grype set it aside: not_affected: inline_mitigations_already_exist]"},
 		"cosign Grype clean": {predicateType: predicate.CosignVuln, body: cosign(grype(`[]`)), scanner: "Grype 0.120.1", database: "2026-10-30T00:00:00Z"},
 		"cosign SARIF":       {predicateType: predicate.CosignVuln, body: cosign(fixture(t, "trivy.sarif")), scanner: "Trivy 0.60.0", want: "CVE-2021-38561 High golang.org/x/text v0.3.5 0.3.7; CVE-2011-3374 Low apt 2.6.1"},
 		"bare type":          {predicateType: "cosign.sigstore.dev/attestation/vuln/v1", body: cosign(grype(`[]`)), scanner: "Grype 0.120.1", database: "2026-10-30T00:00:00Z"},
@@ -118,6 +119,19 @@ func TestReports(t *testing.T) {
 				t.Error("the inner report is not the predicate as it is")
 			}
 		})
+	}
+}
+
+// What is said of a flaw by its advisory at GitHub is said of its CVE. An advisory
+// of a distribution is about several.
+func TestTrivyTellsTheAdvisoryAtGitHub(t *testing.T) {
+	got, err := read(predicate.CosignVuln, cosign(trivy(`[{"Class":"lang-pkgs","Vulnerabilities":[
+		{"VulnerabilityID":"CVE-1","VendorIDs":["GHSA-1","DSA-1"],"PkgName":"a","Severity":"LOW"}]}]`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := got.Scan.Vulnerabilities[0]; v.ID != "CVE-1" || !slices.Equal(v.Aliases, []string{"GHSA-1"}) {
+		t.Errorf("read as %s, with %s", v.ID, v.Aliases)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
@@ -64,6 +65,7 @@ type trivyFinding struct {
 	PkgIdentifier struct {
 		PURL string `json:"PURL"`
 	} `json:"PkgIdentifier"`
+	VendorIDs        []string   `json:"VendorIDs"`
 	InstalledVersion string     `json:"InstalledVersion"`
 	FixedVersion     string     `json:"FixedVersion"`
 	Severity         string     `json:"Severity"`
@@ -198,6 +200,12 @@ func (f trivyFinding) vulnerability() (report.Vulnerability, error) {
 		Severity:    severity,
 		Description: f.Description,
 		Links:       f.References,
+	}
+	for _, id := range f.VendorIDs {
+		// A distribution's advisory may cover several flaws: it is no name of one.
+		if strings.HasPrefix(id, "GHSA-") && id != v.ID {
+			v.Aliases = append(v.Aliases, id)
+		}
 	}
 	if v.Description == "" {
 		v.Description = f.Title
