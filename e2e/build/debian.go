@@ -11,6 +11,9 @@ import (
 	"slices"
 )
 
+// ErrUnavailable is when what is missing here could not be fetched.
+var ErrUnavailable = errors.New("it could not be fetched")
+
 // debian unpacks packages of Debian (or of what is made of it) into a folder of
 // their own and returns it. Nothing is installed.
 func debian(ctx context.Context, root string, progress io.Writer, packages ...string) (string, error) {
@@ -27,10 +30,10 @@ func debian(ctx context.Context, root string, progress io.Writer, packages ...st
 		if _, err := in(ctx, unfinished, download...); err != nil {
 			// A machine that has never looked has no list of packages.
 			if out, err := in(ctx, unfinished, "apt-get", "-q", "update"); err != nil {
-				return fmt.Errorf("fetch package %s: %w\n%s", packages[0], err, out)
+				return fmt.Errorf("fetch package %s: %w: %w\n%s", packages[0], ErrUnavailable, err, out)
 			}
 			if out, err := in(ctx, unfinished, download...); err != nil {
-				return fmt.Errorf("fetch package %s: %w\n%s", packages[0], err, out)
+				return fmt.Errorf("fetch package %s: %w: %w\n%s", packages[0], ErrUnavailable, err, out)
 			}
 		}
 		files, err := filepath.Glob(filepath.Join(unfinished, "*.deb"))

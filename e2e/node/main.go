@@ -86,16 +86,16 @@ func outside(ctx context.Context, progress io.Writer) (int, error) {
 	}
 	defer func() { _ = os.RemoveAll(s.Dir) }()
 	if err := preflight(ctx, s.Dir); err != nil {
-		if os.Getenv(Required) != "" {
-			return 1, fmt.Errorf("%s is set, and there can be no node here: %w", Required, err)
-		}
-		_, _ = fmt.Fprintf(progress, "LEFT OUT: all that needs a real node, which there cannot be here: %v\n", err)
-		return 0, nil
+		return leftOut(progress, err)
 	}
 	if s.Cluster, err = build.Cluster(ctx, root, progress); err != nil {
 		return 1, err
 	}
-	if s.Node, err = build.Node(ctx, root, progress); err != nil {
+	s.Node, err = build.Node(ctx, root, progress)
+	if errors.Is(err, build.ErrUnavailable) {
+		return leftOut(progress, err)
+	}
+	if err != nil {
 		return 1, err
 	}
 	groups, err := makeCgroups(s.Cgroup)
@@ -107,6 +107,15 @@ func outside(ctx context.Context, progress io.Writer) (int, error) {
 		Pdeathsig:  syscall.SIGKILL,
 	})
 	return code, errors.Join(err, groups.remove())
+}
+
+// leftOut says why there can be no node here, and what that means.
+func leftOut(progress io.Writer, why error) (int, error) {
+	if os.Getenv(Required) != "" {
+		return 1, fmt.Errorf("%s is set, and there can be no node here: %w", Required, why)
+	}
+	_, _ = fmt.Fprintf(progress, "LEFT OUT: all that needs a real node, which there cannot be here: %v\n", why)
+	return 0, nil
 }
 
 // again executes this program anew, to do what s says, and returns its exit code.

@@ -1,14 +1,17 @@
 // Command build builds what the end-to-end tests and the demo need and is not
 // there yet, with progress on the standard output: imagegate's own programs, the
-// cluster's, or both.
+// cluster's, or both. The cluster's are those of a real node too, where there can be
+// one.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 
 	"github.com/imagegate/imagegate/e2e/build"
 )
@@ -38,8 +41,18 @@ func run(ctx context.Context, own, cluster bool) error {
 			return err
 		}
 	}
-	if cluster {
-		_, err = build.Cluster(ctx, root, os.Stdout)
+	if !cluster {
+		return nil
+	}
+	if _, err = build.Cluster(ctx, root, os.Stdout); err != nil {
+		return err
+	}
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		return nil // no node there
+	}
+	if _, err = build.Node(ctx, root, os.Stdout); errors.Is(err, build.ErrUnavailable) {
+		fmt.Println("LEFT OUT: the programs of a real node:", err)
+		return nil
 	}
 	return err
 }
