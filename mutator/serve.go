@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/mutator/config"
 	"github.com/imagegate/imagegate/mutator/webhook"
+	"github.com/imagegate/imagegate/provider/drain"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 	"github.com/imagegate/imagegate/provider/wire"
 )
@@ -42,6 +44,10 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	registry.MustRegister(serverTLS, clientTLS,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	readyz, err := url.JoinPath(c.Provider.URL, "readyz")
+	if err != nil {
+		return fmt.Errorf("provider.url: %w", err)
+	}
 	client := &wire.Client{BaseURL: c.Provider.URL, HTTPClient: providerClient(c, clientTLS)}
 	provider := &providerCheck{ask: client.Ping, once: c.Pin.KeepsSome()}
 	admitter := admit.New(client, c.Settings())
@@ -58,6 +64,8 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		Concurrency: c.Server.Concurrency,
 		BodyBytes:   c.Server.BodyBytes,
 		Drain:       c.Server.ShutdownDelay.Duration,
+		DrainLimit:  c.Server.ShutdownLimit.Duration,
+		Succeeded:   drain.Companion(client.HTTPClient, readyz),
 		Registry:    registry,
 		Log:         log,
 	})
@@ -66,13 +74,19 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 
 	warnIfOpen(ctx, c, listener.Addr(), log)
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serverTLS.Start(ctx) })
-	group.Go(func() error { return clientTLS.Start(ctx) })
-	group.Go(func() error { return server.Serve(ctx, listener) })
-	err = group.Wait()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	// Certificates are followed until the last answer.
+	group, alive := errgroup.WithContext(context.WithoutCancel(ctx))
+	alive, answered := context.WithCancel(alive)
+	defer answered()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(alive, cancel)()
+	group.Go(func() error { return serverTLS.Start(alive) })
+	group.Go(func() error { return clientTLS.Start(alive) })
+	group.Go(func() error { defer answered(); return server.Serve(ctx, listener) })
+	err = group.Wait()
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer done()
 	return errors.Join(err, admitter.Close(closing))
 }
 

@@ -45,6 +45,29 @@ func TestTheProgramsTakeTheirConfiguration(t *testing.T) {
 	})
 }
 
+// What is left of a Pod's time is for answers, unless nobody can take its place
+// before its end.
+func TestWhoEndsAnswersUntilAnotherDoes(t *testing.T) {
+	t.Parallel()
+	for values, want := range map[string]string{
+		"{}":                                  "40s",
+		"{replicaCount: 3}":                   "40s",
+		"{terminationGracePeriodSeconds: 22}": "2s",
+		"{terminationGracePeriodSeconds: 12}": "0s",
+		"{persistence: {enabled: true}}":      "5s",
+		"{shutdownDelay: 500ms}":              "45s",
+	} {
+		list := objects(t, parse(t, values))
+		for _, name := range []string{"gate-imagegate-provider", "gate-imagegate-mutator"} {
+			c := as[corev1.ConfigMap](t, one(t, list, "ConfigMap", name))
+			server, _ := parse(t, c.Data["config.yaml"])["server"].(map[string]any)
+			if got := server["shutdownLimit"]; got != want {
+				t.Errorf("%s: %s has server.shutdownLimit %v, want %s", values, name, got, want)
+			}
+		}
+	}
+}
+
 func readProvider(t *testing.T, root string, c *corev1.Container, workload string) {
 	t.Helper()
 	flags := pflag.NewFlagSet("provider", pflag.ContinueOnError)

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -431,7 +432,8 @@ func TestWhatComesInIsNarrow(t *testing.T) {
 	if _, ok := from["webhook"]; !ok || len(from["webhook"]) != 0 {
 		t.Errorf("the API server has no label, and the webhook asks for %v", from["webhook"])
 	}
-	if p := from["provider"]; len(p) != 1 || p[0].NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] != "opa" {
+	if p := from["provider"]; len(p) != 2 || p[0].NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] != "opa" ||
+		p[1].NamespaceSelector != nil || !maps.Equal(p[1].PodSelector.MatchLabels, n.Spec.PodSelector.MatchLabels) {
 		t.Errorf("the provider answers to %v", p)
 	}
 	var out []string
@@ -440,7 +442,7 @@ func TestWhatComesInIsNarrow(t *testing.T) {
 			out = append(out, p.Port.String())
 		}
 	}
-	for _, port := range []string{"53", "443", "80", "6443", "3128"} {
+	for _, port := range []string{"53", "443", "80", "6443", "3128", "provider"} {
 		if !slices.Contains(out, port) {
 			t.Errorf("nothing may go out to port %s: %v", port, out)
 		}

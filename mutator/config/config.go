@@ -35,6 +35,9 @@ type Server struct {
 	// ShutdownDelay is how long requests are still answered after the signal to
 	// end, until the API server has heard that this address is gone.
 	ShutdownDelay metav1.Duration `json:"shutdownDelay"`
+	// ShutdownLimit is for how much longer they are at most: while there are some, and
+	// until another replica answers.
+	ShutdownLimit metav1.Duration `json:"shutdownLimit"`
 }
 
 // TLS names the server's certificate. The files are read again when they
@@ -116,6 +119,7 @@ func Default() Config {
 			BodyBytes:   8 << 20,
 
 			ShutdownDelay: metav1.Duration{Duration: 5 * time.Second},
+			ShutdownLimit: metav1.Duration{Duration: 15 * time.Second},
 		},
 		Provider: Provider{
 			URL:            "https://127.0.0.1:8443",

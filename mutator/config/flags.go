@@ -47,6 +47,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str(&c.Server.TLS.MinVersion, "tls-min-version", "oldest TLS version to accept: 1.2 or 1.3")
 	fs.Int64Var(&c.Server.Concurrency, "max-concurrent", c.Server.Concurrency, "admission requests under way at once")
 	fs.DurationVar(&c.Server.ShutdownDelay.Duration, "shutdown-delay", c.Server.ShutdownDelay.Duration, "time to go on answering after the signal to end")
+	fs.DurationVar(&c.Server.ShutdownLimit.Duration, "shutdown-limit", c.Server.ShutdownLimit.Duration, "how much longer at most, while there are questions and nobody else answers")
 	str(&c.Provider.URL, "provider-url", "URL of the provider")
 	str(&c.Provider.CAFile, "provider-ca", "CA bundle (PEM) of the provider's certificate (default: the system's)")
 	str(&c.Provider.CertFile, "provider-client-cert", "client certificate (PEM) towards the provider")

@@ -49,8 +49,10 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	if s.BodyBytes < 1 {
 		errs = append(errs, field.Invalid(p.Child("bodyBytes"), s.BodyBytes, "must be greater than zero"))
 	}
-	if d := s.ShutdownDelay.Duration; d < 0 {
-		errs = append(errs, field.Invalid(p.Child("shutdownDelay"), d.String(), "must not be negative"))
+	for name, d := range map[string]time.Duration{"shutdownDelay": s.ShutdownDelay.Duration, "shutdownLimit": s.ShutdownLimit.Duration} {
+		if d < 0 {
+			errs = append(errs, field.Invalid(p.Child(name), d.String(), "must not be negative"))
+		}
 	}
 	return errs
 }

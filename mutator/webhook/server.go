@@ -21,10 +21,6 @@ import (
 // to stop: as long as the API server waits for any of them.
 const shutdownTimeout = maxTimeout
 
-// busy is how much longer than Options.Drain new requests are taken, while there are
-// some.
-const busy = 10 * time.Second
-
 // Options configure a Server.
 type Options struct {
 	// TLS comes from tlsfiles.
@@ -42,21 +38,26 @@ type Options struct {
 	BodyBytes   int64
 	// Drain is how long new requests are still answered after the end was asked
 	// for: the API server goes on sending until it has heard of it.
-	Drain    time.Duration
-	Registry *prometheus.Registry
-	Log      *slog.Logger
+	Drain time.Duration
+	// DrainLimit is for how much longer they are at most, while there are some and
+	// until another process has Succeeded this one; nil: it has.
+	DrainLimit time.Duration
+	Succeeded  func(context.Context) bool
+	Registry   *prometheus.Registry
+	Log        *slog.Logger
 }
 
 // Server is the mutator's HTTPS server.
 type Server struct {
 	http  *http.Server
-	drain time.Duration
+	drain drain.Times
 	log   *slog.Logger
 }
 
 // NewServer returns a server that lets admitter decide.
 func NewServer(admitter Admitter, o Options) *Server {
-	return &Server{drain: o.Drain, log: o.Log, http: &http.Server{
+	times := drain.Times{Delay: o.Drain, Longest: o.DrainLimit, Succeeded: o.Succeeded, Grace: shutdownTimeout}
+	return &Server{drain: times, log: o.Log, http: &http.Server{
 		Handler:           newMux(admitter, o),
 		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -105,9 +106,9 @@ func verified(next http.Handler) http.Handler {
 	})
 }
 
-// Serve answers requests on l until ctx ends and for Drain after it, then lets
-// those under way finish.
+// Serve answers requests on l until ctx ends and for as long after it as Options say,
+// then lets those under way finish.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { s.log.Info("stopping", "drain", s.drain) })()
-	return drain.Serve(ctx, s.http, l, drain.Times{Delay: s.drain, Longest: busy, Grace: shutdownTimeout})
+	defer context.AfterFunc(ctx, func() { s.log.Info("stopping", "drain", s.drain.Delay, "atMost", s.drain.Delay+s.drain.Longest) })()
+	return drain.Serve(ctx, s.http, l, s.drain)
 }

@@ -8,9 +8,8 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/drain"
 	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
@@ -18,8 +17,9 @@ import (
 
 // front is where the process is asked, from before it can answer.
 type front struct {
-	ready *readiness
-	log   *slog.Logger
+	ready      *readiness
+	succession *drain.Succession
+	log        *slog.Logger
 	// installer is nil where nothing is installed.
 	installer *install.Installer
 	// listener is for the protocol, with files as its certificate; nil for a worker.
@@ -44,6 +44,10 @@ func openFront(ctx context.Context, c *config.Config, p *parts) (_ *front, err e
 		return nil, err
 	}
 	f.ready.installer = f.installer
+	if f.succession, err = succession(c, f.ready.draining); err != nil {
+		return nil, err
+	}
+	f.ready.succession = f.succession
 	if c.Role.Answers() {
 		if err := completeTLS(c, p.log); err != nil {
 			return nil, err
@@ -69,7 +73,7 @@ func openFront(ctx context.Context, c *config.Config, p *parts) (_ *front, err e
 	if err := p.metrics.Register(server.NewReadyMetric(f.ready.checks)); err != nil {
 		return nil, fmt.Errorf("registering the metric of readiness: %w", err)
 	}
-	o := server.ProbeOptions{Ready: f.ready.checks, Logger: p.log, Metrics: p.metrics}
+	o := server.ProbeOptions{Ready: f.ready.checks, Mark: f.succession.Mark, Logger: p.log, Metrics: p.metrics}
 	f.operate = server.NewProbes(o)
 	f.set(server.NewStarting(o))
 	return f, nil
@@ -82,22 +86,30 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*f.handler.Load()).ServeHTTP(w, r)
 }
 
-// run answers until ctx ends, and a while longer where answers are asked for.
-func (f *front) run(ctx context.Context, running *errgroup.Group, c *config.Config) {
+// run answers until l.ending, and a while longer where answers are asked for. Then the
+// rest of the process may end.
+func (f *front) run(l life, c *config.Config) {
 	if f.installer != nil {
-		running.Go(func() error { return f.installer.Run(ctx) })
+		l.running.Go(func() error { return f.installer.Run(l.ending) })
 	}
-	if f.listener != nil {
-		running.Go(func() error { return f.files.Start(ctx) })
-		running.Go(func() error {
-			return server.Serve(ctx, f.listener, f.files.Config(), f, server.Times{
-				Longest: max(c.Server.Budget.Duration, c.Server.MaxWait.Duration),
-				Drain:   c.Server.ShutdownDelay.Duration,
-			}, f.log)
-		})
+	l.running.Go(func() error {
+		defer l.answered()
+		if f.listener == nil {
+			<-l.ending.Done()
+			return nil
+		}
+		return server.Serve(l.ending, f.listener, f.files.Config(), f, server.Times{
+			Longest:    max(c.Server.Budget.Duration, c.Server.MaxWait.Duration),
+			Drain:      c.Server.ShutdownDelay.Duration,
+			DrainLimit: c.Server.ShutdownLimit.Duration,
+			Succeeded:  f.succession.Succeeded,
+		}, f.log)
+	})
+	if f.files != nil {
+		l.running.Go(func() error { return f.files.Start(l.alive) })
 	}
 	if f.probes != nil {
-		running.Go(func() error { return server.Serve(ctx, f.probes, nil, f.operate, server.Times{}, f.log) })
+		l.running.Go(func() error { return server.Serve(l.alive, f.probes, nil, f.operate, server.Times{}, f.log) })
 	}
 }
 

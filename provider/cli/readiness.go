@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/drain"
 	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
@@ -29,7 +30,8 @@ type readiness struct {
 	// installer is nil where nothing is installed.
 	installer *install.Installer
 	// draining says that the process was told to end.
-	draining func() bool
+	draining   func() bool
+	succession *drain.Succession
 	// shared is there once it is open, parts once all of them are.
 	shared atomic.Pointer[shared]
 	parts  atomic.Pointer[parts]
@@ -38,7 +40,8 @@ type readiness struct {
 func (r *readiness) checks(ctx context.Context) []server.Check {
 	var list []server.Check
 	if r.draining() {
-		list = append(list, server.Check{Name: "process", Err: errors.New("shutting down"), Needed: true})
+		// Who is the last to answer is asked for as long as it is ready.
+		list = append(list, server.Check{Name: "process", Err: errors.New("shutting down"), Needed: !r.succession.Alone()})
 	}
 	if r.files != nil {
 		list = append(list, server.Check{Name: "certificate", Err: r.files.Ready(), Needed: true})

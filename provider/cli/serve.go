@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/imagegate/imagegate/provider/admin"
 	"github.com/imagegate/imagegate/provider/config"
@@ -68,15 +67,15 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	// Whichever part ends with an error ends the others: a provider that no
-	// longer follows its files would serve an expired certificate one day.
-	running, inner := errgroup.WithContext(ctx)
+	l, end := newLife(ctx)
+	defer end()
 	// Probes are answered, and questions refused with a reason, while the store is
 	// waited for, which may be other replicas' to bring.
-	f.run(inner, running, c)
-	if err := p.serve(inner, c, dir, f, running); err != nil {
+	f.run(l, c)
+	if err := p.serve(l, c, dir, f); err != nil {
 		f.close()
-		_ = running.Wait() // the listeners were closed; what ended before is the cause of err
+		end()
+		_ = l.running.Wait() // the listeners were closed; what ended before is the cause of err
 		if ctx.Err() != nil {
 			log.Info("stopped before it had started", "error", err)
 			return nil
@@ -84,13 +83,14 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
-	err = running.Wait()
+	err = l.running.Wait()
 	log.Info("stopped")
 	return err
 }
 
 // serve starts the parts and has them run. After an error none of them does.
-func (p *parts) serve(ctx context.Context, c *config.Config, dir string, f *front, running *errgroup.Group) (err error) {
+func (p *parts) serve(l life, c *config.Config, dir string, f *front) (err error) {
+	ctx := l.ending
 	if err := f.waitCertificate(ctx, c); err != nil {
 		return err
 	}
@@ -116,18 +116,18 @@ func (p *parts) serve(ctx context.Context, c *config.Config, dir string, f *fron
 		return errors.Join(err, closed(socket))
 	}
 	if socket != nil {
-		running.Go(func() error {
+		l.running.Go(func() error {
 			return server.Serve(ctx, socket, nil, admin.NewHandler(p.service, p.log), server.Times{Longest: admin.Longest}, p.log)
 		})
 	}
 	announce(c, p, f)
-	running.Go(func() error { return p.judge.Start(ctx) })
-	running.Go(func() error { return filewatch.FollowAll(ctx, p.log, p.followed...) })
+	l.running.Go(func() error { return p.judge.Start(l.alive) })
+	l.running.Go(func() error { return filewatch.FollowAll(l.alive, p.log, p.followed...) })
 	if p.attachments != nil {
-		running.Go(func() error { return p.attachments.Start(ctx) })
+		l.running.Go(func() error { return p.attachments.Start(l.alive) })
 	}
 	for _, run := range p.background {
-		running.Go(func() error { return run(ctx) })
+		l.running.Go(func() error { return run(l.alive) })
 	}
 	return nil
 }

@@ -226,6 +226,7 @@ func (r *running) serving(t *testing.T) {
 	eventually(t, func() string {
 		select {
 		case err := <-r.returned:
+			r.returned <- nil // that is told once
 			t.Fatalf("it has ended: %v\n%s", err, r.log)
 		default:
 		}

@@ -55,6 +55,9 @@ type Server struct {
 	// ShutdownDelay is how long requests are still answered after the signal to
 	// end, until the cluster has heard that this address is gone.
 	ShutdownDelay metav1.Duration `json:"shutdownDelay"`
+	// ShutdownLimit is for how much longer they are at most: while there are some, and
+	// until another replica answers.
+	ShutdownLimit metav1.Duration `json:"shutdownLimit"`
 }
 
 // TLS names the server's certificate and whose clients it serves.
@@ -473,6 +476,7 @@ func Default() Config {
 			Limits:      Limits{BodyBytes: 1 << 20, Keys: 256, KeyBytes: 2048, FullViewBytes: 1 << 20, AnswerBytes: 16 << 20, InFlightBytes: 128 << 20},
 
 			ShutdownDelay: d(5 * time.Second),
+			ShutdownLimit: d(15 * time.Second),
 		},
 		Registry: Registry{
 			TagTTL:    d(15 * time.Second),

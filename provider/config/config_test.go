@@ -91,6 +91,7 @@ server:
   tls: {certFile: config_test.go, keyFile: config.go, clientCAFile: flags.go, clientAuth: "off"}
   budget: 100ms
   shutdownDelay: 1s
+  shutdownLimit: 2s
 registry:
   dockerConfig: config_test.go
   insecure: ["file:5000"]
@@ -159,6 +160,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"max wait", "server: {maxWait: 1m}", "server.maxWait"},
 		{"half a key pair", "server: {tls: {certFile: config_test.go, clientCAFile: config_test.go}}", "server.tls"},
 		{"shutdown delay", "server: {shutdownDelay: -1s}", "server.shutdownDelay"},
+		{"shutdown limit", "server: {shutdownLimit: -1s}", "server.shutdownLimit"},
 		{"no client CA", "server: {tls: {certFile: config_test.go, keyFile: config_test.go}}", "server.tls.clientCAFile"},
 		{"missing file", "registry: {dockerConfig: /does/not/exist}", "registry.dockerConfig"},
 		{"client auth", "server: {tls: {clientAuth: maybe}}", "server.tls.clientAuth"},

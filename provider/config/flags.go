@@ -68,6 +68,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str((*string)(&c.Server.TLS.ClientAuth), "client-auth", "whether clients need a certificate: require or off")
 	fs.DurationVar(&c.Server.Budget.Duration, "budget", c.Server.Budget.Duration, "time within which every key is answered")
 	fs.DurationVar(&c.Server.ShutdownDelay.Duration, "shutdown-delay", c.Server.ShutdownDelay.Duration, "time to go on answering after the signal to end")
+	fs.DurationVar(&c.Server.ShutdownLimit.Duration, "shutdown-limit", c.Server.ShutdownLimit.Duration, "how much longer at most, while there are questions and nobody else answers")
 	str(&c.Registry.DockerConfig, "docker-config", "docker config.json with registry credentials")
 	fs.StringSliceVar(&c.Registry.Insecure, "insecure-registries", c.Registry.Insecure, "registries (host:port) spoken to in plain HTTP")
 	fs.BoolVar(&c.Registry.PullSecrets.Enabled, "pull-secrets", c.Registry.PullSecrets.Enabled, "read the pull secrets and service accounts that keys name from the API server")

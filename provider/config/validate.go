@@ -69,6 +69,7 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, atMost(p.Child("maxWait"), s.MaxWait, gatekeeperWait)...)
 	errs = append(errs, positive(p.Child("concurrency"), s.Concurrency)...)
 	errs = append(errs, notNegative(p.Child("shutdownDelay"), s.ShutdownDelay)...)
+	errs = append(errs, notNegative(p.Child("shutdownLimit"), s.ShutdownLimit)...)
 	l := p.Child("limits")
 	errs = append(errs, positive(l.Child("bodyBytes"), s.Limits.BodyBytes)...)
 	errs = append(errs, positive(l.Child("keys"), s.Limits.Keys)...)

@@ -1,6 +1,7 @@
 // Package drain ends an HTTP server without losing a request. A server whose address
 // is about to be withdrawn is still asked for seconds, over connections that it may
-// not close on its own: a client that has just written to one does not try again.
+// not close on its own: a client that has just written to one does not try again. And
+// where it is the last that answers, it is asked until another one is ready.
 package drain
 
 import (
@@ -22,8 +23,11 @@ type Times struct {
 	// Delay is how long new requests are answered after the end was asked for, in
 	// any case.
 	Delay time.Duration
-	// Longest is for how much longer they are, as long as there are some.
+	// Longest is for how much longer they are, as long as there are some, or nobody
+	// has succeeded.
 	Longest time.Duration
+	// Succeeded says whether somebody else answers in our place. nil: somebody does.
+	Succeeded func(context.Context) bool
 	// Patience is how long those under way may go on then, before Cut is called;
 	// Grace is what they have after that.
 	Patience, Grace time.Duration
@@ -57,13 +61,17 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, t Times) error
 	case <-time.After(t.Delay):
 	}
 	if t.Delay > 0 {
-		for end := time.Now().Add(t.Longest); time.Now().Before(end) && !asked.quiet(); {
+		over, stop := context.WithTimeout(context.WithoutCancel(ctx), t.Longest)
+		defer stop()
+		succeeded := t.succeeded(over)
+		for over.Err() == nil && !(asked.quiet() && closed(succeeded)) {
 			select {
 			case err := <-served:
 				return ended(err)
 			case <-time.After(quiet / 10):
 			}
 		}
+		stop()
 	}
 	if t.Cut != nil {
 		defer time.AfterFunc(t.Patience, t.Cut).Stop()
@@ -77,6 +85,31 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, t Times) error
 		return ended(err)
 	}
 	return nil
+}
+
+// succeeded returns a channel that is closed once somebody has succeeded.
+func (t *Times) succeeded(ctx context.Context) <-chan struct{} {
+	yes := make(chan struct{})
+	go func() {
+		for t.Succeeded != nil && !t.Succeeded(ctx) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(quiet / 2):
+			}
+		}
+		close(yes)
+	}()
+	return yes
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // activity knows whether anybody asks. Once the end was asked for it has clients

@@ -34,7 +34,9 @@ type Check struct {
 // ProbeOptions configures what operates the process.
 type ProbeOptions struct {
 	// Ready says how the parts are.
-	Ready   func(ctx context.Context) []Check
+	Ready func(ctx context.Context) []Check
+	// Mark puts into the headers of /readyz what other processes read there; may be nil.
+	Mark    func(http.Header)
 	Logger  *slog.Logger
 	Metrics *prometheus.Registry
 }
@@ -50,6 +52,9 @@ func NewProbes(o ProbeOptions) http.Handler {
 }
 
 func (o *ProbeOptions) readyz(w http.ResponseWriter, r *http.Request) {
+	if o.Mark != nil {
+		o.Mark(w.Header())
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	code, verdict := http.StatusOK, "ready"

@@ -33,10 +33,14 @@ type Times struct {
 	// for: Gatekeeper goes on sending until it has heard that this address is
 	// gone, and denies a Pod whose question is refused.
 	Drain time.Duration
+	// DrainLimit is for how much longer they are at most, while there are some and
+	// until another process has Succeeded this one; nil: it has.
+	DrainLimit time.Duration
+	Succeeded  func(context.Context) bool
 }
 
-// Serve answers on the listener until ctx ends and for Drain after it, for longer
-// while there are questions, then lets running requests finish. A nil config is plain HTTP.
+// Serve answers on the listener until ctx ends and for as long after it as t says,
+// then lets running requests finish. A nil config is plain HTTP.
 func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler, t Times, log *slog.Logger) error {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRequests()
@@ -51,6 +55,8 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	defer context.AfterFunc(ctx, func() { log.Info("stopping", "listen", l.Addr().String(), "drain", t.Drain) })()
-	return drain.Serve(ctx, srv, l, drain.Times{Delay: t.Drain, Longest: t.Longest, Patience: patience, Grace: grace, Cut: endRequests})
+	defer context.AfterFunc(ctx, func() {
+		log.Info("stopping", "listen", l.Addr().String(), "drain", t.Drain, "atMost", t.Drain+t.DrainLimit)
+	})()
+	return drain.Serve(ctx, srv, l, drain.Times{Delay: t.Drain, Longest: t.DrainLimit, Succeeded: t.Succeeded, Patience: patience, Grace: grace, Cut: endRequests})
 }

@@ -2,6 +2,14 @@
 {{- define "imagegate.socket" -}}/run/imagegate/scanner.sock{{- end -}}
 {{- define "imagegate.certs" -}}/certs{{- end -}}
 
+{{/* How long a Pod that ends goes on answering, at most: what is left of its time. A single
+   one with a volume has nobody to wait for, because its successor waits for the volume. */}}
+{{- define "imagegate.shutdownLimit" -}}
+{{- $left := sub (int64 .Values.terminationGracePeriodSeconds) (add 15 (div (include "imagegate.ms" .Values.shutdownDelay | int64) 1000)) -}}
+{{- if eq (include "imagegate.topology" .) "volume" }}{{ $left = min $left 5 }}{{ end -}}
+{{- max $left 0 }}s
+{{- end -}}
+
 {{/* The provider's configuration as far as values say it. (dict "root" $ "role" "all") */}}
 {{- define "imagegate.providerOwn" -}}
 {{- $v := .root.Values -}}
@@ -16,6 +24,7 @@ server:
   probes: {{ printf ":%v" $v.service.probePort | quote }}
   budget: {{ $v.provider.budget }}
   shutdownDelay: {{ $v.shutdownDelay }}
+  shutdownLimit: {{ include "imagegate.shutdownLimit" .root }}
   tls:
     clientAuth: {{ $v.provider.clientAuth | quote }}
 registry:
@@ -179,6 +188,7 @@ log:
 server:
   listen: {{ printf ":%v" $v.webhook.port | quote }}
   shutdownDelay: {{ $v.shutdownDelay }}
+  shutdownLimit: {{ include "imagegate.shutdownLimit" .root }}
   tls:
     certFile: {{ include "imagegate.certs" . }}/tls.crt
     keyFile: {{ include "imagegate.certs" . }}/tls.key
