@@ -12,6 +12,7 @@ import (
 
 	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/provider/turns"
+	"github.com/imagegate/imagegate/provider/wire"
 )
 
 // Admitter decides admission requests.
@@ -108,6 +109,7 @@ func (h *handler) decide(ctx context.Context, req *admissionv1.AdmissionRequest)
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.metrics.refused.Inc()
 	h.log.WarnContext(r.Context(), "refused a request", "remote", r.RemoteAddr, "error", err)
+	wire.Drain(w, r, h.bodyBytes)
 	http.Error(w, err.Error(), statusOf(err))
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/drain"
 	"github.com/imagegate/imagegate/provider/turns"
+	"github.com/imagegate/imagegate/provider/wire"
 )
 
 // shutdownTimeout is how long requests under way may take once the server is
@@ -79,7 +80,7 @@ func newMux(admitter Admitter, o Options) http.Handler {
 		log:       o.Log,
 	}
 	if o.RequireClientCert {
-		mutate = verified(mutate)
+		mutate = verified(mutate, o.BodyBytes)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("POST /mutate", mutate)
@@ -96,9 +97,10 @@ func newMux(admitter Admitter, o Options) http.Handler {
 }
 
 // verified lets requests with a verified client certificate through.
-func verified(next http.Handler) http.Handler {
+func verified(next http.Handler, bodyBytes int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+			wire.Drain(w, r, bodyBytes)
 			http.Error(w, "a client certificate is required", http.StatusUnauthorized)
 			return
 		}

@@ -138,6 +138,7 @@ func (h *handler) write(w http.ResponseWriter, r *http.Request, resp *externalda
 }
 
 func (h *handler) send(w http.ResponseWriter, r *http.Request, body []byte) {
+	wire.Drain(w, r, h.o.Limits.BodyBytes)
 	w.Header().Set("Content-Type", "application/json")
 	if _, err := w.Write(body); err != nil {
 		h.o.Logger.WarnContext(r.Context(), "writing an answer", "path", r.URL.Path, "error", err)

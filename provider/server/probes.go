@@ -117,7 +117,8 @@ func (m *readyMetric) Collect(ch chan<- prometheus.Metric) {
 func NewStarting(o ProbeOptions) http.Handler {
 	r := chi.NewRouter()
 	for _, path := range []string{wire.PathScanReports, wire.PathDigests} {
-		r.Post(path, func(w http.ResponseWriter, _ *http.Request) {
+		r.Post(path, func(w http.ResponseWriter, r *http.Request) {
+			wire.Drain(w, r, maxStartingBody)
 			body, err := wire.Encode(starting())
 			if err != nil {
 				o.Logger.Error("encoding an answer", "error", err)
@@ -129,6 +130,9 @@ func NewStarting(o ProbeOptions) http.Handler {
 	r.Mount("/", NewProbes(o))
 	return r
 }
+
+// maxStartingBody is what is read of a question that cannot be answered yet.
+const maxStartingBody = 1 << 20
 
 func starting() *externaldata.ProviderResponse {
 	return wire.SystemError("the provider is starting and has not read its store yet; try again shortly")
