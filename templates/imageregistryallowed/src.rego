@@ -36,8 +36,12 @@ elsewhere := {{"msg": msg, "details": {"image": entry.image, "containers": [entr
 	count(mistakes) == 0
 	some entry in pod.judged
 	not allowed(entry.image)
-	msg := messages.rejection(entry.image, sprintf("Registry '%s' is not allowed", [reference.registry(entry.image)]), "", [sprintf("allowed: %s.", [concat(", ", settings.list("registries"))]), messages.help])
+	msg := messages.rejection(entry.image, sprintf("Registry '%s' is not allowed", [reference.registry(entry.image)]), "", [sprintf("the policy allows %s.", [listed]), messages.help])
 }
+
+listed := "none" if {
+	count(settings.list("registries")) == 0
+} else := concat(", ", settings.list("registries"))
 
 # Whole segments are compared: registry.example.com does not allow
 # registry.example.com.evil.net, and team does not allow team2.

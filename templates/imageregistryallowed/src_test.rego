@@ -52,7 +52,9 @@ test_nothing_listed_allows_nothing if denied(["nginx"], []) == {"nginx"}
 
 test_message if {
 	found := fixtures.msgs(imageregistryallowed.violation) with input as fixtures.under(["nginx"], {"registries": ["a.io", "b.io/c"], "help": "Ask."})
-	found == {"Image 'nginx' REJECTED. Registry 'docker.io' is not allowed: allowed: a.io, b.io/c. Ask."}
+	found == {"Image 'nginx' REJECTED. Registry 'docker.io' is not allowed: the policy allows a.io, b.io/c. Ask."}
+	nothing := fixtures.msgs(imageregistryallowed.violation) with input as fixtures.under(["nginx"], {"registries": []})
+	nothing == {"Image 'nginx' REJECTED. Registry 'docker.io' is not allowed: the policy allows none."}
 }
 
 test_mistakes if {

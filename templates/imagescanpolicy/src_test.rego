@@ -274,6 +274,11 @@ test_what_helps_the_reader_comes_last if {
 	told == {"Image 'bad@sha256:abc' REJECTED. Global default policy - policy action is 'reject': The Pod was written with 'bad:1'. Ask #security for an exception."}
 }
 
+test_a_rejection_before_the_scan_tells_where_to_ask if {
+	outright := {"scanPolicies": {}, "preScanPolicies": {"customPolicies": [{"prefix": "bad", "action": "reject"}]}, "help": "Ask #security for an exception."}
+	unasked(["bad"], outright) == {rejected("bad", "Global custom policy (prefix 'bad'): Ask #security for an exception.")}
+}
+
 test_details if {
 	found := imagescanpolicy.violation with input as fixtures.under(["bad", "bad"], {}) with external_data as fixtures.provider
 	{violation.details | some violation in found} == {{"phase": "scan", "image": "bad", "containers": ["c0", "c1"], "status": "rejected"}}

@@ -98,7 +98,7 @@ reports_of := reports.of({pod.subject(entry) | count(mistakes) == 0; some entry 
 rejections := {{"msg": msg, "details": {"image": subject[0], "status": reports.status(report)}} |
 	some subject, report in reports_of
 	some fault in faults(names_of(subject, report), report)
-	msg := messages.rejection(messages.name(subject, report), fault, "", [messages.otherwise(subject, report), messages.help])
+	msg := messages.fault(messages.name(subject, report), fault, [messages.otherwise(subject, report), messages.help])
 }
 
 # The references that an exception may name: the image, and what was written if
@@ -317,7 +317,7 @@ warnings := {{"msg": msg, "details": {"image": subject[0], "warning": kind}} |
 	images := names_of(subject, report)
 	some v in candidates(report)
 	some [kind, words] in concerns(images, v)
-	msg := sprintf("Image '%s' WARNING. %s: %s", [messages.name(subject, report), told(images, v), words])
+	msg := sprintf("Image '%s' WARNING. %s: %s.", [messages.name(subject, report), told(images, v), words])
 }
 
 concerns(images, v) := {["exception", words] |

@@ -32,7 +32,7 @@ said(image_report, parameters) := found if {
 
 listing(vulnerabilities, parameters) := said(report(vulnerabilities), parameters)
 
-rejected(why) := {concat("", ["Image 'x/a:1' REJECTED. ", why])}
+rejected(why) := {sprintf("Image 'x/a:1' REJECTED. %s.", [why])}
 
 first := "CVE-1 (Critical) in a 1, fixed in 2"
 
@@ -87,8 +87,8 @@ test_what_the_provider_set_aside_does_not_count if {
 
 test_no_final_report if {
 	every status, why in {
-		"report_not_available": "Scan report is pending: because.",
-		"scan_failed": "Scan failed: because.",
+		"report_not_available": "Scan report is pending: because",
+		"scan_failed": "Scan failed: because",
 		"other": "Unexpected ScanReport.Status value 'other'",
 	} {
 		said({"ImageAndTag": "x/a:1", "Status": status, "Message": "because"}, {}) == rejected(why)
@@ -174,7 +174,7 @@ test_grace if {
 	listing([critical], {"minCVEAge": "24h"}) == rejected(first)
 	listing([high], {"minCVEAge": "2d"}) == rejected(second)
 	listing([object.remove(high, ["Published"])], {"minCVEAge": "99999d"}) == rejected(second)
-	listing([critical], {"minCVEAge": "2d", "report": "warnings"}) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": published 2027-01-14T12:00:00Z, it will deny after 2027-01-16T12:00:00Z"])}
+	listing([critical], {"minCVEAge": "2d", "report": "warnings"}) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": published 2027-01-14T12:00:00Z, it will deny after 2027-01-16T12:00:00Z."])}
 }
 
 except(exception) := {"exceptions": [object.union({"cve": "CVE-1", "expires": "2027-12-31", "reason": "not reachable"}, exception)]}
@@ -268,9 +268,9 @@ warned(parameters) := listing([critical], object.union({"report": "warnings"}, p
 
 test_exceptions_that_expire_soon_are_warned_of if {
 	warned(except({})) == set()
-	warned(except({"expires": "2027-01-20"})) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": its exception expires 2027-01-20 (not reachable)"])}
+	warned(except({"expires": "2027-01-20"})) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": its exception expires 2027-01-20 (not reachable)."])}
 	warned(object.union(except({"expires": "2027-01-20"}), {"expiresSoon": "3d"})) == set()
-	warned(object.union(except({"expires": "2027-12-01"}), {"expiresSoon": "365d"})) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": its exception expires 2027-12-01 (not reachable)"])}
+	warned(object.union(except({"expires": "2027-12-01"}), {"expiresSoon": "365d"})) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": its exception expires 2027-12-01 (not reachable)."])}
 	warned(except({"expires": "2027-01-14"})) == set()
 	warned(object.union(except({}), {"minCVEAge": "2d"})) == set()
 	warned({}) == set()
@@ -283,12 +283,23 @@ test_break_glass if {
 	enforced := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.breaking(["x/a:1"], {}) with external_data as answer with time.now_ns as now
 	enforced == set()
 	told := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.breaking(["x/a:1"], {"report": "warnings"}) with external_data as answer with time.now_ns as now
-	told == {concat("", ["Break-glass: admitted for 'alice', reason 'incident 7', in spite of: Image 'x/a:1' REJECTED. ", second])}
+	told == {concat("", ["Break-glass: admitted for 'alice', reason 'incident 7', in spite of: Image 'x/a:1' REJECTED. ", second, "."])}
 }
 
 test_many_findings_are_counted if {
 	many := [object.union(high, {"ID": sprintf("CVE-%d", [i])}) | some i in numbers.range(1, 9)]
-	listing(many, {"help": "Ask."}) == rejected("CVE-1 (High) in b 1, no fix yet, and 8 more not below High: CVE-2, CVE-3, CVE-4, CVE-5, CVE-6: Ask.")
+	listing(many, {"help": "Ask."}) == rejected("CVE-1 (High) in b 1, no fix yet, and 8 more not below High: CVE-2, CVE-3, CVE-4, CVE-5, CVE-6. Ask")
+}
+
+# Audit keeps 256 bytes: they must say which image, which flaw, and what to do.
+test_what_audit_keeps_of_a_message if {
+	image := sprintf("registry.example.com/platform/team/service@sha256:%s", [concat("", [d | some _ in numbers.range(1, 64); d := "0"])])
+	flaw := {"ID": "CVE-2021-38561", "Package": "golang.org/x/text", "Installed": "v0.3.5", "Fixed": "0.3.7", "Severity": "High"}
+	answer := {"system_error": "", "errors": [], "responses": [["k", object.union(report([flaw]), {"ImageAndTag": image})]]}
+	input_ := {"review": fixtures.review(fixtures.pinned([[image, "registry.example.com/platform/team/service:1.4.2"]])), "parameters": {"help": "Ask."}}
+	found := fixtures.msgs(imagevulnerabilities.violation) with input as input_ with external_data as answer with time.now_ns as now
+	[kept] := [substring(msg, 0, 256) | some msg in found]
+	startswith(kept, sprintf("Image '%s' REJECTED. CVE-2021-38561 (High) in golang.org/x/text v0.3.5, fixed in 0.3.7. ", [image]))
 }
 
 test_the_findings_are_asked_for if {
@@ -356,7 +367,7 @@ test_an_exception_for_what_was_written if {
 	}
 }
 
-rejected_pinned := {sprintf("Image 'x/a@sha256:abc' REJECTED. %s: The Pod was written with 'x/a:forged'.", [first])}
+rejected_pinned := {sprintf("Image 'x/a@sha256:abc' REJECTED. %s. The Pod was written with 'x/a:forged'.", [first])}
 
 vouched_or(name) := name if {
 	contains(name, "seen")

@@ -43,7 +43,7 @@ open if {
 # What of a policy's denials and warnings becomes a violation. A Constraint with
 # report: violations enforces; a second one with report: warnings and the
 # enforcement action warn records what the first let pass.
-outcome(denials, _) := denials if {
+outcome(denials, _) := {object.union(denial, {"msg": with_refusal(denial.msg)}) | some denial in denials} if {
 	not warning
 	not open
 }
@@ -54,6 +54,33 @@ outcome(_, _) := set() if {
 }
 
 outcome(denials, warnings) := warnings | admitted(denials) if warning
+
+# A denial that could have been an admission says why it is none.
+with_refusal(msg) := sprintf("%s Break-glass was refused: %s.", [messages.ended(msg), refusal]) if {
+	refusal
+} else := msg
+
+# Why the annotation that somebody wrote opens nothing. Audit sends nobody's
+# request: what it finds was admitted.
+refusal := why if {
+	username != ""
+	written := pod.reviewed.metadata.annotations[annotation]
+	why := refused(written)
+}
+
+refused(written) := sprintf("the annotation %s gives no reason", [annotation]) if {
+	trim_space(written) == ""
+} else := "a mistake in the parameters keeps it shut" if {
+	count(settings.mistakes) > 0
+} else := "nobody may here, for breakGlass.users and breakGlass.groups are empty" if {
+	count(allowed("users")) + count(allowed("groups")) == 0
+} else := sprintf("'%s' is not among breakGlass.users and in none of breakGlass.groups; a workload's Pods are sent by its controller", [username]) if {
+	startswith(username, "system:serviceaccount:kube-system:")
+} else := sprintf("'%s' is not among breakGlass.users and in none of breakGlass.groups", [username])
+
+allowed(key) := found if {
+	found := settings.value(input.parameters, ["breakGlass", key])
+} else := []
 
 warning if input.parameters.report == "warnings"
 

@@ -12,6 +12,16 @@ rejection(image, scope, reason, details) := concat("", [
 	after(": ", concat(" ", [detail | some detail in details; detail != ""])),
 ])
 
+# Image '<image>' REJECTED. <what is wrong with it>. [<what helps the reader>]
+fault(image, what, details) := concat(" ", [sentence |
+	some sentence in array.concat([sprintf("Image '%s' REJECTED.", [image]), ended(what)], details)
+	sentence != ""
+])
+
+ended(text) := text if {
+	endswith(text, ".")
+} else := concat("", [text, "."])
+
 after(_, "") := ""
 
 after(separator, text) := concat("", [separator, text]) if text != ""
@@ -25,7 +35,7 @@ name(subject, report) := report.ImageAndTag if {
 # name of the image, and where to ask for an exception.
 details(subject, report) := [said(report), otherwise(subject, report), help]
 
-said(report) := concat("", [trim_right(report.Message, "."), "."]) if {
+said(report) := ended(report.Message) if {
 	pod.present(report.Message)
 } else := ""
 

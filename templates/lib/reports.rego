@@ -118,6 +118,10 @@ report_of(subject, asked, answer) := report if {
 }
 
 answered([image, written], asked, answer) := made(image, "scan_failed", message) if {
+	# Gatekeeper's word for a name that it does not know.
+	contains(object.get(answer, "system_error", ""), "not found in provider cache")
+	message := sprintf("there is no Provider '%v' (parameter provider): kubectl get providers.externaldata.gatekeeper.sh lists those that there are", [provider])
+} else := made(image, "scan_failed", message) if {
 	object.get(answer, "system_error", "") != ""
 	message := sprintf("the scan provider '%v' could not be asked: %v", [provider, answer.system_error])
 } else := made(image, "scan_failed", message) if {

@@ -74,6 +74,12 @@ test_a_system_error_fails_every_image if {
 	status("a", {"system_error": "down", "errors": [], "responses": [["a", {"ImageAndTag": "a", "Status": "accepted"}]]}) == "scan_failed"
 }
 
+test_a_provider_that_there_is_not if {
+	answer := {"system_error": "key is not found in provider cache", "errors": null, "responses": null}
+	status("a", answer) == "scan_failed"
+	message("a", answer) == "there is no Provider 'imagegate-provider' (parameter provider): kubectl get providers.externaldata.gatekeeper.sh lists those that there are"
+}
+
 test_an_error_fails_its_image if {
 	answer := {"system_error": "", "errors": [["a", "refused"], ["b", "other"]], "responses": []}
 	status("a", answer) == "scan_failed"

@@ -24,7 +24,7 @@ before contains denial if some denial in reports.overfull
 # One rejected image rejects the Pod.
 before contains {"msg": msg, "details": {"phase": "pre-scan", "image": subject[0], "containers": containers(subject)}} if {
 	some subject in pre_scan_rejected
-	msg := messages.rejection(subject[0], pre_scan_decisions[subject].scope, "", [])
+	msg := messages.rejection(subject[0], pre_scan_decisions[subject].scope, "", messages.details(subject, {}))
 }
 
 # What is denied with the reports, {subject: ScanReport}, at hand: every image
