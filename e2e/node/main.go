@@ -98,6 +98,10 @@ func outside(ctx context.Context, progress io.Writer) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	// Images of it are made inside, where no module can be fetched.
+	if _, err = build.Imagegate(ctx, root, progress); err != nil {
+		return 1, err
+	}
 	groups, err := makeCgroups(s.Cgroup)
 	if err != nil {
 		return 1, err

@@ -160,6 +160,7 @@ func (s *apiServer) store(r schema.GroupVersionResource, u *unstructured.Unstruc
 	case old == nil:
 		u.SetUID(types.UID("uid-" + strconv.Itoa(s.serial)))
 		u.SetGeneration(1)
+		u.SetCreationTimestamp(metav1.Now())
 	case !reflect.DeepEqual(old.Object["spec"], u.Object["spec"]):
 		u.SetGeneration(old.GetGeneration() + 1)
 	}

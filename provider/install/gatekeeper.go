@@ -17,6 +17,8 @@ type gatekeeper struct {
 	namespace string
 	// known says that we know whose certificates its clients have.
 	known bool
+	// judges says that its validating webhook is there.
+	judges bool
 }
 
 // hook is what is read of one of its webhooks.
@@ -33,6 +35,7 @@ func (r *round) gatekeeper(ctx context.Context) gatekeeper {
 	var g gatekeeper
 	o := r.o.Gatekeeper
 	judging := r.hooks(ctx, validating, o.Validating)
+	g.judges = len(judging) > 0
 	all := slices.Concat(judging, r.hooks(ctx, mutating, o.Mutating))
 	for _, h := range all {
 		if h.namespace != "" && g.namespace == "" {

@@ -105,6 +105,47 @@ func TestGatekeeperComesLater(t *testing.T) {
 	}
 }
 
+// TestTemplatesComeAfterGatekeepersWebhook: those that come between its CRDs and its
+// webhook keep a Gatekeeper that fails closed from ever getting ready.
+func TestTemplatesComeAfterGatekeepersWebhook(t *testing.T) {
+	for name, audits := range map[string]bool{"with a webhook": false, "that only audits": true} {
+		t.Run(name, func(t *testing.T) {
+			api := newAPIServer(t)
+			ca := filepath.Join(t.TempDir(), "ca.crt")
+			if err := os.WriteFile(ca, authority(t).CACert, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			i := newInstallation(t, api, func(o *Options) { o.Gatekeeper.CAFile = ca })
+			i.write(strict)
+			api.gatekeeper = true
+			s := i.rounds(4)
+			i.has(s, ReasonNoGatekeeper, "no ValidatingWebhookConfiguration gatekeeper-vwc yet")
+			provider := api.object(providers, "imagegate-provider")
+			if provider == nil || api.object(policy.Template.GVR(), "imagescanpolicy") != nil {
+				t.Fatalf("before the webhook there are %v", api.names())
+			}
+			if audits {
+				provider.SetCreationTimestamp(metav1.NewTime(time.Now().Add(-patience)))
+			} else {
+				i.gatekeeperComes(authority(t).CACert, "Fail", 5)
+			}
+			if s := i.rounds(6); !s.Enforcing {
+				t.Errorf("not enforcing: %v", s.Problems)
+			}
+			// What is there is kept right in any case.
+			delete(api.objects, settledKey{validating, "gatekeeper-vwc"})
+			provider.SetCreationTimestamp(metav1.Now())
+			template := api.object(policy.Template.GVR(), "imagescanpolicy")
+			_ = unstructured.SetNestedField(template.Object, "x", "spec", "crd", "spec", "names", "kind")
+			template.SetGeneration(template.GetGeneration() + 1)
+			i.rounds(2)
+			if kind, _, _ := unstructured.NestedString(api.object(policy.Template.GVR(), "imagescanpolicy").Object, "spec", "crd", "spec", "names", "kind"); kind == "x" {
+				t.Error("a template that is there is not repaired")
+			}
+		})
+	}
+}
+
 // TestDriftIsRepaired changes and deletes what is installed.
 func TestDriftIsRepaired(t *testing.T) {
 	api := newAPIServer(t)

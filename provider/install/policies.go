@@ -32,7 +32,7 @@ func (r *round) policies(ctx context.Context, g gatekeeper, provider bool) {
 		r.refusal(ReasonInvalidPolicies, err)
 		return
 	}
-	p := &plan{round: r, templates: map[string]bool{}, wanted: map[settledKey]bool{}}
+	p := &plan{round: r, held: r.held(ctx, g), templates: map[string]bool{}, wanted: map[settledKey]bool{}}
 	for _, t := range made.Templates {
 		p.template(ctx, t)
 	}
@@ -62,6 +62,29 @@ func (r *round) policies(ctx context.Context, g gatekeeper, provider bool) {
 		r.soon()
 	}
 }
+
+// held says why no ConstraintTemplate may come into being yet. Gatekeeper makes a CRD
+// of each, which its own webhook judges. One that is installed finds the template there
+// when the template came between its CRDs and its webhook, and with failurePolicy Fail it
+// never gets ready: it waits for the CRD, and the CRD for it. After the webhook a template
+// is refused until Gatekeeper is ready.
+func (r *round) held(ctx context.Context, g gatekeeper) error {
+	if g.judges {
+		return nil
+	}
+	u, err := r.objects.get(ctx, providers, r.o.Provider.Name)
+	switch {
+	case err != nil:
+		return refused("reading the Provider object", err)
+	case u == nil:
+		return errNoGatekeeper
+	case r.now.Sub(u.GetCreationTimestamp().Time) >= patience:
+		return nil // it is one that only audits
+	}
+	return fmt.Errorf("Gatekeeper has no ValidatingWebhookConfiguration %s yet (install.gatekeeper.validatingWebhook); without one it comes after %s", r.o.Gatekeeper.Validating, patience)
+}
+
+var errNoGatekeeper = errors.New("there is no Gatekeeper (CRD constrainttemplates.templates.gatekeeper.sh): it may be installed later")
 
 // forgetWaits drops those for what is long gone.
 func (r *round) forgetWaits() {
@@ -127,6 +150,8 @@ func (r *round) judging(ctx context.Context) bool {
 // plan is what a round makes of the policies.
 type plan struct {
 	*round
+	// held says why templates that are not there have to wait.
+	held error
 	// templates says of each template, by name, whether it is taken in.
 	templates map[string]bool
 	// pods are the Gatekeeper Pods that speak of any of the templates.
@@ -142,13 +167,24 @@ func (p *plan) want(k policy.Kind, name string) {
 // template applies a template. Whether it is taken in is for those of its kind.
 func (p *plan) template(ctx context.Context, u *unstructured.Unstructured) {
 	p.want(policy.Template, u.GetName())
+	if p.held != nil {
+		live, err := p.objects.get(ctx, policy.Template.GVR(), u.GetName())
+		if err != nil {
+			p.refusal(ReasonAPI, refused("reading ConstraintTemplate "+u.GetName(), err))
+			return
+		}
+		if live == nil {
+			p.problem(ReasonNoGatekeeper, "%v", p.held)
+			return
+		}
+	}
 	live, err := p.ensure(ctx, policy.Template.GVR(), u)
 	if err != nil {
 		p.refusal(ReasonTemplateRefused, err)
 		return
 	}
 	if live == nil {
-		p.problem(ReasonNoGatekeeper, "there is no Gatekeeper (CRD constrainttemplates.templates.gatekeeper.sh): it may be installed later")
+		p.problem(ReasonNoGatekeeper, "%v", errNoGatekeeper)
 		return
 	}
 	p.seen(live)
