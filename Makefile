@@ -33,7 +33,7 @@ up: ## The same, left running: prints the KUBECONFIG line, ends on Ctrl-C
 .PHONY: test
 test: ## Everything below, cheapest first, while the cluster's programs are built
 	@$(MAKE) --no-print-directory cluster & cluster=$$!; \
-	$(MAKE) --no-print-directory fmt vet drift unit lint replicas || { kill $$cluster; exit 1; }; \
+	$(MAKE) --no-print-directory fmt vet drift documents unit lint replicas || { kill $$cluster; exit 1; }; \
 	wait $$cluster && $(MAKE) --no-print-directory e2e
 
 .PHONY: fmt
@@ -51,6 +51,11 @@ drift: ## Check that generated templates match their sources
 	@cp -r templates $${TMPDIR:-/tmp}/imagegate-templates.$$$$ && dir=$${TMPDIR:-/tmp}/imagegate-templates.$$$$ && \
 	trap 'rm -rf "$$dir"' EXIT && go run ./templates/gen "$$dir" && \
 	{ diff -r templates "$$dir" || { echo "templates drifted: run make generate"; exit 1; }; }
+
+.PHONY: documents
+documents: ## Check what the documents say of the code: links, names, settings, metrics, messages
+	@echo "== documents"
+	@cd charts && go test -count=1 ./documents
 
 .PHONY: chart
 chart: ## Tests of the Helm chart, by both Helms, without a cluster

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"encoding/json"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,41 +12,22 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/imagegate/imagegate/charts/documents"
 )
 
 // monitored has everything that there is to look at.
 const monitored = `{serviceMonitor: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true},
   webhook: {failurePolicy: Ignore}, nats: {url: 'nats://n:4222'}}`
 
-// metricsOfTheCode are the names in the sources of provider and mutator.
+// metricsOfTheCode are the names in the sources.
 func metricsOfTheCode(t *testing.T) map[string]bool {
 	t.Helper()
-	whole := regexp.MustCompile(`"(imagegate_[a-z_]+)"`)
-	parts := regexp.MustCompile(`(?:counter\(|histogram\(|Name: )"([a-z_]+)"`)
-	names := map[string]bool{"process_resident_memory_bytes": true}
-	for _, root := range []string{"../../provider", "../../mutator"} {
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			for _, m := range whole.FindAllStringSubmatch(string(text), -1) {
-				names[m[1]] = true
-			}
-			if strings.Contains(string(text), `Subsystem: "mutator"`) {
-				for _, m := range parts.FindAllStringSubmatch(string(text), -1) {
-					names["imagegate_mutator_"+m[1]] = true
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	names, err := documents.Metrics("../..")
+	if err != nil {
+		t.Fatal(err)
 	}
+	names["process_resident_memory_bytes"] = true
 	for name := range maps.Clone(names) {
 		if strings.HasSuffix(name, "_seconds") {
 			names[name+"_bucket"], names[name+"_sum"], names[name+"_count"] = true, true, true

@@ -85,8 +85,12 @@ wait: {duration: 1s, max: 9}
 	}
 }
 
-func TestTheExampleIsWhole(t *testing.T) {
-	overlaytest.ExampleIsWhole(t, filepath.Join("..", "..", "README.md"), "server:\n  listen: \":8444\"", config.Default())
+func TestEverySettingIsDocumented(t *testing.T) {
+	settings := filepath.Join("..", "..", "charts", "imagegate", "SETTINGS.md")
+	overlaytest.ExampleIsWhole(t, settings, "server:\n  listen: \":8444\"", config.Default())
+	flags := pflag.NewFlagSet("flags", pflag.ContinueOnError)
+	config.AddFlags(flags)
+	overlaytest.FlagsAreNamed(t, settings, "### Flags and environment of the mutator", flags)
 }
 
 func TestErrorsNameTheField(t *testing.T) {

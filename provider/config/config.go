@@ -360,11 +360,11 @@ const (
 // Store bounds what is remembered.
 type Store struct {
 	// Bytes bounds the reports that all replicas have in common, as they are kept:
-	// compressed, some 50 kB for one of 300 findings. The least recently read go
+	// compressed, some 11 kB for one of 300 findings. The least recently read go
 	// first, those of the namespace that has the most.
 	Bytes int64 `json:"bytes"`
 	// CacheBytes bounds those of them that each replica has in memory, about: a
-	// report takes some seven times as much there. A worker, of which nobody asks for
+	// report takes some thirty times as much there. A worker, of which nobody asks for
 	// reports, has 16 MiB of it at most.
 	CacheBytes int64 `json:"cacheBytes"`
 	// KeepFor is how long a report is kept after it was written. Zero is a day more

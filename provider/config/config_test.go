@@ -145,8 +145,12 @@ func TestTheNameAmongPeersComesFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestTheExampleIsWhole(t *testing.T) {
-	overlaytest.ExampleIsWhole(t, filepath.Join("..", "..", "README.md"), "dataDir:", config.Default())
+func TestEverySettingIsDocumented(t *testing.T) {
+	settings := filepath.Join("..", "..", "charts", "imagegate", "SETTINGS.md")
+	overlaytest.ExampleIsWhole(t, settings, "dataDir:", config.Default())
+	flags := pflag.NewFlagSet("flags", pflag.ContinueOnError)
+	config.AddFlags(flags)
+	overlaytest.FlagsAreNamed(t, settings, "### Flags and environment of the provider", flags)
 }
 
 func TestErrorsNameTheField(t *testing.T) {
