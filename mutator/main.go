@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/imagegate/imagegate/mutator/config"
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 func main() {
@@ -36,7 +37,7 @@ func run(args []string, env func(string) (string, bool), stdout, stderr io.Write
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return 0
 	} else if err != nil {
-		_, _ = fmt.Fprintln(stderr, "mutator:", err)
+		_, _ = fmt.Fprintln(stderr, "mutator:", strict.FlagError(err))
 		return 2
 	}
 	if flags.NArg() > 0 {

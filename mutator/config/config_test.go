@@ -100,7 +100,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"server: {concurrency: 0}", "server.concurrency"},
 		{"server: {bodyBytes: -1}", "server.bodyBytes"},
 		{"server: {shutdownDelay: -1s}", "server.shutdownDelay"},
-		{"wait: {duration: soon}", "wait.duration: time: invalid duration"},
+		{"wait: {duration: soon}", `wait.duration: "soon" must be a duration such as`},
 		{`server: {tls: {minVersion: "1.1"}}`, "server.tls.minVersion"},
 		{"provider: {url: 127.0.0.1:8443}", "provider.url"},
 		{"provider: {url: http://127.0.0.1:8443}", "provider.url"},

@@ -15,6 +15,7 @@ import (
 	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/mutator/pin"
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // webhookLimit is the longest timeout that the API server gives a webhook.
@@ -41,7 +42,7 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.Required(p.Child("tls", "keyFile"), "the API server calls webhooks over TLS only"))
 	}
 	if _, ok := s.TLS.minVersion(); !ok {
-		errs = append(errs, field.NotSupported(p.Child("tls", "minVersion"), s.TLS.MinVersion, []string{"1.2", "1.3"}))
+		errs = append(errs, oneOf(p.Child("tls", "minVersion"), s.TLS.MinVersion, "1.2", "1.3")...)
 	}
 	if s.Concurrency < 1 {
 		errs = append(errs, field.Invalid(p.Child("concurrency"), s.Concurrency, "must be greater than zero"))
@@ -89,9 +90,7 @@ func (v *Provider) validate(p *field.Path) (errs field.ErrorList) {
 
 func (v *Pin) validate(p *field.Path) (errs field.ErrorList) {
 	for i, kind := range v.Workloads {
-		if !slices.Contains(pin.Workloads(), kind) {
-			errs = append(errs, field.NotSupported(p.Child("workloads").Index(i), kind, pin.Workloads()))
-		}
+		errs = append(errs, oneOf(p.Child("workloads").Index(i), kind, pin.Workloads()...)...)
 	}
 	for i, prefix := range v.Exempt {
 		if _, err := reference.ParsePrefix(prefix); err != nil {
@@ -110,10 +109,14 @@ func (v *Pin) validate(p *field.Path) (errs field.ErrorList) {
 }
 
 func action(p *field.Path, a admit.Action) field.ErrorList {
-	if a == admit.Reject || a == admit.Keep {
-		return nil
+	return oneOf(p, a, admit.Reject, admit.Keep)
+}
+
+func oneOf[S ~string](p *field.Path, v S, allowed ...S) field.ErrorList {
+	if err := strict.OneOf(v, allowed...); err != nil {
+		return field.ErrorList{field.Invalid(p, v, err.Error())}
 	}
-	return field.ErrorList{field.NotSupported(p, a, []admit.Action{admit.Reject, admit.Keep})}
+	return nil
 }
 
 func (w *Wait) validate(p *field.Path) (errs field.ErrorList) {
@@ -129,10 +132,7 @@ func (w *Wait) validate(p *field.Path) (errs field.ErrorList) {
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
-		errs = append(errs, field.NotSupported(p.Child("level"), l.Level, []string{"debug", "info", "warn", "error"}))
+		errs = append(errs, oneOf(p.Child("level"), l.Level, "debug", "info", "warn", "error")...)
 	}
-	if l.Format != "json" && l.Format != "text" {
-		errs = append(errs, field.NotSupported(p.Child("format"), l.Format, []string{"json", "text"}))
-	}
-	return errs
+	return append(errs, oneOf(p.Child("format"), l.Format, "json", "text")...)
 }

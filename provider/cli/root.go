@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // usageCode is the exit code of mistakes in the command line or configuration
@@ -43,6 +44,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
 	root.AddCommand(serveCommand(), scanCommand(), reviewCommand(), templateCommand(), queueCommand(), healthCommand())
 	return root
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner/bundled"
 	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
+	"github.com/imagegate/imagegate/provider/strict"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
 
@@ -313,7 +314,7 @@ func (n *Nudge) validate(p *field.Path) (errs field.ErrorList) {
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
-		errs = append(errs, field.NotSupported(p.Child("level"), l.Level, []string{"debug", "info", "warn", "error"}))
+		errs = append(errs, oneOf(p.Child("level"), l.Level, "debug", "info", "warn", "error")...)
 	}
 	return append(errs, oneOf(p.Child("format"), l.Format, "json", "text")...)
 }
@@ -362,12 +363,10 @@ func ordered(p *field.Path, initial, limit metav1.Duration) field.ErrorList {
 }
 
 func oneOf[S ~string](p *field.Path, v S, allowed ...S) field.ErrorList {
-	for _, a := range allowed {
-		if v == a {
-			return nil
-		}
+	if err := strict.OneOf(v, allowed...); err != nil {
+		return field.ErrorList{field.Invalid(p, v, err.Error())}
 	}
-	return field.ErrorList{field.NotSupported(p, v, allowed)}
+	return nil
 }
 
 func readable(p *field.Path, path string) field.ErrorList {

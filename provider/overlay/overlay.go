@@ -8,12 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"strings"
 
 	"github.com/spf13/pflag"
-	"sigs.k8s.io/json"
-	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // Env looks up an environment variable, as os.LookupEnv does.
@@ -80,17 +79,7 @@ func read(path string, c any) error {
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	j, err := yaml.YAMLToJSONStrict(b)
-	if err != nil {
-		return fmt.Errorf("configuration file %s: %w", path, err)
-	}
-	strict, err := json.UnmarshalStrict(j, c)
-	if err != nil {
-		if field := misfit(j, reflect.TypeOf(c).Elem()); field != "" {
-			err = fmt.Errorf("%s: %w", field, err)
-		}
-	}
-	if err := errors.Join(append(strict, err)...); err != nil {
+	if err := strict.YAML(b, c); err != nil {
 		return fmt.Errorf("configuration file %s: %w", path, err)
 	}
 	return nil
@@ -110,7 +99,7 @@ func (s Source[C]) apply(fields, given *pflag.FlagSet, env Env) error {
 		name := s.variable(f.Name)
 		if v, ok := env(name); ok {
 			if err := f.Value.Set(v); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				errs = append(errs, strict.Value(name, v, f.Value.Type(), err))
 			}
 		}
 	})

@@ -64,7 +64,7 @@ var uidForm = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 func New(apiVersion, kind, name, uid string) (Reference, error) {
 	k := Kind(kind)
 	if gvr := k.Resource(); gvr.Empty() || gvr.GroupVersion().String() != apiVersion {
-		return Reference{}, fmt.Errorf("owner kind %q of %q is not one of %s", kind, apiVersion, known())
+		return Reference{}, fmt.Errorf("owner kind %q of %q must be one of %s", kind, apiVersion, known())
 	}
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
 		return Reference{}, fmt.Errorf("owner name %q: %s", name, problems[0])

@@ -38,7 +38,7 @@ func ParseSeverity(s string) (Severity, error) {
 			return Severity(i), nil
 		}
 	}
-	return SeverityUnknown, fmt.Errorf("severity %q is not one of Critical, High, Medium, Low, Negligible, Unknown", s)
+	return SeverityUnknown, fmt.Errorf("severity %q must be one of Critical, High, Medium, Low, Negligible, Unknown", s)
 }
 
 // SeverityOf reads the words of scanners, NVD and the distributions in any

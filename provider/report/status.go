@@ -30,5 +30,5 @@ func ParseStatus(s string) (Status, error) {
 	case Accepted, Rejected, ScanFailed, NotAvailable:
 		return st, nil
 	}
-	return "", fmt.Errorf("status %q is not one of %s, %s, %s, %s", s, Accepted, Rejected, ScanFailed, NotAvailable)
+	return "", fmt.Errorf("status %q must be one of %s, %s, %s, %s", s, Accepted, Rejected, ScanFailed, NotAvailable)
 }

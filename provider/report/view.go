@@ -28,7 +28,7 @@ func ParseView(s string) (View, error) {
 	case ViewSummary, ViewFindings, ViewFull:
 		return v, nil
 	}
-	return "", fmt.Errorf("view %q is not one of %s, %s, %s", s, ViewSummary, ViewFindings, ViewFull)
+	return "", fmt.Errorf("view %q must be one of %s, %s, %s", s, ViewSummary, ViewFindings, ViewFull)
 }
 
 // MaxSummaryBytes bounds the JSON form of a report in the summary view.

@@ -59,7 +59,7 @@ func fromAdmission(source string, request *admissionv1.AdmissionRequest) (Object
 	case "":
 		return Object{}, errors.New("field operation is missing")
 	default:
-		return Object{}, fmt.Errorf("field operation: %q is not one of CREATE, UPDATE, DELETE, CONNECT", request.Operation)
+		return Object{}, fmt.Errorf("field operation: %q must be one of CREATE, UPDATE, DELETE, CONNECT", request.Operation)
 	}
 	field, raw := "object", request.Object.Raw
 	if request.Operation == admissionv1.Delete {

@@ -8,6 +8,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 const long = `Judges manifests as a cluster with Gatekeeper would, without a cluster.
@@ -57,7 +58,7 @@ func Command(live Live) *cobra.Command {
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &exit.Error{Code: CodeError, Err: err}
+		return &exit.Error{Code: CodeError, Err: strict.FlagError(err)}
 	})
 	addFlags(cmd, &o)
 	return cmd

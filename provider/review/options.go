@@ -65,7 +65,7 @@ func (e usageError) Error() string { return string(e) }
 
 func (o Options) check() error {
 	if o.Output != outputText && o.Output != outputJSON {
-		return usageError(fmt.Sprintf("--output: %q is not one of %s, %s", o.Output, outputText, outputJSON))
+		return usageError(fmt.Sprintf("--output: %q must be one of %s, %s", o.Output, outputText, outputJSON))
 	}
 	if o.Wait < 0 {
 		return usageError("--wait: a negative time")
@@ -103,7 +103,7 @@ func checkPoint(point string) error {
 	if point == "" || oneOf(point, points...) {
 		return nil
 	}
-	return usageError(fmt.Sprintf("--enforcement-point: %q is not one of %s", point, strings.Join(points, ", ")))
+	return usageError(fmt.Sprintf("--enforcement-point: %q must be one of %s", point, strings.Join(points, ", ")))
 }
 
 // source is where external_data is answered from.

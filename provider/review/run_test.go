@@ -201,7 +201,7 @@ func TestMistakesAreErrors(t *testing.T) {
 		"review, unknown":         {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {operations: CREATE}"), []string{`unknown field "request.operations"`}},
 		"review, other kind":      {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionRevue"), []string{`"AdmissionRevue"`}},
 		"review, no operation":    {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {uid: a}"), []string{"field operation is missing"}},
-		"review, bad operation":   {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {operation: MAKE}"), []string{`"MAKE" is not one of CREATE`}},
+		"review, bad operation":   {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {operation: MAKE}"), []string{`"MAKE" must be one of CREATE`}},
 		"review, no object":       {object("apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {operation: CREATE}"), []string{"field object is missing, which a CREATE request has"}},
 		"delete, no old object":   {object("operation: DELETE\nkind: {version: v1, kind: Pod}\nobject: {apiVersion: v1, kind: Pod}"), []string{"field oldObject is missing"}},
 		"object of no kind":       {object("operation: CREATE\nkind: {version: v1, kind: Pod}\nobject: {metadata: {name: a}}"), []string{"field object", "Kind"}},

@@ -134,7 +134,10 @@ func TestWrongExceptionsAreNamed(t *testing.T) {
 	const ok = `cve: CVE-1, images: [nginx], expires: 2027-01-01, reason: r`
 	for name, tc := range map[string]struct{ file, want string }{
 		"empty file":         {"", "write [] when"},
-		"no list":            {"cve: CVE-1", "cannot unmarshal"},
+		"no list":            {"cve: CVE-1", "must be a list"},
+		"no text":            {"- {cve: 7, images: [nginx], expires: 2027-01-01, reason: r}", "[0].cve: 7 must be a text"},
+		"no list of names":   {"- {cve: CVE-1, images: nginx, expires: 2027-01-01, reason: r}", `[0].images: "nginx" must be a list`},
+		"no list of spaces":  {"- {cve: CVE-1, images: [nginx], namespaces: dev, expires: 2027-01-01, reason: r}", `[0].namespaces: "dev" must be a list`},
 		"not YAML":           {"- {", "did not find"},
 		"unknown field":      {"- {" + ok + ", namespace: dev}", `unknown field "[0].namespace"`},
 		"field twice":        {"- {cve: CVE-2, " + ok + "}", `"cve" already set`},

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,8 +10,9 @@ import (
 	"unicode"
 
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // The bounds of what an entry says; both end up in messages.
@@ -39,7 +41,7 @@ type optionalList struct {
 // UnmarshalJSON is called for null as well.
 func (l *optionalList) UnmarshalJSON(b []byte) error {
 	l.given = true
-	return json.UnmarshalCaseSensitivePreserveInts(b, &l.items)
+	return json.Unmarshal(b, &l.items)
 }
 
 func (l optionalList) checked(check func(string) error) ([]string, error) {
@@ -99,11 +101,7 @@ func decodeExceptions(b []byte) ([]exceptionEntry, error) {
 		return nil, errors.New("is empty; write [] when there are no exceptions")
 	}
 	var entries []exceptionEntry
-	strict, err := json.UnmarshalStrict(j, &entries)
-	if err := errors.Join(append(strict, err)...); err != nil {
-		return nil, err
-	}
-	return entries, nil
+	return entries, strict.JSON(j, &entries)
 }
 
 func shown(cve string) string {

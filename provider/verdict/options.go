@@ -72,7 +72,7 @@ func (o *Options) complete() error {
 			*choice = Reject
 		case Accept, Reject:
 		default:
-			errs = append(errs, fmt.Errorf("option %s: %q is neither accept nor reject", name, *choice))
+			errs = append(errs, fmt.Errorf("option %s: %q must be one of %s, %s", name, *choice, Accept, Reject))
 		}
 	}
 	if o.MaxDatabaseAge < 0 {

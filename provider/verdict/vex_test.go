@@ -237,7 +237,8 @@ func TestWrongVEXIsNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ file, want string }{
 		"empty":               {"", "unexpected end of JSON"},
 		"no document":         {"{}", "@context"},
-		"an array":            {"[]", "cannot unmarshal"},
+		"an array":            {"[]", "must be an object"},
+		"no list of products": {`{"@context": "https://openvex.dev/ns/v0.2.0", "statements": [{"products": "a"}]}`, "statements.products: must be a list"},
 		"CSAF":                {`{"document": {"csaf_version": "2.0"}}`, "@context"},
 		"an earlier draft":    {`{"@context": "https://openvex.dev/ns"}`, "@context"},
 		"no id":               {document("", 1, earlier), "@id: missing"},

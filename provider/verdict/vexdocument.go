@@ -11,6 +11,7 @@ import (
 	"github.com/package-url/packageurl-go"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // vexContext is how the @context of a document of OpenVEX 0.2 begins. Earlier
@@ -92,6 +93,8 @@ func latestDocuments(files []string, contents [][]byte) ([]document, error) {
 		d, err := vex.Parse(b)
 		if err == nil {
 			err = checkDocument(d)
+		} else {
+			err = strict.TypeError(err)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", files[i], err))

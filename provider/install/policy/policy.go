@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/imagegate/imagegate/provider/strict"
 	"github.com/imagegate/imagegate/templates"
 )
 
@@ -91,7 +92,7 @@ func Parse(text []byte) (*Policies, error) {
 		return nil, fmt.Errorf("the policies are over %d bytes", MaxBytes)
 	}
 	p := &Policies{}
-	if err := yaml.UnmarshalStrict(text, p); err != nil {
+	if err := strict.YAML(text, p); err != nil {
 		return nil, fmt.Errorf("reading the policies: %w", err)
 	}
 	if p.Name == "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/scanner/internal/remote"
+	"github.com/imagegate/imagegate/provider/strict"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
@@ -187,20 +188,11 @@ func (o *Options) check() error {
 		{"submit", string(o.Submit), []string{"", string(SubmitDigest), string(SubmitTag)}},
 		{"findings", string(o.Findings), []string{"", string(FindingsOptional), string(FindingsRequired), string(FindingsOff)}},
 	} {
-		if !contains(e.known, e.value) {
-			return fmt.Errorf("%s: %q is not one of %s", e.name, e.value, strings.Join(e.known, ", "))
+		if err := strict.OneOf(e.value, e.known...); err != nil {
+			return fmt.Errorf("%s: %q %w", e.name, e.value, err)
 		}
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }
 
 // settle takes the API's own path off URL, where it settles API.

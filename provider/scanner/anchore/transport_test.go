@@ -181,7 +181,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"url: \"ftp://a\"":                      {URL: "ftp://a"},
 		"url: \"http://user:xxxxx@a\" must not": {URL: "http://user:hunter2@a"},
 		"url: \"http://a\" must not":            {URL: "http://a?token=hunter2"},
-		"api: \"v3\" is not one of":             {URL: "http://a", API: "v3"},
+		"api: \"v3\" must be one of":            {URL: "http://a", API: "v3"},
 		"api: \"v2\" does not fit the url":      {URL: "http://a/v1/", API: anchore.V2},
 		"tokenForm: \"hmac\"":                   {URL: "http://a", TokenForm: "hmac"},
 		"submit: \"name\"":                      {URL: "http://a", Submit: "name"},

@@ -108,7 +108,7 @@ func New(o Options) (*Client, error) {
 		o.EmptyReport = Reject
 	case Accept, Reject:
 	default:
-		return nil, fmt.Errorf("emptyReport: %q is neither accept nor reject", o.EmptyReport)
+		return nil, fmt.Errorf("emptyReport: %q must be one of %s, %s", o.EmptyReport, Accept, Reject)
 	}
 	if o.Name == "" {
 		o.Name = "harbor"
