@@ -44,6 +44,10 @@ func run(args []string, env func(string) (string, bool), stdout, stderr io.Write
 		_, _ = fmt.Fprintf(stderr, "mutator: unexpected argument %q\n", flags.Arg(0))
 		return 2
 	}
+	if err := config.CheckVariables(os.Environ()); err != nil {
+		_, _ = fmt.Fprintln(stderr, "mutator:", err)
+		return 2
+	}
 	c, err := config.Load(flags, env)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "mutator:", err)

@@ -492,3 +492,12 @@ func BenchmarkMutate(b *testing.B) {
 		}
 	}
 }
+
+func TestAMisspelledVariableIsRefused(t *testing.T) {
+	t.Setenv("IMAGEGATE_MUTATOR_MAX_WAITNG", "9")
+	var stderr bytes.Buffer
+	code := run(nil, func(string) (string, bool) { return "", false }, io.Discard, &stderr)
+	if code != 2 || !strings.Contains(stderr.String(), "did you mean IMAGEGATE_MUTATOR_MAX_WAITING?") {
+		t.Errorf("exit code %d, %q", code, stderr.String())
+	}
+}

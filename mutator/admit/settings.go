@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/pattern"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/wire"
@@ -41,7 +42,7 @@ type Settings struct {
 }
 
 func (s *Settings) onUnresolved(namespace string) Action {
-	if a, ok := s.ByNamespace[namespace]; ok {
+	if a, ok := pattern.ForNamespace(s.ByNamespace, namespace); ok {
 		return a
 	}
 	return s.OnUnresolved

@@ -23,6 +23,10 @@ func source() overlay.Source[Config] {
 // AddFlags adds --config and the flags that override single fields of it.
 func AddFlags(fs *pflag.FlagSet) { source().AddFlags(fs) }
 
+// CheckVariables refuses variables of ours that stand for no flag, in an environment
+// as os.Environ returns it.
+func CheckVariables(environ []string) error { return source().CheckVariables(environ) }
+
 // Load returns the validated configuration out of its file, the environment
 // and the flags that were given.
 func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/mutator/pin"
+	"github.com/imagegate/imagegate/provider/pattern"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/strict"
 )
@@ -100,8 +100,8 @@ func (v *Pin) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, action(p.Child("onUnresolved"), v.OnUnresolved)...)
 	byNamespace := p.Child("onUnresolvedByNamespace")
 	for _, namespace := range slices.Sorted(maps.Keys(v.OnUnresolvedByNamespace)) {
-		if len(validation.IsDNS1123Label(namespace)) > 0 {
-			errs = append(errs, field.Invalid(byNamespace, namespace, "must be the name of a namespace"))
+		if err := pattern.Namespace(namespace); err != nil {
+			errs = append(errs, field.Invalid(byNamespace, namespace, "must be a namespace, or the start of some as in dev-*: "+err.Error()))
 		}
 		errs = append(errs, action(byNamespace.Key(namespace), v.OnUnresolvedByNamespace[namespace])...)
 	}

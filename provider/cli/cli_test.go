@@ -78,3 +78,12 @@ func TestScanOfAnUnreachableImageHasNoReport(t *testing.T) {
 		}
 	}
 }
+
+func TestAMisspelledVariableIsRefused(t *testing.T) {
+	t.Setenv("IMAGEGATE_SEVERITY_TRESHOLD", "low")
+	for _, args := range [][]string{{"serve"}, {"scan", "nginx"}, {"review"}} {
+		if code, _, errs := run(t, args...); code != 2 || !strings.Contains(errs, "IMAGEGATE_SEVERITY_TRESHOLD, which stands for no flag: did you mean IMAGEGATE_SEVERITY_THRESHOLD?") {
+			t.Errorf("%v: exit code %d, %q", args, code, errs)
+		}
+	}
+}

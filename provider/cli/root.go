@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/strict"
 )
@@ -43,6 +44,9 @@ func command() *cobra.Command {
 		Short:         "Image scanning at admission for OPA Gatekeeper",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return config.CheckVariables(os.Environ())
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
 	root.AddCommand(serveCommand(), scanCommand(), reviewCommand(), templateCommand(), queueCommand(), healthCommand())

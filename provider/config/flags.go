@@ -22,6 +22,12 @@ func AddFileFlag(fs *pflag.FlagSet) { source().AddFileFlag(fs) }
 // AddFlags adds --config and the flags that override single fields of it.
 func AddFlags(fs *pflag.FlagSet) { source().AddFlags(fs) }
 
+// CheckVariables refuses variables of ours that stand for no flag, in an environment
+// as os.Environ returns it.
+func CheckVariables(environ []string) error {
+	return source().CheckVariables(environ, EnvPrefix+"MUTATOR_")
+}
+
 // AddDataDirFlag adds --data-dir alone.
 func AddDataDirFlag(fs *pflag.FlagSet) {
 	c := Default()

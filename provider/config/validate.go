@@ -46,6 +46,9 @@ func (c *Config) Validate() error {
 	if keep, most := c.Store.KeepFor.Duration, c.Scan.MaxAge.Duration; keep > 0 && keep < most {
 		errs = append(errs, field.Invalid(field.NewPath("store", "keepFor"), keep.String(), "must not be shorter than scan.maxAge, "+most.String()+", for which a report counts"))
 	}
+	if look, most := c.Registry.Timeout.Duration, c.Scan.Deadline.Duration; look > most {
+		errs = append(errs, field.Invalid(field.NewPath("registry", "timeout"), look.String(), "must not be longer than scan.deadline, "+most.String()))
+	}
 	errs = append(errs, c.Role.validate(c)...)
 	return errs.ToAggregate()
 }
@@ -68,6 +71,9 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, s.TLS.validate(p.Child("tls"))...)
 	errs = append(errs, atMost(p.Child("budget"), s.Budget, gatekeeperWait)...)
 	errs = append(errs, atMost(p.Child("maxWait"), s.MaxWait, gatekeeperWait)...)
+	if s.Budget.Duration > s.MaxWait.Duration {
+		errs = append(errs, field.Invalid(p.Child("budget"), s.Budget.Duration.String(), "must not be longer than server.maxWait, "+s.MaxWait.Duration.String()))
+	}
 	errs = append(errs, positive(p.Child("concurrency"), s.Concurrency)...)
 	errs = append(errs, notNegative(p.Child("shutdownDelay"), s.ShutdownDelay)...)
 	errs = append(errs, notNegative(p.Child("shutdownLimit"), s.ShutdownLimit)...)
@@ -78,6 +84,12 @@ func (s *Server) validate(p *field.Path) (errs field.ErrorList) {
 	const least = 8192 // two summaries: below, a full view would say less than a summary
 	if s.Limits.FullViewBytes < least {
 		errs = append(errs, field.Invalid(l.Child("fullViewBytes"), s.Limits.FullViewBytes, "must be at least 8192"))
+	}
+	if most := s.Limits.AnswerBytes; s.Limits.FullViewBytes > most {
+		errs = append(errs, field.Invalid(l.Child("fullViewBytes"), s.Limits.FullViewBytes, fmt.Sprintf("must not be greater than server.limits.answerBytes, %d", most)))
+	}
+	if most := s.Limits.BodyBytes; int64(s.Limits.KeyBytes) > most {
+		errs = append(errs, field.Invalid(l.Child("keyBytes"), s.Limits.KeyBytes, fmt.Sprintf("must not be greater than server.limits.bodyBytes, %d", most)))
 	}
 	// A summary for every key: less would leave reports out.
 	if n := max(s.Limits.Keys, 1) * report.MaxSummaryBytes; s.Limits.AnswerBytes < n {
@@ -172,6 +184,8 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 		r := &s.Routes[i]
 		if r.Prefix == "" {
 			errs = append(errs, field.Required(at.Child("prefix"), "must be a registry or a repository path"))
+		} else if _, err := reference.ParsePrefix(r.Prefix); err != nil {
+			errs = append(errs, field.Invalid(at.Child("prefix"), r.Prefix, err.Error()))
 		}
 		if !r.Configured() {
 			errs = append(errs, field.Required(at, "must have harbor.url or anchore.url"))
@@ -199,6 +213,9 @@ func (s *Scanner) bundled(p *field.Path) (errs field.ErrorList) {
 		case size.bytes > 0 && b.URL != "":
 			errs = append(errs, field.Forbidden(at.Child(size.name), "the worker at url is told by its own flags"))
 		}
+	}
+	if caches := b.LayerCacheBytes + b.ListCacheBytes; b.DiskBytes > 0 && caches > b.DiskBytes {
+		errs = append(errs, field.Invalid(at.Child("diskBytes"), b.DiskBytes, fmt.Sprintf("must not be less than scanner.bundled.layerCacheBytes and listCacheBytes together, %d", caches)))
 	}
 	if b.URL == "" {
 		return errs

@@ -1,9 +1,10 @@
 package reference
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/imagegate/imagegate/provider/pattern"
 )
 
 // Prefix is a registry, or the repositories at and below a path of it. It
@@ -16,8 +17,10 @@ type Prefix struct {
 
 // ParsePrefix reads host[:port][/path]. What no image can match is refused.
 func ParsePrefix(s string) (Prefix, error) {
-	if strings.Contains(s, "://") {
-		return Prefix{}, errors.New("must not have a scheme")
+	if s != "" {
+		if err := pattern.Stray(s); err != nil {
+			return Prefix{}, err
+		}
 	}
 	first, path, _ := strings.Cut(strings.TrimSuffix(s, "/"), "/")
 	host, err := ParseHost(first)

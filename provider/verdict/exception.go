@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	patterns "github.com/imagegate/imagegate/provider/pattern"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -29,7 +30,7 @@ type exception struct {
 // matches reports whether e is about a finding in i, expired or not. An image
 // whose namespace is not known is in no namespace.
 func (e *exception) matches(i image, v *report.Vulnerability) bool {
-	if len(e.namespaces) > 0 && !slices.Contains(e.namespaces, i.namespace) {
+	if len(e.namespaces) > 0 && !slices.ContainsFunc(e.namespaces, func(p string) bool { return patterns.InNamespace(p, i.namespace) }) {
 		return false
 	}
 	if len(e.packages) > 0 && !slices.Contains(e.packages, v.Package) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/pattern/patterntest"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
@@ -101,8 +102,10 @@ func TestScopeOfAnException(t *testing.T) {
 		"namespace not known":          {entry: "cve: CVE-1, namespaces: [dev], " + open, finding: v("CVE-1")},
 		"its package":                  {entry: "cve: CVE-1, packages: [pkg], " + open, finding: v("CVE-1"), want: true},
 		"another package":              {entry: "cve: CVE-1, packages: [pkg2], " + open, finding: v("CVE-1")},
-		"last moment":                  {entry: "cve: CVE-1, " + open, finding: v("CVE-1"), now: at(2026, 11, 30, 23), want: true},
-		"the day it ends":              {entry: "cve: CVE-1, " + open, finding: v("CVE-1"), now: at(2026, 12, 1, 0)},
+		"last moment":                  {entry: "cve: CVE-1, " + open, finding: v("CVE-1"), now: at(2026, 12, 1, 23), want: true},
+		"the day after it":             {entry: "cve: CVE-1, " + open, finding: v("CVE-1"), now: at(2026, 12, 2, 0)},
+		"a pattern of its namespace":   {entry: "cve: CVE-1, namespaces: [dev-*], " + open, finding: v("CVE-1"), namespace: "dev-2", want: true},
+		"a pattern of others":          {entry: "cve: CVE-1, namespaces: [dev-*], " + open, finding: v("CVE-1"), namespace: "dev"},
 		"to the hour, before":          {entry: `cve: CVE-1, images: ["*"], expires: "2026-11-01T14:00:00+02:00", reason: r`, finding: v("CVE-1"), now: at(2026, 11, 1, 11), want: true},
 		"to the hour, ended":           {entry: `cve: CVE-1, images: ["*"], expires: "2026-11-01T14:00:00+02:00", reason: r`, finding: v("CVE-1"), now: at(2026, 11, 1, 12)},
 		"unquoted time":                {entry: `cve: CVE-1, images: ["*"], expires: 2026-11-01T14:00:00Z, reason: r`, finding: v("CVE-1"), want: true},
@@ -145,9 +148,9 @@ func TestWrongExceptionsAreNamed(t *testing.T) {
 		"empty entry":        {"- {}", "entry 1 (unnamed): cve: missing"},
 		"null entry":         {"- {" + ok + "}\n-", "entry 2 (unnamed): cve: missing"},
 		"no images":          {"- {cve: CVE-1, expires: 2027-01-01, reason: r}", "entry 1 (CVE-1): images: missing"},
-		"empty image":        {`- {cve: CVE-1, images: [""], expires: 2027-01-01, reason: r}`, "images[0]: \"\" is empty"},
+		"empty image":        {`- {cve: CVE-1, images: [""], expires: 2027-01-01, reason: r}`, "images[0]: \"\": it is empty"},
 		"invalid image":      {`- {cve: CVE-1, images: [nginx, "A B"], expires: 2027-01-01, reason: r}`, "images[1]: \"A B\""},
-		"image twice":        {`- {cve: CVE-1, images: [nginx, docker.io/library/nginx], expires: 2027-01-01, reason: r}`, "images[1]: \"docker.io/library/nginx\" is there twice"},
+		"image twice":        {`- {cve: CVE-1, images: [nginx, docker.io/library/nginx], expires: 2027-01-01, reason: r}`, "images[1]: \"docker.io/library/nginx\": it is there twice"},
 		"registry, no slash": {`- {cve: CVE-1, images: [ghcr.io], expires: 2027-01-01, reason: r}`, "end it with a slash"},
 		"glob":               {`- {cve: CVE-1, images: ["nginx*"], expires: 2027-01-01, reason: r}`, `"nginx*"`},
 		"only a slash":       {`- {cve: CVE-1, images: [/], expires: 2027-01-01, reason: r}`, `"/"`},
@@ -160,13 +163,14 @@ func TestWrongExceptionsAreNamed(t *testing.T) {
 		"reason of lines":    {`- {cve: CVE-1, images: [nginx], expires: 2027-01-01, reason: "a\nb"}`, "reason: has characters"},
 		"no namespaces":      {"- {" + ok + ", namespaces: []}", "namespaces: is an empty list"},
 		"null namespaces":    {"- {" + ok + ", namespaces: }", "namespaces: is an empty list"},
-		"namespace pattern":  {"- {" + ok + ", namespaces: [dev-*]}", `namespaces: "dev-*" is no name`},
+		"namespace pattern":  {"- {" + ok + ", namespaces: ['*-dev']}", `namespaces: "*-dev": a * may stand at the end only`},
 		"namespace twice":    {"- {" + ok + ", namespaces: [dev, dev]}", `namespaces: "dev" is there twice`},
 		"no packages":        {"- {" + ok + ", packages: []}", "packages: is an empty list"},
 		"empty package":      {"- {" + ok + `, packages: [""]}`, `packages: "" is no name`},
 		"duplicate": {"- {" + ok + "}\n- {cve: cve-1, images: [docker.io/nginx], expires: 2028-01-01, reason: other}",
 			"entry 2 (cve-1): is about the same as entry 1"},
-		"odd cve": {`- {cve: "CVE 1", images: [nginx], expires: 2027-01-01, reason: r}`, `cve: "CVE 1" is no identifier`},
+		"odd cve":        {`- {cve: "CVE 1", images: [nginx], expires: 2027-01-01, reason: r}`, `cve: "CVE 1": no vulnerability is called so`},
+		"cves of a year": {`- {cve: "CVE-2021-*", images: [nginx], expires: 2027-01-01, reason: r}`, `cve: "CVE-2021-*": no vulnerability has a * in its name`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, "exceptions.yaml", tc.file)
@@ -191,4 +195,15 @@ func TestAllMistakesAreListed(t *testing.T) {
 func TestNoExceptions(t *testing.T) {
 	got := withExceptions(t, "[]\n").Judge(scanOf(finding("CVE-1", report.SeverityHigh, "")), subject())
 	expect{report.Rejected, "CVE-1"}.check(t, got)
+}
+
+// TestPatternsOfImages runs the table that Rego and the schemas are held against.
+func TestPatternsOfImages(t *testing.T) {
+	for p, want := range patterntest.Read(t, "../pattern/testdata/cases.yaml").Images {
+		path := write(t, "exceptions.yaml", fmt.Sprintf(`[{cve: CVE-1, images: [%q], expires: 2027-01-01, reason: r}]`, p))
+		_, err := verdict.New(verdict.Options{ExceptionsFile: path, Now: today})
+		if want = fmt.Sprintf("images[0]: %q: %s", p, want); err == nil && !strings.HasSuffix(want, ": ") || err != nil && (strings.HasSuffix(want, ": ") || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", p, err, want)
+		}
+	}
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 	"unicode"
 
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	patterns "github.com/imagegate/imagegate/provider/pattern"
 	"github.com/imagegate/imagegate/provider/strict"
 )
 
@@ -141,22 +141,24 @@ func checkIdentifier(s string) error {
 		return errors.New("missing")
 	case len(s) > maxIdentifier:
 		return fmt.Errorf("is longer than %d bytes", maxIdentifier)
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return fmt.Errorf("%q is no identifier of a vulnerability", s)
+	}
+	if err := patterns.Identifier(s); err != nil {
+		return fmt.Errorf("%q: %w", s, err)
 	}
 	return nil
 }
 
-// parseExpiry reads RFC 3339, or a date, which means its first moment in UTC:
-// the exception holds until that day and not on it.
+// parseExpiry reads RFC 3339, or a date, which counts to its end in UTC: the
+// exception holds through that day.
 func parseExpiry(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, errors.New("missing; every exception needs an end")
 	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if at, err := time.Parse(layout, s); err == nil {
-			return at, nil
-		}
+	if day, err := time.Parse(time.DateOnly, s); err == nil {
+		return day.AddDate(0, 0, 1), nil
+	}
+	if at, err := time.Parse(time.RFC3339, s); err == nil {
+		return at, nil
 	}
 	return time.Time{}, fmt.Errorf("%q is neither a date (2026-12-01) nor a time (2026-12-01T12:00:00Z)", s)
 }
@@ -174,8 +176,8 @@ func checkReason(s string) error {
 }
 
 func checkNamespace(s string) error {
-	if why := validation.IsDNS1123Label(s); len(why) > 0 {
-		return fmt.Errorf("%q is no name of a namespace: %s", s, why[0])
+	if err := patterns.Namespace(s); err != nil {
+		return fmt.Errorf("%q: %w", s, err)
 	}
 	return nil
 }

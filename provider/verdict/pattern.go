@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	patterns "github.com/imagegate/imagegate/provider/pattern"
 	"github.com/imagegate/imagegate/provider/reference"
 )
 
@@ -15,7 +16,8 @@ import (
 //
 //	ghcr.io/acme/            everything below; the final slash makes it so
 //	ghcr.io/acme/web         this repository, whatever the tag or digest
-//	ghcr.io/acme/web:1.2     this tag, of references without a digest
+//	ghcr.io/acme/web:1.2     this tag, of references without a digest and of pinned
+//	                         ones for which the provider vouches
 //	ghcr.io/acme/web@sha256: this digest, of the index or of the manifest
 //	*                        every image
 //
@@ -29,11 +31,13 @@ type pattern struct {
 }
 
 func parsePattern(s string) (pattern, error) {
-	switch {
-	case s == "":
-		return pattern{}, errors.New("is empty")
-	case s == "*":
+	if s == "*" {
 		return pattern{any: true}, nil
+	}
+	if err := patterns.Stray(s); err != nil {
+		return pattern{}, err
+	}
+	switch {
 	case strings.HasSuffix(s, "/"):
 		return parseFolder(s)
 	case strings.Contains(s, "@"):
@@ -44,7 +48,7 @@ func parsePattern(s string) (pattern, error) {
 		return pattern{repository: reference.Repository(d.Context()), digest: d.DigestStr()}, nil
 	}
 	if bare, _, _ := strings.Cut(s, ":"); !strings.Contains(s, "/") && looksLikeRegistry(bare) {
-		return pattern{}, errors.New("reads as a repository of Docker Hub; to mean a registry end it with a slash")
+		return pattern{}, errors.New("it reads as a repository of Docker Hub: to mean a registry end it with a slash")
 	}
 	t, err := reference.ParseTag(s)
 	if err != nil {
@@ -68,7 +72,7 @@ func parseFolder(s string) (pattern, error) {
 	return pattern{below: strings.TrimSuffix(reference.Repository(r), inside)}, nil
 }
 
-func unreadable(err error) error { return fmt.Errorf("is not a pattern of images: %w", err) }
+func unreadable(err error) error { return fmt.Errorf("it is no pattern of images: %w", err) }
 
 func looksLikeRegistry(s string) bool { return s == "localhost" || strings.Contains(s, ".") }
 
@@ -115,9 +119,9 @@ func parsePatterns(in []string) ([]pattern, error) {
 		p, err := parsePattern(s)
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("images[%d]: %q %w", i, s, err))
+			errs = append(errs, fmt.Errorf("images[%d]: %q: %w", i, s, err))
 		case seen[p.String()]:
-			errs = append(errs, fmt.Errorf("images[%d]: %q is there twice", i, s))
+			errs = append(errs, fmt.Errorf("images[%d]: %q: it is there twice", i, s))
 		default:
 			seen[p.String()] = true
 			out = append(out, p)

@@ -17,8 +17,8 @@ func TestEndsAreLoggedOnceADay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "exceptions.yaml")
 	const file = `
 - {cve: CVE-ENDED, images: [nginx], expires: 2026-10-01, reason: r}
-- {cve: CVE-SOON, images: [nginx], expires: 2026-11-15, reason: r}
-- {cve: CVE-LATER, images: [nginx], expires: 2026-11-16, reason: r}
+- {cve: CVE-SOON, images: [nginx], expires: 2026-11-14, reason: r}
+- {cve: CVE-LATER, images: [nginx], expires: 2026-11-15, reason: r}
 `
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestEndsAreLoggedOnceADay(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(log.String(), `msg="an exception has ended and does nothing; delete or renew it" cve=CVE-SOON images=[index.docker.io/library/nginx] expires=2026-11-15 reason=r`) {
+	if !strings.Contains(log.String(), `msg="an exception has ended and does nothing; delete or renew it" cve=CVE-SOON images=[index.docker.io/library/nginx] expires=2026-11-14 reason=r`) {
 		t.Errorf("log:\n%s", &log)
 	}
 	const want = `# HELP imagegate_exceptions Exceptions by state: active, expiring (within 14 days; still in force) and expired.

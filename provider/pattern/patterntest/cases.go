@@ -1,0 +1,39 @@
+// Package patterntest reads the table of patterns that Go, Rego and the schemas are
+// held against.
+package patterntest
+
+import (
+	"os"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Cases say of patterns what is wrong with them; "" is nothing.
+type Cases struct {
+	Prefix     map[string]string `json:"prefix"`
+	Images     map[string]string `json:"images"`
+	Namespace  map[string]string `json:"namespace"`
+	Identifier map[string]string `json:"identifier"`
+	Closest    []struct {
+		Keys []string `json:"keys"`
+		Is   string   `json:"is"`
+	} `json:"closest"`
+}
+
+// Read reads the table.
+func Read(t testing.TB, file string) Cases {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c Cases
+	if err := yaml.UnmarshalStrict(text, &c); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Prefix) == 0 || len(c.Images) == 0 || len(c.Namespace) == 0 || len(c.Identifier) == 0 || len(c.Closest) == 0 {
+		t.Fatalf("%s has lost a part", file)
+	}
+	return c
+}
