@@ -23,7 +23,8 @@ spec:
 `
 
 // TestCustomRulesInTheRealEngine runs rule files, the article's among them word
-// for word, through Gatekeeper's engine.
+// for word, through Gatekeeper's engine. The article is "Performing Image Scanning on
+// Admission Controller with OPA", https://sysdig.com/blog/image-scanning-admission-controller/
 func TestCustomRulesInTheRealEngine(t *testing.T) {
 	inner := map[string]any{"detail": map[string]any{"result": map[string]any{"result": map[string]any{
 		"c7460dfc": map[string]any{"result": map[string]any{"rows": []any{

@@ -165,3 +165,22 @@ func TestEveryBackendIsWiredAndTested(t *testing.T) {
 		}
 	}
 }
+
+// Who reads of "the article" finds in the same file which one.
+func TestTheArticleIsCitedByItsAddress(t *testing.T) {
+	t.Parallel()
+	const address = "https://sysdig.com/blog/image-scanning-admission-controller/"
+	files, err := read(Root, func(p string) bool {
+		generated := path.Base(p) == "template.yaml" || strings.HasPrefix(p, "charts/imagegate/files/")
+		return !generated && !strings.HasPrefix(p, "charts/documents/") && slices.Contains([]string{".go", ".rego", ".yaml", ".md", ".tpl"}, path.Ext(p))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mentioned := regexp.MustCompile(`(?i)\bthe article\b`)
+	for name, text := range files {
+		if mentioned.MatchString(text) && !strings.Contains(text, address) {
+			t.Errorf("%s: cite the article by its title and address, %s", name, address)
+		}
+	}
+}

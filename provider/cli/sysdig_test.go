@@ -63,7 +63,9 @@ func pushImage(t *testing.T) (host, image string) {
 	return host, image
 }
 
-// TestSysdigReportReachesTheRules is the article's installation without a
+// TestSysdigReportReachesTheRules is the installation of the article ("Performing Image
+// Scanning on Admission Controller with OPA",
+// https://sysdig.com/blog/image-scanning-admission-controller/) without a
 // cluster: Sysdig's API (its documented wire format, served by anchoretest), a
 // real registry, and rules over InnerReport judged by Gatekeeper's engine.
 func TestSysdigReportReachesTheRules(t *testing.T) {

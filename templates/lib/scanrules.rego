@@ -19,7 +19,9 @@ scoped(from, key, fallback) := {"value": found, "scope": sprintf("Namespace '%s'
 	settings.value(from, [key])
 } else := {"value": fallback, "scope": "Global"}
 
-# The section that judges the reports: the article's or its successor's.
+# The section that judges the reports: the article's ("Performing Image Scanning on
+# Admission Controller with OPA", https://sysdig.com/blog/image-scanning-admission-controller/)
+# or its successor's.
 judging := "scanRules" if {
 	settings.value(input.parameters, ["scanRules"])
 } else := "scanPolicies"

@@ -118,7 +118,7 @@
 {{- include "imagegate.noTwice" (dict "mine" $v.mutator.config "own" (include "imagegate.mutatorOwn" (dict "root" .) | fromYaml) "at" "mutator.config") -}}
 {{- end -}}
 
-{{/* The article itself misspells alwaysAccept in a comment; the original took no notice. */}}
+{{/* Sysdig's own example misspells alwaysAccept in a comment; the original took no notice. */}}
 {{- define "imagegate.spelling" -}}
 {{- range $key, $_ := .section -}}
 {{- if eq $key "alwasyAccept" -}}

@@ -1,6 +1,9 @@
 // Package policy turns what an operator writes, in the spelling of the article and
 // of its successor, into the Gatekeeper objects that enforce it. It reads no
 // cluster.
+//
+// The article is "Performing Image Scanning on Admission Controller with OPA",
+// https://sysdig.com/blog/image-scanning-admission-controller/
 package policy
 
 import (
