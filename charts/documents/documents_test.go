@@ -133,6 +133,27 @@ func TestEveryTemplateIsEverywhere(t *testing.T) {
 	}
 }
 
+func TestEachRightHasItsReason(t *testing.T) {
+	t.Parallel()
+	_, section, ok := strings.Cut(document(t, "charts/imagegate/SECURITY.md"), "\n## Rights\n")
+	if !ok {
+		t.Fatal("SECURITY.md has no section Rights")
+	}
+	told := CodeSpans(section)
+	var granted []string
+	for _, m := range regexp.MustCompile(`(?m)resources: \[([^\]]+)\]|"resources" \(list ([^)]+)\)`).FindAllStringSubmatch(document(t, "charts/imagegate/templates/rbac.yaml"), -1) {
+		granted = append(granted, strings.FieldsFunc(m[1]+m[2], func(r rune) bool { return strings.ContainsRune(`, "`, r) })...)
+	}
+	for _, resource := range granted {
+		if !slices.Contains(told, resource) {
+			t.Errorf("SECURITY.md does not say why there is a right to %s", resource)
+		}
+	}
+	if len(granted) < 25 {
+		t.Errorf("%d rights found", len(granted))
+	}
+}
+
 // A folder of provider/scanner that runs the conformance suite is a backend.
 func TestEveryBackendIsWiredAndTested(t *testing.T) {
 	t.Parallel()
