@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
 
 // The fields and flags of provider and mutator are held against the page by the tests
@@ -77,5 +79,70 @@ func TestEveryFlagOfTheScannerIsDocumented(t *testing.T) {
 	}
 	if found < 25 {
 		t.Errorf("%d flags found", found)
+	}
+}
+
+// paths adds the dotted names of all that a YAML document has, and returns those whose
+// content is open: an empty map, a list or null.
+func paths(at string, v any, known, open map[string]bool) {
+	m, isMap := v.(map[string]any)
+	if at != "" {
+		known[at] = true
+		if list, isList := v.([]any); isList || v == nil || isMap && len(m) == 0 {
+			open[at] = true
+			for _, item := range list {
+				paths(at, item, known, open)
+			}
+		}
+	}
+	for name, below := range m {
+		paths(strings.TrimPrefix(at+"."+name, "."), below, known, open)
+	}
+}
+
+// What a document names as a value or a setting, section.name, is one.
+func TestSettingsInDocumentsExist(t *testing.T) {
+	t.Parallel()
+	known, open := map[string]bool{}, map[string]bool{}
+	texts := []string{document(t, "charts/imagegate/values.yaml")}
+	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(document(t, settings), -1) {
+		texts = append(texts, m[1])
+	}
+	for _, text := range texts {
+		var v any
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		paths("", v, known, open)
+	}
+	dotted := regexp.MustCompile(`^[a-z][A-Za-z]*(\.[a-zA-Z]+)+$`)
+	checked := 0
+	for name, text := range markdown(t) {
+		if strings.HasPrefix(name, "constraints/") || strings.HasPrefix(name, "templates/") || strings.HasPrefix(name, "scanner/") {
+			continue // of Constraints and of the worker's API
+		}
+		before, sysdigs, _ := strings.Cut(text, "\n## From Sysdig's charts\n") // has old names
+		_, after, _ := strings.Cut(sysdigs, "\n## ")
+		for _, span := range CodeSpans(before + "\n" + after) {
+			setting, _, _ := strings.Cut(span, ":")
+			section, _, _ := strings.Cut(setting, ".")
+			if !dotted.MatchString(setting) || !known[section] {
+				continue
+			}
+			checked++
+			if known[setting] {
+				continue
+			}
+			inOpen := false
+			for at := range open {
+				inOpen = inOpen || strings.HasPrefix(setting, at+".")
+			}
+			if !inOpen {
+				t.Errorf("%s: there is no value or setting %s", name, setting)
+			}
+		}
+	}
+	if checked < 100 {
+		t.Errorf("%d names checked", checked)
 	}
 }
