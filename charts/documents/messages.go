@@ -95,7 +95,7 @@ func skipped(name string) bool {
 }
 
 var (
-	verb = regexp.MustCompile(`%[-+# 0]*[\d*]*(?:\.\d+)?[a-zA-Z]`)
+	verb = regexp.MustCompile(`%[-+# 0]*(?:\[\d+\])?[\d*]*(?:\.\d+)?[a-zA-Z]`)
 	gaps = regexp.MustCompile(`(?:\.\.\.\s*){2,}`)
 	word = regexp.MustCompile(`(?:^|\s|')[(]?[A-Za-z][a-z']*`)
 
@@ -146,43 +146,38 @@ func goMessages(name, text string) (found []Message, err error) {
 	var visit func(n ast.Node) bool
 	visit = func(n ast.Node) bool {
 		switch n := n.(type) {
-		case *ast.CallExpr:
-			if errorsOnly && !makesError(n) {
-				return true
-			}
-			return !describes(n)
 		case *ast.ImportSpec, *ast.Field:
 			return false
 		case *ast.KeyValueExpr:
 			key, ok := n.Key.(*ast.Ident)
 			return !ok || !slices.Contains([]string{"Help", "Use", "Short", "Long", "Example"}, key.Name)
-		case *ast.BinaryExpr:
-			if format, ok := joined(n); ok && !errorsOnly {
-				add(n, format)
-				ast.Inspect(n, func(x ast.Node) bool { // what is called within has texts of its own
-					if call, ok := x.(*ast.CallExpr); ok {
-						ast.Inspect(call, visit)
-						return false
-					}
-					return true
-				})
-				return false
+		case *ast.CallExpr:
+			if !errorsOnly {
+				return !describes(n)
 			}
-		case *ast.BasicLit:
-			if format, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING && !errorsOnly {
-				add(n, format)
+			if makesError(n) && len(n.Args) > 0 {
+				if format, ok := joined(n.Args[0]); ok {
+					add(n, format)
+				}
 			}
+		case *ast.BinaryExpr, *ast.BasicLit:
+			format, ok := joined(n.(ast.Expr))
+			if errorsOnly || !ok {
+				return true
+			}
+			add(n, format)
+			ast.Inspect(n, func(within ast.Node) bool { // a call's arguments have texts of their own
+				call, ok := within.(*ast.CallExpr)
+				if ok {
+					ast.Inspect(call, visit)
+				}
+				return !ok
+			})
+			return false
 		}
 		return true
 	}
-	ast.Inspect(f, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok && errorsOnly && makesError(call) && len(call.Args) > 0 {
-			if format, ok := joined(call.Args[0]); ok {
-				add(call, format)
-			}
-		}
-		return visit(n)
-	})
+	ast.Inspect(f, visit)
 	return found, nil
 }
 

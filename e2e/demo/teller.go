@@ -138,11 +138,17 @@ func (t *teller) remain(ctx context.Context) {
 	_, _ = fmt.Fprintf(t.out, `
 Everything is running. In another terminal:
 
-  export KUBECONFIG=%s
-  %s get pods
+  export KUBECONFIG=%[1]s
+  %[2]s get pods
 
-The registry is http://%s (user %q, password %q).
-Logs are in %s. Ctrl-C ends it all.
+The registry is http://%[3]s (user %[4]q, password %[5]q). An image of yours goes there with
+
+  docker login -u %[4]s -p '%[5]s' %[3]s
+  docker tag nginx:1.27 %[3]s/nginx:1.27 && docker push %[3]s/nginx:1.27
+
+or without Docker: skopeo copy --dest-tls-verify=false --dest-creds '%[4]s:%[5]s' docker://nginx:1.27 docker://%[3]s/nginx:1.27.
+Then: %[2]s run mine --image %[3]s/nginx:1.27
+Logs are in %[6]s. Ctrl-C ends it all.
 `, t.stack.Cluster.Kubeconfig, t.stack.Cluster.KubectlPath(), t.stack.Registry.Host(), user, password, t.stack.Dir)
 	<-ctx.Done()
 	_, _ = fmt.Fprintln(t.out, "\nending")
