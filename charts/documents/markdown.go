@@ -98,3 +98,23 @@ func cells(row string) []string {
 	}
 	return list
 }
+
+// Blocks returns the blocks of code of a language in a document, without the
+// indentation of a list that they are in.
+func Blocks(text, language string) (blocks []string) {
+	var block *strings.Builder
+	indent := ""
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case block == nil && trimmed == "```"+language:
+			block, indent = &strings.Builder{}, line[:strings.Index(line, "`")]
+		case block != nil && trimmed == "```":
+			blocks = append(blocks, block.String())
+			block = nil
+		case block != nil:
+			block.WriteString(strings.TrimPrefix(line, indent))
+		}
+	}
+	return blocks
+}

@@ -105,9 +105,7 @@ func TestSettingsInDocumentsExist(t *testing.T) {
 	t.Parallel()
 	known, open := map[string]bool{}, map[string]bool{}
 	texts := []string{document(t, "charts/imagegate/values.yaml")}
-	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(document(t, settings), -1) {
-		texts = append(texts, m[1])
-	}
+	texts = append(texts, Blocks(document(t, settings), "yaml")...)
 	for _, text := range texts {
 		var v any
 		if err := yaml.Unmarshal([]byte(text), &v); err != nil {

@@ -153,6 +153,12 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	overlaytest.FlagsAreNamed(t, settings, "### Flags and environment of the provider", flags)
 }
 
+func TestTheExamplesExist(t *testing.T) {
+	for _, file := range []string{filepath.Join("..", "README.md"), filepath.Join("..", "..", "README.md")} {
+		overlaytest.ExamplesExist[config.Config](t, file)
+	}
+}
+
 func TestErrorsNameTheField(t *testing.T) {
 	for _, tc := range []struct{ name, file, want string }{
 		{"unknown field", "server: {lisen: x}", `unknown field "server.lisen"`},

@@ -41,6 +41,37 @@ func ExampleIsWhole[C any](t testing.TB, file, begins string, defaults C) {
 	}
 }
 
+// ExamplesExist checks that the YAML examples in a Markdown file that begin with a field
+// of C have only fields of C.
+func ExamplesExist[C any](t testing.TB, file string) {
+	t.Helper()
+	known := map[string]bool{}
+	fieldsOf(reflect.TypeFor[C](), func(name string, _ reflect.StructField) { known[name] = true })
+	found := 0
+	for _, m := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(read(t, file), -1) {
+		var fields map[string]any
+		if err := yaml.Unmarshal([]byte(m[1]), &fields); err != nil {
+			continue // of another kind, with gaps
+		}
+		for name := range fields {
+			if !known[name] {
+				fields = nil
+			}
+		}
+		if len(fields) == 0 {
+			continue
+		}
+		found++
+		var c C
+		if err := yaml.UnmarshalStrict([]byte(m[1]), &c); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, m[1])
+		}
+	}
+	if found == 0 {
+		t.Errorf("%s has no example", file)
+	}
+}
+
 // FlagsAreNamed checks that the table after a heading has each flag, and no other.
 func FlagsAreNamed(t testing.TB, file, heading string, flags *pflag.FlagSet) {
 	t.Helper()
