@@ -19,6 +19,7 @@ import (
 	"github.com/imagegate/imagegate/mutator/config"
 	"github.com/imagegate/imagegate/mutator/webhook"
 	"github.com/imagegate/imagegate/provider/drain"
+	"github.com/imagegate/imagegate/provider/logs"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 	"github.com/imagegate/imagegate/provider/wire"
 )
@@ -119,9 +120,5 @@ func newLogger(c *config.Log, w io.Writer) *slog.Logger {
 	var level slog.Level
 	// Validated with the configuration.
 	_ = level.UnmarshalText([]byte(c.Level))
-	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return logs.New(w, level, c.Format)
 }

@@ -23,12 +23,15 @@ func (s *System) ScanTime(digest string) (time.Duration, error) {
 	found := false
 	for lines.Scan() {
 		var line struct {
-			Message string `json:"msg"`
-			Digest  string `json:"digest"`
-			Millis  int64  `json:"took_ms"`
+			Message  string `json:"msg"`
+			Digest   string `json:"digest"`
+			Duration string `json:"duration"`
 		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "scan done" && line.Digest == digest {
-			took, found = time.Duration(line.Millis)*time.Millisecond, true
+			if took, err = time.ParseDuration(line.Duration); err != nil {
+				return 0, fmt.Errorf("read the scanner's log: %w", err)
+			}
+			found = true
 		}
 	}
 	if err := lines.Err(); err != nil {

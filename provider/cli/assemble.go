@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/filewatch"
+	"github.com/imagegate/imagegate/provider/logs"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
@@ -77,33 +77,7 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
-	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		switch a.Value.Kind() {
-		case slog.KindDuration:
-			a.Value = slog.StringValue(a.Value.Duration().String()) // JSON would count nanoseconds
-		case slog.KindString:
-			a.Value = slog.StringValue(logged(a.Value.String()))
-		case slog.KindAny:
-			if err, ok := a.Value.Any().(error); ok {
-				a.Value = slog.StringValue(logged(err.Error()))
-			}
-		default: // numbers and times are short
-		}
-		return a
-	}}
-	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	}
-	return slog.New(slog.NewJSONHandler(w, o)), nil
-}
-
-// logged cuts what others wrote to what a line of the log takes.
-func logged(s string) string {
-	const most = 32 << 10 // a stack trace fits
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	return logs.New(w, level, c.Format), nil
 }
 
 // quiet is the log of a command that a person waits for: its progress is

@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Status is the outcome of a scan as a policy sees it. The spellings are part
 // of the contract with every ConstraintTemplate ever written against the
@@ -23,11 +26,13 @@ const (
 // opposed to a passing state, which must be asked for again.
 func (s Status) Final() bool { return s == Accepted || s == Rejected }
 
+// Statuses returns all of them.
+func Statuses() []Status { return []Status{Accepted, Rejected, ScanFailed, NotAvailable} }
+
 // ParseStatus returns the Status spelled s, or an error that lists the valid
 // spellings.
 func ParseStatus(s string) (Status, error) {
-	switch st := Status(s); st {
-	case Accepted, Rejected, ScanFailed, NotAvailable:
+	if st := Status(s); slices.Contains(Statuses(), st) {
 		return st, nil
 	}
 	return "", fmt.Errorf("status %q must be one of %s, %s, %s, %s", s, Accepted, Rejected, ScanFailed, NotAvailable)

@@ -3,6 +3,7 @@ package scan
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -150,14 +151,18 @@ func (s *Service) written(ctx context.Context, k *asked, maxBytes int) (r report
 	return r, used
 }
 
-// told counts and logs one query's report.
+// told counts and logs one query's report, audit's as part of its round.
 func (s *Service) told(ctx context.Context, k *asked, r report.ScanReport) {
 	s.metrics.reports.WithLabelValues(string(r.Status)).Inc()
-	log := s.o.Logger
+	log, level := s.o.Logger, slog.LevelInfo
+	if k.query.Asker == AskerAudit {
+		s.rounds.add(r.Status)
+		level = slog.LevelDebug
+	}
 	if k.answer.err != nil {
 		log = log.With("error", k.answer.err)
 	}
-	log.InfoContext(ctx, "report",
-		"image", k.query.Reference, "namespace", k.query.Access.Namespace, "digest", r.Digest, "status", r.Status,
+	log.Log(ctx, level, "report",
+		"image", k.query.Reference, "namespace", k.query.Access.Namespace, "asker", k.query.Asker.String(), "digest", r.Digest, "status", r.Status,
 		"cache", k.answer.cache, "duration", s.o.Now().Sub(k.began), "message", r.Message)
 }

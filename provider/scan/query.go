@@ -41,6 +41,8 @@ type Query struct {
 	Owner owner.Reference
 	// Access is whose credentials must open the image.
 	Access registry.Access
+	// Asker is on what occasion this is asked.
+	Asker Asker
 }
 
 // maxAgain bounds Query.again.
@@ -59,7 +61,7 @@ func (s *Service) Digest(ctx context.Context, q Query) (string, error) {
 	}
 	s.metrics.digests.WithLabelValues(outcome).Inc()
 	s.o.Logger.With(attrs...).InfoContext(ctx, "digest",
-		"image", q.Reference, "namespace", q.Access.Namespace, "duration", s.o.Now().Sub(began))
+		"image", q.Reference, "namespace", q.Access.Namespace, "asker", q.Asker.String(), "duration", s.o.Now().Sub(began))
 	return pinned, err
 }
 

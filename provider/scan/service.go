@@ -31,6 +31,8 @@ type Service struct {
 	wg   sync.WaitGroup
 
 	queue *queue.Queue
+	// rounds are those of audit.
+	rounds *rounds
 	// latest are the revisions of scans that ended lately, by storeKey.
 	latest *lru.Cache[string, uint64]
 
@@ -69,6 +71,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	s := &Service{
 		o:           o,
 		metrics:     m,
+		rounds:      newRounds(o.Logger, o.Now),
 		refreshing:  map[string]bool{},
 		renewals:    turns.New(turns.Limits{Turns: o.Refreshers, Waiting: maxRenewals}),
 		refreshRate: rate.NewLimiter(rate.Limit(float64(o.RefreshesPerMinute)/60), o.RefreshesPerMinute),
@@ -123,6 +126,7 @@ func (s *Service) Queue() *queue.Queue { return s.queue }
 // first.
 func (s *Service) Close(ctx context.Context) error {
 	err := s.queue.Close(ctx)
+	s.rounds.close()
 	s.stop()
 	if err == nil {
 		s.wg.Wait()

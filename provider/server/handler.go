@@ -273,8 +273,23 @@ func (h *handler) parse(raw []string, patient bool) []keyed {
 	return keys
 }
 
+// asker is on what occasion k is asked for: Gatekeeper has no time to wait, and the
+// mutator sends what it knows of the Pod as imagegate's templates do.
+func (k keyed) asker() scan.Asker {
+	switch {
+	case k.key.Asker == wire.AskerAudit:
+		return scan.AskerAudit
+	case k.patient:
+		return scan.AskerMutation
+	case k.key.Namespace != "":
+		return scan.AskerAdmission
+	}
+	return scan.AskerUnknown
+}
+
 func query(k keyed) scan.Query {
 	return scan.Query{
+		Asker:     k.asker(),
 		Patient:   k.patient,
 		Reference: k.key.Reference,
 		Platform:  k.key.Platform,
@@ -315,7 +330,9 @@ func (h *handler) digests(ctx context.Context, keys []keyed) []externaldata.Item
 			continue
 		}
 		wg.Go(func() {
-			pinned, err := h.o.Service.Digest(ctx, query(k))
+			q := query(k)
+			q.Asker = scan.AskerMutation // nobody else needs a digest
+			pinned, err := h.o.Service.Digest(ctx, q)
 			if err != nil {
 				items[i] = wire.ErrorItem(k.raw, err)
 				return

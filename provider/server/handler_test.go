@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -600,6 +601,21 @@ func TestTheOwnerReachesTheService(t *testing.T) {
 	post(t, h, "/scan-reports", body("accepted?namespace=dev&owner=apps/v1/ReplicaSet/web-5c/u-1", "rejected?namespace=dev"))
 	if len(queries) != 2 || queries[0].Owner != (owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"}) || queries[1].Owner != (owner.Reference{}) {
 		t.Errorf("asked %+v", queries)
+	}
+}
+
+// The log says on what occasion an image was asked about.
+func TestTheAskerReachesTheService(t *testing.T) {
+	var queries []scan.Query
+	h := handler(t, func(o *server.Options) { o.Service, o.Limits.KeyBytes = asking{queries: &queries}, 200 })
+	post(t, h, "/scan-reports", body("accepted?namespace=dev", "rejected?namespace=dev&asker=audit", "accepted"))
+	post(t, h, "/scan-reports?wait=10s", body("accepted?namespace=dev"))
+	var askers []scan.Asker
+	for _, q := range queries {
+		askers = append(askers, q.Asker)
+	}
+	if want := []scan.Asker{scan.AskerAdmission, scan.AskerAudit, scan.AskerUnknown, scan.AskerMutation}; !slices.Equal(askers, want) {
+		t.Errorf("asked by %q, want %q", askers, want)
 	}
 }
 

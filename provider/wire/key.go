@@ -32,6 +32,8 @@ type Key struct {
 	// image was pinned: a claim, which the provider checks. It is never refused,
 	// since the author may have written anything.
 	Original string
+	// Asker is audit when that is who asks; empty otherwise. It is for the log.
+	Asker string
 	// Owner is the controller in Namespace that made the Pod and tries again when
 	// it is denied; the zero value is none. It says nothing about the image: who
 	// asks for the same with another owner is told the same. Gatekeeper, which
@@ -48,7 +50,11 @@ const (
 	paramView           = "view"
 	paramOriginal       = "original"
 	paramOwner          = "owner"
+	paramAsker          = "asker"
 )
+
+// AskerAudit is the Asker of Gatekeeper's audit.
+const AskerAudit = "audit"
 
 // ParseKey reads a key. Its errors are sentences for the author of the Pod or
 // of the template: an invalid reference, an unknown or repeated parameter, an
@@ -109,6 +115,11 @@ func (k *Key) set(param string, vs []string) error {
 		k.View = view
 	case paramOriginal:
 		k.Original = v
+	case paramAsker:
+		if v != AskerAudit {
+			return fmt.Errorf("parameter %q: %q must be %s", param, v, AskerAudit)
+		}
+		k.Asker = v
 	case paramOwner:
 		r, err := owner.Parse(v)
 		if err != nil {
@@ -131,6 +142,7 @@ func (k Key) String() string {
 		paramPlatform:       k.Platform,
 		paramOriginal:       k.Original,
 		paramOwner:          k.Owner.String(),
+		paramAsker:          k.Asker,
 	} {
 		if v != "" {
 			q.Set(param, v)

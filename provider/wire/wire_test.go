@@ -25,6 +25,7 @@ func TestParseKey(t *testing.T) {
 		"nginx?original=nginx%3A1.27":              {Reference: "nginx", Original: "nginx:1.27", View: report.ViewSummary},
 		"nginx?original=not+a%3Freference":         {Reference: "nginx", Original: "not a?reference", View: report.ViewSummary},
 		"nginx?platform=windows%2F%2A,%2A%2Famd64": {Reference: "nginx", Platform: "windows/*,*/amd64", View: report.ViewSummary},
+		"nginx?asker=audit&namespace=dev":          {Reference: "nginx", Namespace: "dev", Asker: wire.AskerAudit, View: report.ViewSummary},
 		"nginx?namespace=dev&owner=apps%2Fv1/ReplicaSet/web-5c/u-1": {
 			Reference: "nginx", Namespace: "dev", View: report.ViewSummary,
 			Owner: owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"},
@@ -56,6 +57,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		"nginx?view=everything":              `view "everything"`,
 		"nginx?platform=a/b/c/d":             "platform",
 		"nginx?namespace=%zz":                "invalid parameters",
+		"nginx?asker=me":                     `parameter "asker": "me" must be audit`,
 		"nginx?pullSecret=x":                 "need a namespace",
 		"nginx?serviceAccount=x&namespace":   "need a namespace",
 		"host.example/../api/v2.0/users/x:1": "invalid image reference",

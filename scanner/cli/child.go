@@ -23,7 +23,7 @@ func childCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+			slog.SetDefault(childLogger(os.Stderr))
 			librarylog.Use(slog.Default())
 			scanner := new(imagescan.Scanner)
 			if warm {

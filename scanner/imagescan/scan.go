@@ -74,8 +74,7 @@ func (s *Scanner) Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findi
 		return nil, explain(err, req)
 	}
 	slog.InfoContext(ctx, "scanned", "packages", findings.Packages, "findings", len(findings.Vulnerabilities),
-		"sbom_cached", req.SBOM != "", "database_ms", opened.Sub(start).Milliseconds(), "manifest_ms", pulled.Sub(opened).Milliseconds(),
-		"list_ms", listed.Sub(pulled).Milliseconds(), "match_ms", time.Since(listed).Milliseconds())
+		"sbom_cached", req.SBOM != "", "database", opened.Sub(start), "manifest", pulled.Sub(opened), "list", listed.Sub(pulled), "match", time.Since(listed))
 	return findings, nil
 }
 

@@ -261,21 +261,21 @@ func (q *Queue) begin(ctx context.Context) (*job, context.Context) {
 func (q *Queue) do(ctx context.Context, j *job) {
 	start := time.Now()
 	log := q.log.With("scan", short(j.id), "repository", j.request.Artifact.Repository, "digest", j.request.Artifact.Digest)
-	log.Info("scan starts", "waited_ms", start.Sub(j.queued).Milliseconds())
+	log.Info("scan starts", "waited", start.Sub(j.queued))
 	report, err := q.scan(ctx, j.request)
-	took := time.Since(start).Milliseconds()
+	took := time.Since(start)
 	var r Result
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), errUnwanted):
 		r = Result{State: Failed, Failure: unwanted()}
-		log.Info("scan ended: nobody waits for it", "took_ms", took)
+		log.Info("scan ended: nobody waits for it", "duration", took)
 	case err != nil:
 		f := failure.Of(err)
 		r = Result{State: Failed, Failure: f}
-		log.Warn("scan failed", "took_ms", took, "code", f.Code, "reason", f.Message, "error", f.Err)
+		log.Warn("scan failed", "duration", took, "code", f.Code, "reason", f.Message, "error", f.Err)
 	default:
 		r = Result{State: Done, Report: report}
-		log.Info("scan done", "took_ms", took, "report_bytes", len(report))
+		log.Info("scan done", "duration", took, "report_bytes", len(report))
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

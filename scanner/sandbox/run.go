@@ -128,7 +128,7 @@ func (r *Runner) exec(ctx context.Context, p *process, req Request) (*Outcome, e
 	killGroup(p.cmd.Process.Pid)
 	p.logs.flush()
 	took := time.Since(start)
-	r.Log.Info("scan process ended", "digest", req.Digest, "took_ms", took.Milliseconds(), "peak_memory_mib", w.peak>>20)
+	r.Log.Info("scan process ended", "digest", req.Digest, "duration", took, "peak_memory_mib", w.peak>>20)
 	if why = inTime(why, took, req.Limits.Timeout); why != nil {
 		return nil, why
 	}

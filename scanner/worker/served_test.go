@@ -23,7 +23,6 @@ type served struct {
 // scanProcess is the log record of one child's end.
 type scanProcess struct {
 	PeakMiB int64 `json:"peak_memory_mib"`
-	TookMS  int64 `json:"took_ms"`
 }
 
 func serve(t *testing.T, flags ...string) *served {

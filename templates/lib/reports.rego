@@ -59,7 +59,13 @@ key(subject, view) := subject[0] if {
 	count(context(subject, view)) == 0
 } else := concat("?", [subject[0], urlquery.encode_object(context(subject, view))])
 
-context(subject, view) := object.union(object.union(view_context(view), pod_context), claim_context(subject))
+context(subject, view) := object.union(object.union(view_context(view), pod_context), object.union(claim_context(subject), asker_context))
+
+# Gatekeeper's audit sends no operation. The provider's log then sums up a round.
+asker_context := {"asker": "audit"} if {
+	object.get(input.parameters, "keyContext", "pod") != "none"
+	pod.text(input.review, "operation") == ""
+} else := {}
 
 # Only what could have been pinned to this image is a claim to check, and only of
 # a length that leaves the key within its limit. It must be no reason for the

@@ -36,6 +36,17 @@ test_key_without_a_namespace if {
 	key == "a?platform=linux%2Farm64"
 }
 
+# Audit reviews what is there: nobody creates or changes it.
+test_key_of_audit if {
+	running := object.remove(fixtures.review(fixtures.pod_with({})), ["userInfo"])
+	every operation in ["", null] {
+		key := reports.key(["a", ""], "summary") with input as {"review": object.union(running, {"operation": operation}), "parameters": {}}
+		key == "a?asker=audit&namespace=shop"
+	}
+	bare := reports.key(["a", ""], "summary") with input as {"review": object.remove(running, ["operation"]), "parameters": {"keyContext": "none"}}
+	bare == "a"
+}
+
 test_bare_key if asked(spec, {"keyContext": "none"}, "summary") == "a/b:1"
 
 test_key_context_cannot_be_injected if {
