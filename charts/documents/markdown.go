@@ -108,7 +108,8 @@ func Blocks(text, language string) (blocks []string) {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case block == nil && trimmed == "```"+language:
-			block, indent = &strings.Builder{}, line[:strings.Index(line, "`")]
+			block = &strings.Builder{}
+			indent, _, _ = strings.Cut(line, "`")
 		case block != nil && trimmed == "```":
 			blocks = append(blocks, block.String())
 			block = nil
