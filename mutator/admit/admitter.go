@@ -231,7 +231,7 @@ func (a *Admitter) respond(d *Decision, req *admissionv1.AdmissionRequest, w *wo
 		if unreachable {
 			code, reason = http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable
 		}
-		d.deny(Denied, code, reason, sentences(d.Unresolved))
+		d.deny(Denied, code, reason, sentences(d.Unresolved)+whoDenies(req.Namespace))
 		return
 	}
 	patch, warnings, err := w.pod.Patch(w.pinned)
@@ -251,6 +251,12 @@ func (a *Admitter) respond(d *Decision, req *admissionv1.AdmissionRequest, w *wo
 		d.Response.Warnings = append(d.Response.Warnings, oneLine(warning))
 	}
 	d.Response.AuditAnnotations = audit(d)
+}
+
+// whoDenies says what decided, which is no policy: where all images are accepted
+// nobody expects a denial.
+func whoDenies(namespace string) string {
+	return fmt.Sprintf(". The mutator denies what it cannot pin, whatever the policies accept, unless its setting pin.onUnresolvedByNamespace has '%s: keep'", namespace)
 }
 
 func outcome(d *Decision) Outcome {
