@@ -49,7 +49,7 @@ as_status(request) := {"system_error": "", "errors": [], "responses": [["a", {"I
 
 test_a_configuration_error_denies if {
 	found := fixtures.msgs(custom.violation) with input as fixtures.under(["good"], {"view": "x"}) with external_data as fixtures.never
-	found == {"Configuration error: invalid value for view - 'x', expected summary, findings, full"}
+	found == {"Configuration error: invalid value for view - 'x', must be one of summary, findings, full"}
 }
 
 test_break_glass if {

@@ -33,8 +33,8 @@ test_unpinned if {
 
 test_exempt_images if {
 	denials(["nginx", "a/b"], {"exemptImages": ["docker.io/library/"]}) == {rejected("a/b", "a/b")}
-	denials(["nginx"], {"exemptImages": [""]}) == {"Configuration error: invalid value for exemptImages - '[\"\"]', expected a list of image prefixes"}
-	denials(["nginx"], {"report": "x"}) == {"Configuration error: invalid value for report - 'x', expected violations, warnings"}
+	denials(["nginx"], {"exemptImages": [""]}) == {"Configuration error: invalid value for exemptImages - '[\"\"]', must be a list of image prefixes"}
+	denials(["nginx"], {"report": "x"}) == {"Configuration error: invalid value for report - 'x', must be one of violations, warnings"}
 }
 
 test_break_glass if {

@@ -59,11 +59,11 @@ test_message if {
 
 test_mistakes if {
 	errors({}) == {"Configuration error: registries is missing: list the registries to allow"}
-	errors({"registries": "docker.io"}) == {"Configuration error: invalid value for registries - 'docker.io', expected a list"}
+	errors({"registries": "docker.io"}) == {"Configuration error: invalid value for registries - 'docker.io', must be a list"}
 	every registry in ["", "https://docker.io", "team", "docker.io/*", "docker.io//", 7] {
-		errors({"registries": ["docker.io", registry]}) == {sprintf("Configuration error: invalid value for registries - '%v', expected a registry, optionally with a path: registry.example.com/team", [registry])}
+		errors({"registries": ["docker.io", registry]}) == {sprintf("Configuration error: invalid value for registries - '%v', must be a registry, optionally with a path: registry.example.com/team", [registry])}
 	}
-	errors({"registries": ["docker.io"], "report": "x"}) == {"Configuration error: invalid value for report - 'x', expected violations, warnings"}
+	errors({"registries": ["docker.io"], "report": "x"}) == {"Configuration error: invalid value for report - 'x', must be one of violations, warnings"}
 }
 
 test_break_glass if {

@@ -201,8 +201,8 @@ test_the_view_is_asked_for if {
 }
 
 test_a_configuration_error_denies if {
-	unasked(["good"], {"scanRules": {"defaultPolicy": "acept"}}) == {"Configuration error: invalid value for scanRules.defaultPolicy - 'acept', expected accept, reject, scan-result"}
-	unasked(["good"], {"preScanPolicies": {"defaultPolicy": "accept"}, "scanPolicies": {"scanFailed": "x"}}) == {"Configuration error: invalid value for scanPolicies.scanFailed - 'x', expected accept, reject"}
+	unasked(["good"], {"scanRules": {"defaultPolicy": "acept"}}) == {"Configuration error: invalid value for scanRules.defaultPolicy - 'acept', must be one of accept, reject, scan-result"}
+	unasked(["good"], {"preScanPolicies": {"defaultPolicy": "accept"}, "scanPolicies": {"scanFailed": "x"}}) == {"Configuration error: invalid value for scanPolicies.scanFailed - 'x', must be one of accept, reject"}
 	unasked([], {"scanRules": {"defaultPolicy": "acept"}}) == set()
 }
 

@@ -14,7 +14,7 @@ denials := (settings.denials(mistakes) | rejections) | reports.overfull
 
 rank := {"unknown": 0, "negligible": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 
-severities := "Critical, High, Medium, Low, Negligible, Unknown"
+severities := ["Critical", "High", "Medium", "Low", "Negligible", "Unknown"]
 
 now := time.now_ns()
 
@@ -24,7 +24,7 @@ skew_ns := time.parse_duration_ns("5m")
 # What is wrong with the parameters.
 mistakes contains mistake if some mistake in settings.mistakes
 
-mistakes contains settings.invalid(key, found, severities) if {
+mistakes contains settings.invalid(key, found, settings.one_of(severities)) if {
 	some key in ["severityThreshold", "unknownSeverity"]
 	found := settings.parameter(key)
 	not ranked(found)
@@ -38,13 +38,13 @@ mistakes contains settings.invalid(key, found, "a time span such as 90m, 36h or 
 	not settings.span_ns(found)
 }
 
-mistakes contains settings.invalid(key, found, "accept, reject") if {
+mistakes contains settings.invalid(key, found, settings.one_of(["accept", "reject"])) if {
 	some key in ["reportPending", "scanFailed"]
 	found := settings.parameter(key)
 	not found in ["accept", "reject"]
 }
 
-mistakes contains settings.invalid("onlyFixed", found, "true, false") if {
+mistakes contains settings.invalid("onlyFixed", found, "true or false") if {
 	found := settings.parameter("onlyFixed")
 	not is_boolean(found)
 }

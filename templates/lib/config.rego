@@ -77,7 +77,7 @@ mistakes contains settings.blank(concat(".", [name, "byNamespace", pod.namespace
 	object.get(input.parameters, [name, "byNamespace", pod.namespace], "") == null
 }
 
-mistakes contains settings.invalid(concat(".", [name, "autoGenerate"]), found, "true, false") if {
+mistakes contains settings.invalid(concat(".", [name, "autoGenerate"]), found, "true or false") if {
 	some name, _ in known
 	found := settings.value(input.parameters, [name, "autoGenerate"])
 	not is_boolean(found)
@@ -97,7 +97,7 @@ known_key(place, key) if key in place.known.prefixes
 
 known_key(place, key) if key in place.others
 
-mistakes contains settings.invalid(concat(".", [place.name, key]), found, concat(", ", allowed)) if {
+mistakes contains settings.invalid(concat(".", [place.name, key]), found, settings.one_of(allowed)) if {
 	some place in places
 	some key, allowed in place.known.values
 	found := settings.value(place.keys, [key])
@@ -125,7 +125,7 @@ mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key,
 	pod.text(rule, "prefix") == ""
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), settings.shown(rule, "action"), concat(", ", allowed)) if {
+mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), settings.shown(rule, "action"), settings.one_of(allowed)) if {
 	some place in places
 	some key, allowed in place.known.policies
 	some i, rule in place.keys[key]

@@ -19,7 +19,9 @@ value(from, path) := found if {
 
 parameter(key) := value(input.parameters, [key])
 
-invalid(key, found, expected) := sprintf("invalid value for %s - '%v', expected %s", [key, found, expected])
+invalid(key, found, expected) := sprintf("invalid value for %s - '%v', must be %s", [key, found, expected])
+
+one_of(allowed) := sprintf("one of %s", [concat(", ", allowed)])
 
 # An element's field as messages show it, whatever the element is.
 shown(element, key) := element[key] if {
@@ -40,7 +42,7 @@ mistakes contains blank(concat(".", ["breakGlass", key])) if {
 	found == null
 }
 
-mistakes contains invalid(key, found, concat(", ", allowed)) if {
+mistakes contains invalid(key, found, one_of(allowed)) if {
 	some key, allowed in {
 		"view": ["summary", "findings", "full"],
 		"keyContext": ["pod", "none"],

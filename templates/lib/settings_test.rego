@@ -21,7 +21,7 @@ test_list if {
 test_prefixes if {
 	settings.mistakes_of_prefixes("x") == set() with input.parameters as {"x": ["a"]}
 	settings.mistakes_of_prefixes("x") == set() with input.parameters as {}
-	settings.mistakes_of_prefixes("x") == {"invalid value for x - '[\"\"]', expected a list of image prefixes"} with input.parameters as {"x": [""]}
+	settings.mistakes_of_prefixes("x") == {"invalid value for x - '[\"\"]', must be a list of image prefixes"} with input.parameters as {"x": [""]}
 }
 
 test_denials_need_something_to_judge if {
