@@ -1,44 +1,48 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/mutator/config"
+	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/health"
+	"github.com/imagegate/imagegate/provider/overlay"
 )
 
-// healthName is the one subcommand.
-const healthName = "health"
+func healthCommand(env overlay.Env) *cobra.Command {
+	var live bool
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Ask the mutator that serves here whether it is ready",
+		Long: `Ask the mutator that serves here, with the same configuration, whether it is
+ready: images of imagegate have no shell, and exec probes can use this.
 
-func usage(w io.Writer, flags *pflag.FlagSet) {
-	_, _ = fmt.Fprintf(w, `Usage:
-  mutator [flags]
-  mutator %s [--live] [flags]   ask the mutator that serves here, with the same
-                                    configuration, whether it is ready: exit code 0
-                                    is yes, 1 no. For exec probes.
-
-Flags:
-%s`, healthName, flags.FlagUsages())
-}
-
-// askHealth returns the exit status: 0 when the mutator that serves here is well.
-func askHealth(ctx context.Context, c *config.Config, live bool, stdout, stderr io.Writer) int {
-	s := health.Server{Listen: c.Server.Listen, Setting: "server.listen", CertFile: c.Server.TLS.CertFile, CertSetting: "server.tls.certFile"}
-	ask := s.Ready
-	if live {
-		ask = s.Live
+Exit codes: 0 it is ready, 1 it is not, 2 a mistake in the command line or the
+configuration.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(cmd.Flags(), env)
+			if err != nil {
+				return err
+			}
+			s := health.Server{Listen: c.Server.Listen, Setting: "server.listen", CertFile: c.Server.TLS.CertFile, CertSetting: "server.tls.certFile"}
+			ask := s.Ready
+			if live {
+				ask = s.Live
+			}
+			said, err := ask(cmd.Context())
+			if said != "" {
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), said)
+			}
+			if err != nil {
+				return &exit.Error{Code: failedCode, Err: err}
+			}
+			return nil
+		},
 	}
-	said, err := ask(ctx)
-	if said != "" {
-		_, _ = fmt.Fprintln(stdout, said)
-	}
-	if err != nil {
-		_, _ = fmt.Fprintln(stderr, "mutator:", err)
-		return 1
-	}
-	return 0
+	config.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&live, "live", false, "ask only whether the process answers")
+	return cmd
 }

@@ -4,64 +4,81 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/mutator/config"
+	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/interrupt"
+	"github.com/imagegate/imagegate/provider/overlay"
 	"github.com/imagegate/imagegate/provider/strict"
+	"github.com/imagegate/imagegate/provider/version"
 )
+
+// programName is what it calls itself.
+const programName = "mutator"
 
 func main() {
 	os.Exit(run(os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
 }
 
-// run returns the exit status: 2 for a wrong command line or configuration, 1
-// for a failure afterwards.
-func run(args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
-	flags := pflag.NewFlagSet("mutator", pflag.ContinueOnError)
-	flags.SetOutput(stderr)
-	config.AddFlags(flags)
-	asks := len(args) > 0 && args[0] == healthName
-	live := new(bool)
-	if asks {
-		args = args[1:]
-		live = flags.Bool("live", false, "ask only whether the process answers")
-	}
-	flags.Usage = func() { usage(stderr, flags) }
-	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return 0
-	} else if err != nil {
-		_, _ = fmt.Fprintln(stderr, "mutator:", strict.FlagError(err))
-		return 2
-	}
-	if flags.NArg() > 0 {
-		_, _ = fmt.Fprintf(stderr, "mutator: unexpected argument %q\n", flags.Arg(0))
-		return 2
-	}
-	if err := config.CheckVariables(os.Environ()); err != nil {
-		_, _ = fmt.Fprintln(stderr, "mutator:", err)
-		return 2
-	}
-	c, err := config.Load(flags, env)
-	if err != nil {
-		_, _ = fmt.Fprintln(stderr, "mutator:", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+// The exit codes: of a wrong command line or configuration, and of a failure
+// afterwards.
+const (
+	usageCode  = 2
+	failedCode = 1
+)
+
+func run(args []string, env overlay.Env, stdout, stderr io.Writer) int {
+	ctx, stop := interrupt.Notify(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends at once
-	if asks {
-		return askHealth(ctx, &c, *live, stdout, stderr)
+	root := command(env)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	code, err := exit.Code(root.ExecuteContext(ctx), usageCode)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, programName+":", err)
 	}
-	if err := serve(ctx, &c, newLogger(&c.Log, stderr)); err != nil {
-		_, _ = fmt.Fprintln(stderr, "mutator:", err)
-		return 1
+	return code
+}
+
+// command is the program: without a subcommand it serves.
+func command(env overlay.Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   programName,
+		Short: "Pin the images of Pods to digests, as a mutating webhook",
+		Long: `Pin the images of Pods to digests, as a mutating webhook that asks the provider.
+It serves until it is told to end.
+
+Every flag is also an environment variable: --tls-cert is IMAGEGATE_MUTATOR_TLS_CERT.
+Flags win over the environment, the environment over the file of --config.
+
+Exit codes: 1 it could not serve any more, 2 a mistake in the command line or the
+configuration.`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return config.CheckVariables(os.Environ())
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(cmd.Flags(), env)
+			if err != nil {
+				return err
+			}
+			if err := serve(cmd.Context(), &c, newLogger(&c.Log, cmd.ErrOrStderr())); err != nil {
+				return &exit.Error{Code: failedCode, Err: err}
+			}
+			return nil
+		},
 	}
-	return 0
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
+	config.AddFlags(root.Flags())
+	root.AddCommand(healthCommand(env))
+	version.Of(programName).AddTo(root)
+	return root
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/imagegate/imagegate/provider/drain"
 	"github.com/imagegate/imagegate/provider/logs"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
+	"github.com/imagegate/imagegate/provider/version"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -42,7 +43,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		KeyFile:  c.Provider.KeyFile,
 	}, log)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(serverTLS, clientTLS,
+	registry.MustRegister(version.Of(programName).Metric(), serverTLS, clientTLS,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	readyz, err := url.JoinPath(c.Provider.URL, "readyz")

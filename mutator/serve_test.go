@@ -24,6 +24,7 @@ import (
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 	"github.com/imagegate/imagegate/provider/tlsfiles/tlstest"
+	"github.com/imagegate/imagegate/provider/version"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -458,14 +459,16 @@ func TestExitStatus(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, 0, "--max-waiting"},
+		{[]string{"--version"}, 0, "mutator " + version.Number},
+		{[]string{"version"}, 0, "mutator " + version.Number},
 		{[]string{"--nonsense"}, 2, "nonsense"},
 		{[]string{"extra"}, 2, "extra"},
 		{nil, 2, "server.tls.certFile"},
 		{[]string{"--tls-cert", "a", "--tls-key", "b", "--config", "/does/not/exist"}, 2, "/does/not/exist"},
 		{[]string{"--tls-cert", "a", "--tls-key", "b", "--listen", taken(t)}, 1, "server.listen"},
 	} {
-		var stderr bytes.Buffer
-		if got := run(tc.args, none, io.Discard, &stderr); got != tc.want || !strings.Contains(stderr.String(), tc.says) {
+		var stderr bytes.Buffer // and what it prints
+		if got := run(tc.args, none, &stderr, &stderr); got != tc.want || !strings.Contains(stderr.String(), tc.says) {
 			t.Errorf("%q: status %d, output %s", tc.args, got, &stderr)
 		}
 	}

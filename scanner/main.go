@@ -2,16 +2,9 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
 
 	"github.com/imagegate/imagegate/scanner/cli"
 )
 
-func main() {
-	if err := cli.New().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "scanner:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr)) }

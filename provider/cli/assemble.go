@@ -16,6 +16,7 @@ import (
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/logs"
+	"github.com/imagegate/imagegate/provider/overlay"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
@@ -27,6 +28,7 @@ import (
 	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
+	"github.com/imagegate/imagegate/provider/version"
 )
 
 // rememberedFailures bounds the digests whose failures are remembered; each
@@ -64,9 +66,27 @@ type parts struct {
 	// shared is what replicas have in common; nil where all is in memory.
 	shared *shared
 	// grace is how long scans may go on in close.
-	grace   time.Duration
+	grace time.Duration
+	// ends says that they are a command's, for which a person waits, and advice what
+	// that person can do about an image that no credentials open.
+	ends    bool
+	advice  string
 	metrics *prometheus.Registry
 	log     *slog.Logger
+}
+
+// login has a command use what docker login keeps, where nothing else is configured,
+// and returns what to do about an image that this does not open.
+func login(c *config.Config, env overlay.Env) string {
+	if file := c.Registry.DockerConfig; file != "" {
+		return "; the credentials are those in " + file + " (--docker-config)"
+	}
+	file := config.DockerLogin(env)
+	if _, err := os.Stat(file); err != nil {
+		return "; `docker login` to the registry, or name a config.json that has its credentials: --docker-config"
+	}
+	c.Registry.DockerConfig = file
+	return "; the credentials are those in " + file + ": `docker login` to the registry, or name another file: --docker-config"
 }
 
 func newParts(log *slog.Logger) *parts { return &parts{metrics: prometheus.NewRegistry(), log: log} }
@@ -78,15 +98,6 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, error) {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
 	return logs.New(w, level, c.Format), nil
-}
-
-// quiet is the log of a command that a person waits for: its progress is
-// printed, and only failures are logged, unless more was asked for.
-func quiet(c config.Log) config.Log {
-	if c == config.Default().Log {
-		c.Level, c.Format = "error", "text"
-	}
-	return c
 }
 
 // dataDir returns the folder for what the provider makes itself.
@@ -106,6 +117,8 @@ func dataDir(c *config.Config) (string, error) {
 func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (*parts, error) {
 	c.Role = config.RoleAll // in a Pod the environment is that of its server
 	p := newParts(log)
+	p.ends = true
+	p.advice = login(c, os.LookupEnv)
 	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
 	if err != nil {
 		return nil, err
@@ -129,8 +142,8 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports scan.Store,
 		return err
 	}
 	p.followed = append(p.followed, p.hosts.Followed()...)
-	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if p.images, err = registry.New(registryOptions(c, p.hosts, p.log)); err != nil {
+	p.metrics.MustRegister(version.Of("provider").Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if p.images, err = registry.New(registryOptions(c, p)); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
 	if err := p.startScanners(ctx, c); err != nil {
@@ -252,12 +265,13 @@ func believed(c *config.Config) (names []string) {
 	return names
 }
 
-func registryOptions(c *config.Config, hosts *transport.Hosts, log *slog.Logger) registry.Options {
+func registryOptions(c *config.Config, p *parts) registry.Options {
 	return registry.Options{
-		Logger:       log,
+		Logger:       p.log,
+		Advice:       p.advice,
 		Platforms:    c.Registry.Platforms,
 		Insecure:     c.Registry.Insecure,
-		Hosts:        hosts,
+		Hosts:        p.hosts,
 		Allowed:      c.Registry.Allowed,
 		DockerConfig: c.Registry.DockerConfig,
 		PullSecrets: registry.PullSecrets{
@@ -271,18 +285,18 @@ func registryOptions(c *config.Config, hosts *transport.Hosts, log *slog.Logger)
 	}
 }
 
-// waitReady waits for the bundled worker, whose first start downloads a
-// vulnerability database.
-func (p *parts) waitReady(ctx context.Context) error {
+// waitReady waits for the bundled worker, whose first start downloads a vulnerability
+// database, and shows how that goes on.
+func (p *parts) waitReady(ctx context.Context, show *progress) error {
 	var err error
 	switch {
 	case p.worker != nil:
-		err = p.worker.WaitReady(ctx)
+		err = p.worker.WaitReady(ctx, show.detail)
 	case p.sidecar != nil:
 		err = p.sidecar.WaitReady(ctx, 0)
 	}
 	if err != nil {
-		return fmt.Errorf("the bundled scan worker: %w", err)
+		return fmt.Errorf("the bundled scanner cannot scan: %w", err)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -77,7 +76,7 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 	if c.Scanner.Bundled.URL != "" {
 		return p.besideUs(c)
 	}
-	worker, err := startBundled(ctx, c, p.log)
+	worker, err := p.startBundled(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +298,7 @@ func (p *parts) authorities(where, field, path string) (*tlsfiles.Authorities, e
 	return a, nil
 }
 
-func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bundled.Worker, error) {
+func (p *parts) startBundled(ctx context.Context, c *config.Config) (*bundled.Worker, error) {
 	cache := c.Scanner.Bundled.CacheDir
 	if cache == "" {
 		dir, err := dataDir(c)
@@ -320,7 +319,12 @@ func startBundled(ctx context.Context, c *config.Config, log *slog.Logger) (*bun
 		Disk:           c.Scanner.Bundled.DiskBytes,
 		LayerCache:     c.Scanner.Bundled.LayerCacheBytes,
 		ListCache:      c.Scanner.Bundled.ListCacheBytes,
-		Logger:         log,
+		DatabaseURL:    c.Scanner.Bundled.DatabaseURL,
+		DatabaseFile:   c.Scanner.Bundled.DatabaseFile,
+		MaxDatabaseAge: c.Verdict.MaxDatabaseAge.Duration,
+		LogLevel:       c.Log.Level,
+		Once:           p.ends,
+		Logger:         p.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("scanner: no scanner.harbor.url is configured, and the bundled worker does not start: %w", err)

@@ -2,12 +2,16 @@ package cli_test
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/cli"
+	"github.com/imagegate/imagegate/provider/version"
 )
 
 func run(t *testing.T, args ...string) (int, string, string) {
@@ -43,6 +47,9 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"scan"}, 2, "arg"},
 		{[]string{"scan", "UPPER"}, 2, "UPPER"},
 		{[]string{"scan", "nginx", "-o", "xml"}, 2, "table or json"},
+		{[]string{"scan", "nginx", "--pull-secret", "pull"}, 2, "need --namespace and --pull-secrets"},
+		{[]string{"scan", "nginx", "--listen", "127.0.0.1:1"}, 2, "unknown flag"},
+		{[]string{"scan", "nginx", "--scanner-database-file", "/does/not/exist"}, 2, "scanner.bundled.databaseFile"},
 		{[]string{"template", "--kind", "MyRules"}, 2, "rules"},
 		{[]string{"template", "--kind", "MyRules", "--rules", "/does/not/exist"}, 2, "/does/not/exist"},
 		{[]string{"template", "--kind", "my rules", "--rules", rules}, 2, "my rules"},
@@ -69,11 +76,53 @@ deny_image[msg] {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		if code, out, errs := run(t, args...); code != 0 || !strings.HasPrefix(out, "provider "+version.Number+" (go1.") || strings.Count(out, "\n") != 1 || errs != "" {
+			t.Errorf("%v: exit code %d, %s%s", args, code, out, errs)
+		}
+	}
+}
+
+// The help of scan has what a scan needs, and nothing of a server's.
+func TestScanHelp(t *testing.T) {
+	code, out, _ := run(t, "scan", "--help")
+	for _, want := range []string{"--namespace", "--platform", "--docker-config", "--scanner-database-file", "Exit codes: 0 accepted", "docker login"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, and the help lacks %s", code, want)
+		}
+	}
+	for _, not := range []string{"--listen", "--client-ca", "--nats-url", "--shutdown", "--verbose-log", "--nudge"} {
+		if strings.Contains(out, not) {
+			t.Errorf("the help has %s", not)
+		}
+	}
+}
+
+// Ctrl-C ends a command in a moment with one line, whatever it waits for.
+func TestCtrlC(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody answers there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	host := silent.Addr().String()
+	for signal, want := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
+		time.AfterFunc(500*time.Millisecond, func() { _ = syscall.Kill(os.Getpid(), signal.(syscall.Signal)) })
+		began := time.Now()
+		code, out, errs := run(t, "scan", host+"/app:v1", "--insecure-registries", host, "--scanner-url", "http://127.0.0.1:1", "--data-dir", t.TempDir())
+		lines := strings.Split(strings.TrimSpace(errs), "\n")
+		if code != want || out != "" || len(lines) != 3 || strings.Contains(lines[2], " ") || time.Since(began) > 4*time.Second {
+			t.Errorf("exit code %d after %s: %s%q", code, time.Since(began), out, lines)
+		}
+	}
+}
+
 func TestScanOfAnUnreachableImageHasNoReport(t *testing.T) {
 	for output, want := range map[string]string{"table": "Status:  scan_failed", "json": `"Status": "scan_failed"`} {
 		code, out, errs := run(t, "scan", "127.0.0.1:1/app:v1", "-o", output,
 			"--insecure-registries", "127.0.0.1:1", "--scanner-url", "http://127.0.0.1:1", "--data-dir", t.TempDir())
-		if code != 2 || !strings.Contains(out, want) || !strings.Contains(out, "cannot be reached") || !strings.Contains(errs, "scanning 127.0.0.1:1/app:v1") {
+		if code != 2 || !strings.Contains(out, want) || !strings.Contains(out, "cannot be reached; --log-level info says why") || !strings.Contains(errs, "scanning 127.0.0.1:1/app:v1") {
 			t.Errorf("%s: exit code %d\n%s\n%s", output, code, out, errs)
 		}
 	}

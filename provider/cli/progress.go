@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +20,9 @@ type progress struct {
 
 	mu    sync.Mutex
 	name  string
+	more  string
 	began time.Time
+	said  time.Time
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
@@ -33,13 +37,35 @@ func (p *progress) step(name string) {
 	p.end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.name, p.began = name, time.Now()
+	p.name, p.more, p.began = name, "", time.Now()
 	if !p.terminal {
 		_, _ = fmt.Fprintf(p.w, "%s ...\n", name)
 		return
 	}
 	p.stop = make(chan struct{})
 	p.done.Go(p.redraw)
+}
+
+// quietly is how often a step says how it goes on where lines stay.
+const quietly = 10 * time.Second
+
+// detail says how the step goes on.
+func (p *progress) detail(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	began := stage(text) != stage(p.more)
+	p.more = text
+	if p.terminal || text == "" || !began && time.Since(p.said) < quietly {
+		return
+	}
+	p.said = time.Now()
+	_, _ = fmt.Fprintln(p.w, text)
+}
+
+// stage is the part of a detail that does not count.
+func stage(text string) string {
+	name, _, _ := strings.Cut(text, ":")
+	return name
 }
 
 func (p *progress) redraw() {
@@ -58,7 +84,7 @@ func (p *progress) redraw() {
 func (p *progress) draw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s ... %s", p.name, time.Since(p.began).Round(time.Second))
+	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s ... %s", cmp.Or(p.more, p.name), time.Since(p.began).Round(time.Second))
 }
 
 // end removes the line of the current step.

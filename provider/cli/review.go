@@ -13,26 +13,29 @@ import (
 )
 
 // reviewCommand is provider review, whose live scanning is this provider with
-// the configuration of --config and the environment.
+// the configuration of --config, the environment and the flags of scan.
 func reviewCommand() *cobra.Command {
 	var cmd *cobra.Command
 	cmd = review.Command(func(ctx context.Context) (http.Handler, func(), error) {
 		return live(ctx, cmd)
 	})
-	config.AddFileFlag(cmd.Flags())
+	config.AddScanFlags(cmd.Flags())
 	return cmd
 }
 
 // live assembles a provider whose handler is called in process.
 func live(ctx context.Context, cmd *cobra.Command) (http.Handler, func(), error) {
-	c, err := config.Load(cmd.Flags(), os.LookupEnv)
+	c, err := config.LoadScan(cmd.Flags(), os.LookupEnv)
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := logger(quiet(c.Log), cmd.ErrOrStderr())
+	log, err := logger(c.Log, cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
+	show := newProgress(cmd.ErrOrStderr())
+	defer show.end()
+	show.step("starting the scanner")
 	p, err := assemble(ctx, &c, log)
 	if err != nil {
 		return nil, nil, err
@@ -42,7 +45,7 @@ func live(ctx context.Context, cmd *cobra.Command) (http.Handler, func(), error)
 			log.Error("ending the scans", "error", err)
 		}
 	}
-	if err := p.waitReady(ctx); err != nil {
+	if err := p.waitReady(ctx, show); err != nil {
 		end()
 		return nil, nil, err
 	}

@@ -7,31 +7,66 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/interrupt"
 	"github.com/imagegate/imagegate/provider/strict"
+	"github.com/imagegate/imagegate/provider/version"
 )
 
 // usageCode is the exit code of mistakes in the command line or configuration
 // and of whatever kept a command from its work.
 const usageCode = 2
 
+// interruptedFor is how long a command may take to clean up after a signal. What is
+// left then is cleared at the next start.
+const interruptedFor = time.Second
+
 // Main runs the command line and returns the process's exit code. It ends on
 // SIGINT and SIGTERM.
 func Main(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Notify(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends at once
 	root := command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	code, err := exit.Code(root.ExecuteContext(ctx), usageCode)
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx) }()
+	return ended(ctx, serves(root, args), done, stderr)
+}
+
+// serves reports whether the command is one that lets those go who ask it.
+func serves(root *cobra.Command, args []string) bool {
+	cmd, _, err := root.Find(args)
+	return err == nil && cmd.Name() == serveName
+}
+
+// ended returns the exit code of a command, and says why it ended. Whatever it was
+// doing, one that serves nobody is over soon after ctx.
+func ended(ctx context.Context, serves bool, done <-chan error, stderr io.Writer) int {
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		if serves {
+			err = <-done
+			break
+		}
+		select {
+		case err = <-done:
+		case <-time.After(interruptedFor):
+		}
+	}
+	if ctx.Err() != nil && !serves {
+		_, _ = fmt.Fprintln(stderr, context.Cause(ctx))
+		return interrupt.ExitCode(ctx)
+	}
+	code, err := exit.Code(err, usageCode)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "error:", err)
 	}
@@ -50,5 +85,6 @@ func command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
 	root.AddCommand(serveCommand(), scanCommand(), reviewCommand(), templateCommand(), queueCommand(), healthCommand())
+	version.Of(root.Name()).AddTo(root)
 	return root
 }

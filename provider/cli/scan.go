@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/reference"
+	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/scan"
 )
@@ -26,24 +28,56 @@ const (
 )
 
 type scanFlags struct {
-	output   string
-	platform string
+	output         string
+	platform       string
+	namespace      string
+	serviceAccount string
+	pullSecrets    []string
 }
+
+const scanLong = `Scan one image as the provider would, and print its report.
+
+The bundled scan worker does it, which keeps its vulnerability database in
+--data-dir: the first scan downloads it. Without internet there is the small
+--scanner-database sample for demonstrations; a file from elsewhere, taken in by
+"scanner db import FILE" once or named in --scanner-database-file; or a mirror in
+--scanner-database-url. Beside a provider that serves from the same --data-dir
+the scan uses the database of that one. --scanner-url names another scanner.
+
+Images are read with the credentials of docker login ($DOCKER_CONFIG or
+~/.docker/config.json), or with those of --docker-config. With --pull-secrets,
+which needs a cluster, they are those that a Pod of --namespace would have:
+its --service-account's, and each --pull-secret.
+
+--namespace is also the one whose exceptions count. Without --platform an image
+of several platforms is judged by the worst of registry.platforms.
+
+Flags win over environment variables, those over the file of --config: --vex is
+IMAGEGATE_VEX. Of the provider's configuration, what only a server needs is not
+used.
+
+Exit codes: 0 accepted, 1 rejected, 2 that there is no report or a mistake in the
+command line, 130 interrupted.`
 
 func scanCommand() *cobra.Command {
 	var f scanFlags
 	cmd := &cobra.Command{
 		Use:   "scan IMAGE",
 		Short: "Scan one image and print its report",
-		Long: `Scan one image as the provider would and print its report.
-
-Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
-		Example: "  provider scan nginx:1.27\n  provider scan -o json registry.example.com/team/app@sha256:...",
-		Args:    cobra.ExactArgs(1),
+		Long:  scanLong,
+		Example: `  provider scan nginx:1.27
+  provider scan -o json registry.example.com/team/app@sha256:...
+  provider scan --platform linux/arm64 --severity-threshold Critical nginx:1.27
+  provider scan --scanner-database sample nginx:1.27`,
+		Args: cobra.ExactArgs(1),
 	}
-	config.AddFlags(cmd.Flags())
-	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table or json (the full report)")
-	cmd.Flags().StringVar(&f.platform, "platform", "", "os/arch[/variant] to scan of an index, * for any; several with commas")
+	fs := cmd.Flags()
+	config.AddScanFlags(fs)
+	fs.StringVarP(&f.output, "output", "o", "table", "table or json (the full report)")
+	fs.StringVar(&f.platform, "platform", "", "os/arch[/variant] to scan of an index, * for any; several with commas")
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the Pod: whose exceptions count, and whose pull secrets with --pull-secrets")
+	fs.StringVar(&f.serviceAccount, "service-account", "", "service account whose pull secrets open the image (needs --pull-secrets and --namespace)")
+	fs.StringSliceVar(&f.pullSecrets, "pull-secret", nil, "Secret that opens the image (repeatable; needs --pull-secrets and --namespace)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.output != "table" && f.output != "json" {
 			return fmt.Errorf("--output %q is not table or json", f.output)
@@ -51,8 +85,11 @@ Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
 		if _, err := reference.Parse(args[0]); err != nil {
 			return fmt.Errorf("%.200q is not a valid image reference: %w", args[0], err)
 		}
-		c, err := config.Load(cmd.Flags(), os.LookupEnv)
+		c, err := config.LoadScan(cmd.Flags(), os.LookupEnv)
 		if err != nil {
+			return err
+		}
+		if err := f.check(&c); err != nil {
 			return err
 		}
 		return scanImage(cmd, &c, args[0], f)
@@ -60,17 +97,28 @@ Exit code 0 means accepted, 1 rejected, 2 that there is no report.`,
 	return cmd
 }
 
+// check says which flag another one needs.
+func (f *scanFlags) check(c *config.Config) error {
+	if f.serviceAccount == "" && len(f.pullSecrets) == 0 {
+		return nil
+	}
+	if f.namespace == "" || !c.Registry.PullSecrets.Enabled {
+		return errors.New("--service-account and --pull-secret need --namespace and --pull-secrets")
+	}
+	return nil
+}
+
 func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) (err error) {
 	ctx := cmd.Context()
-	log, err := logger(quiet(c.Log), cmd.ErrOrStderr())
+	log, err := logger(c.Log, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	show := newProgress(cmd.ErrOrStderr())
+	defer show.end()
 	show.step("starting the scanner")
 	p, err := assemble(ctx, c, log)
 	if err != nil {
-		show.end()
 		return err
 	}
 	defer func() {
@@ -78,8 +126,7 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 			err = errors.Join(err, closeErr)
 		}
 	}()
-	if err := p.waitReady(ctx); err != nil {
-		show.end()
+	if err := p.waitReady(ctx, show); err != nil {
 		return err
 	}
 	show.step("scanning " + image)
@@ -89,8 +136,13 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	if f.output == "json" {
 		view = report.ViewFull
 	}
-	r := p.service.Reports(ctx, []scan.Query{{Reference: image, Platform: f.platform, View: view, Patient: true}})[0]
+	access := registry.Access{Namespace: f.namespace, ServiceAccount: f.serviceAccount, PullSecrets: f.pullSecrets}
+	r := p.service.Reports(ctx, []scan.Query{{Reference: image, Platform: f.platform, View: view, Patient: true, Access: access}})[0]
 	show.end()
+	if err := cmd.Context().Err(); err != nil {
+		return err // it says nothing of the image
+	}
+	r.Message = strings.ReplaceAll(r.Message, "the provider's log says why", "--log-level info says why")
 	if err := printReport(cmd.OutOrStdout(), r, f.output); err != nil {
 		return err
 	}
@@ -126,6 +178,9 @@ func printTable(w io.Writer, r report.ScanReport) error {
 	head("Status:", string(r.Status))
 	head("Reason:", r.Message)
 	head("Scanner:", r.Scanner)
+	if strings.HasSuffix(r.Scanner, report.SampleDatabase) {
+		head("Warning:", "the "+report.SampleDatabase+" knows a few advisories only: this says almost nothing of the image")
+	}
 	head("Scanned:", stamp(r.ScannedAt))
 	head("Database:", stamp(r.DatabaseBuiltAt))
 	head("Covered:", covered(r.Summary))

@@ -3,10 +3,13 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/report"
 )
 
@@ -49,5 +52,56 @@ func TestTheTableSaysWhatWasLookedAt(t *testing.T) {
 				t.Errorf("JSON says %+v", back.Summary.Coverage)
 			}
 		})
+	}
+}
+
+// A report on the sample database says so in the table too.
+func TestTheTableSaysWhatTheSampleIs(t *testing.T) {
+	for scanner, want := range map[string]bool{"Grype 1 with the " + report.SampleDatabase: true, "Grype 1": false} {
+		var table bytes.Buffer
+		if err := printReport(&table, report.ScanReport{Status: report.Accepted, Scanner: scanner}, "table"); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(table.String(), "Warning:  the SAMPLE database"); got != want {
+			t.Errorf("%s: %s", scanner, table.String())
+		}
+	}
+}
+
+// A command uses what docker login keeps, and says which flag names another file.
+func TestDockerLoginIsUsed(t *testing.T) {
+	home, other := t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	env := map[string]string{}
+	lookup := func(k string) (string, bool) { v, ok := env[k]; return v, ok }
+	use := func(given string) string {
+		t.Helper()
+		c := config.Default()
+		c.Registry.DockerConfig = given
+		if advice := login(&c, lookup); !strings.Contains(advice, "--docker-config") || !strings.Contains(advice, c.Registry.DockerConfig) {
+			t.Errorf("it says %q of %q", advice, c.Registry.DockerConfig)
+		}
+		return c.Registry.DockerConfig
+	}
+	if got := use(""); got != "" {
+		t.Errorf("there is none, and %s is used", got)
+	}
+	for _, file := range []string{filepath.Join(home, ".docker", "config.json"), filepath.Join(other, "config.json")} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := use(""); got != filepath.Join(home, ".docker", "config.json") {
+		t.Error(got)
+	}
+	env["DOCKER_CONFIG"] = other
+	if got := use(""); got != filepath.Join(other, "config.json") {
+		t.Error(got)
+	}
+	if got := use("given.json"); got != "given.json" {
+		t.Error(got)
 	}
 }

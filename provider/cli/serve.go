@@ -22,9 +22,12 @@ import (
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
+// serveName is the command that goes on answering for a while when it is told to end.
+const serveName = "serve"
+
 func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "serve",
+		Use:   serveName,
 		Short: "Answer Gatekeeper's external data requests, and scan",
 		Long: `Answer Gatekeeper's external data requests over HTTPS until interrupted, and
 scan what they ask for. With --role api it leaves scans to others, with --role

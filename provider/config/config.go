@@ -327,6 +327,13 @@ type Bundled struct {
 	CacheDir string `json:"cacheDir,omitempty"`
 	// Database is how the worker gets its vulnerability data.
 	Database Database `json:"database"`
+	// DatabaseURL is where new databases are announced, a mirror for example: what is
+	// below https://grype.anchore.io/databases. Empty is there.
+	DatabaseURL string `json:"databaseUrl,omitempty"`
+	// DatabaseFile is a database that the worker takes in at its start, in place of
+	// downloads: an archive as Grype distributes it, or the .db file. It is not looked
+	// at again while the worker runs.
+	DatabaseFile string `json:"databaseFile,omitempty"`
 	// MemoryBytes is what the worker may take with all its scans. Zero is what the
 	// container has beyond the provider's own need, half of it at least; where there
 	// is no limit, what the machine has.

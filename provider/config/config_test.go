@@ -100,7 +100,7 @@ scan: {workers: 7}
 scanner:
   harbor: {url: "http://file:1"}
   pullThrough: {listen: ":8446", url: "http://provider:8446"}
-  bundled: {path: config_test.go, database: sample}
+  bundled: {path: config_test.go, database: sample, databaseUrl: "http://mirror"}
 store: {nats: {url: 'nats://127.0.0.1:4222'}}
 verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
 nudge: {enabled: true, kubeconfig: config.go}
@@ -126,8 +126,8 @@ log: {level: debug, format: text, verbose: true}
 	}
 	defaults := flags(config.Default())
 	for name, value := range flags(got) {
-		// The name among peers excludes the file's nats.url.
-		if value == defaults[name] && name != "nats-cluster-name" {
+		// The name among peers excludes the file's nats.url, a file the sample.
+		if value == defaults[name] && name != "nats-cluster-name" && name != "scanner-database-file" {
 			t.Errorf("--%s is not tried: the file says %q, the default", name, value)
 		}
 	}
@@ -312,6 +312,48 @@ func TestHowLongReportsAreKept(t *testing.T) {
 		}
 		if got := c.KeepReports(); got != want {
 			t.Errorf("%q: %s, want %s", file, got, want)
+		}
+	}
+}
+
+// Where the bundled worker's database comes from is said once.
+func TestTheDatabaseHasOneSource(t *testing.T) {
+	for file, want := range map[string]string{
+		`scanner: {bundled: {databaseFile: config.go}}`:                                        "",
+		`scanner: {bundled: {databaseFile: config.go, database: sample}}`:                      "scanner.bundled.databaseFile",
+		`scanner: {bundled: {databaseFile: config.go, databaseUrl: "https://mirror"}}`:         "scanner.bundled.databaseFile",
+		`scanner: {bundled: {databaseFile: nowhere}}`:                                          "scanner.bundled.databaseFile",
+		`scanner: {bundled: {databaseUrl: mirror}}`:                                            "scanner.bundled.databaseUrl",
+		`scanner: {bundled: {databaseUrl: "https://mirror", url: "unix:///run/scanner.sock"}}`: "scanner.bundled.url",
+	} {
+		if _, err := load(t, file, nil); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// Commands that scan and end log for people, and what they are told to.
+func TestTheLogOfACommand(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		env  map[string]string
+		want config.Log
+	}{
+		{nil, nil, config.Log{Level: "error", Format: "text"}},
+		{[]string{"--log-level", "info"}, nil, config.Log{Level: "info", Format: "text"}},
+		{[]string{"--log-format", "json"}, map[string]string{"IMAGEGATE_LOG_LEVEL": "info"}, config.Log{Level: "info", Format: "json"}},
+	} {
+		fs := pflag.NewFlagSet("scan", pflag.ContinueOnError)
+		config.AddScanFlags(fs)
+		if err := fs.Parse(tc.args); err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.LoadScan(fs, func(k string) (string, bool) { v, ok := tc.env[k]; return v, ok })
+		if err != nil || c.Log != tc.want {
+			t.Errorf("%v %v: %+v, %v", tc.args, tc.env, c.Log, err)
+		}
+		if fs.Lookup("listen") != nil || fs.Lookup("verbose-log") != nil {
+			t.Error("it has the server's flags")
 		}
 	}
 }

@@ -28,6 +28,31 @@ func CheckVariables(environ []string) error {
 	return source().CheckVariables(environ, EnvPrefix+"MUTATOR_")
 }
 
+// scans is the configuration of a command that scans and ends: it logs for a person,
+// and only what went wrong unless more is asked for.
+func scans() overlay.Source[Config] {
+	s := source()
+	s.Defaults = func() Config {
+		c := Default()
+		c.Log = Log{Level: "error", Format: "text"}
+		return c
+	}
+	return s
+}
+
+// AddScanFlags adds --config and the flags of commands that scan and end, which
+// serve nobody.
+func AddScanFlags(fs *pflag.FlagSet) {
+	s := scans()
+	s.Bind = bindScans
+	s.AddFlags(fs)
+}
+
+// LoadScan is Load for those commands.
+func LoadScan(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
+	return load(scans(), flags, env)
+}
+
 // AddDataDirFlag adds --data-dir alone.
 func AddDataDirFlag(fs *pflag.FlagSet) {
 	c := Default()
@@ -47,8 +72,10 @@ func LoadUnchecked(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
 
 // Load returns the validated configuration out of its file, the environment
 // and the flags that were given.
-func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
-	c, err := source().Load(flags, env)
+func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) { return load(source(), flags, env) }
+
+func load(from overlay.Source[Config], flags *pflag.FlagSet, env overlay.Env) (Config, error) {
+	c, err := from.Load(flags, env)
 	if err != nil {
 		return c, err
 	}
@@ -61,8 +88,39 @@ func Load(flags *pflag.FlagSet, env overlay.Env) (Config, error) {
 // bind declares each flag with its field in c as storage and the field's value
 // as default.
 func bind(fs *pflag.FlagSet, c *Config) {
+	bindScans(fs, c)
+	bindServes(fs, c)
+}
+
+// bindScans declares those that decide what a scan finds and what it counts for.
+func bindScans(fs *pflag.FlagSet, c *Config) {
 	str := func(p *string, name, usage string) { fs.StringVar(p, name, *p, usage) }
 	dataDirFlag(fs, c)
+	str(&c.Registry.DockerConfig, "docker-config", "docker config.json with registry credentials (default of scan and review: the one that docker login writes)")
+	fs.StringSliceVar(&c.Registry.Insecure, "insecure-registries", c.Registry.Insecure, "registries (host:port) spoken to in plain HTTP")
+	fs.BoolVar(&c.Registry.PullSecrets.Enabled, "pull-secrets", c.Registry.PullSecrets.Enabled, "read the pull secrets and service accounts that keys name from the API server")
+	str(&c.Registry.PullSecrets.Kubeconfig, "kubeconfig", "kubeconfig for --pull-secrets (default: in-cluster)")
+	fs.IntVar(&c.Scan.Workers, "scan-workers", c.Scan.Workers, "scans under way at once")
+	str(&c.Scanner.Harbor.URL, "scanner-url", "Harbor scanner adapter; empty starts the bundled worker")
+	str(&c.Scanner.Bundled.Path, "scanner-path", "binary of the bundled worker (default: beside this one, then in PATH)")
+	str((*string)(&c.Scanner.Bundled.Database), "scanner-database", "vulnerability data of the bundled worker: update (download Grype's) or sample (a few advisories, needs no network)")
+	str(&c.Scanner.Bundled.DatabaseURL, "scanner-database-url", "where new databases are announced, a mirror for example (default: Grype's)")
+	str(&c.Scanner.Bundled.DatabaseFile, "scanner-database-file", "database (archive or .db file) that the bundled worker takes in at its start, in place of downloads")
+	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", c.Verdict.SeverityThreshold, "severity from which a finding rejects an image")
+	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
+	str((*string)(&c.Verdict.UnmatchedPackages), "unmatched-packages", "images some of whose packages nobody could look up: reject or accept")
+	str((*string)(&c.Verdict.NoPackages), "no-packages", "images in which there was nothing to look up: reject or accept")
+	str((*string)(&c.Verdict.EndOfLife), "end-of-life", "images of a distribution that is known to be past its end of life: reject or accept")
+	fs.DurationVar(&c.Verdict.MaxDatabaseAge.Duration, "max-database-age", c.Verdict.MaxDatabaseAge.Duration, "how old the vulnerability data of a scan may be (0: of any age)")
+	str(&c.Verdict.ExceptionsFile, "exceptions", "file of exceptions, each with an end and a reason (YAML)")
+	fs.StringSliceVar(&c.Verdict.VEXFiles, "vex", c.Verdict.VEXFiles, "OpenVEX documents")
+	str(&c.Log.Level, "log-level", "debug, info, warn or error")
+	str(&c.Log.Format, "log-format", "json or text")
+}
+
+// bindServes declares those of a process that answers others.
+func bindServes(fs *pflag.FlagSet, c *Config) {
+	str := func(p *string, name, usage string) { fs.StringVar(p, name, *p, usage) }
 	str((*string)(&c.Role), "role", "what provider serve does: all, api (answers and queues) or worker (scans what others queue)")
 	str(&c.Store.NATS.URL, "nats-url", "NATS that keeps reports and the scan queue (default: embedded, or store.nats.cluster)")
 	str(&c.Store.NATS.Cluster.Name, "nats-cluster-name", "this replica's name among store.nats.cluster.peers")
@@ -73,27 +131,9 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str(&c.Server.TLS.ClientCAFile, "client-ca", "CA bundle that client certificates must verify against (PEM)")
 	str((*string)(&c.Server.TLS.ClientAuth), "client-auth", "whether clients need a certificate: require or off")
 	fs.DurationVar(&c.Server.Budget.Duration, "budget", c.Server.Budget.Duration, "time within which every key is answered")
-	fs.DurationVar(&c.Server.ShutdownDelay.Duration, "shutdown-delay", c.Server.ShutdownDelay.Duration, "time to go on answering after the signal to end")
+	fs.DurationVar(&c.Server.ShutdownDelay.Duration, "shutdown-delay", c.Server.ShutdownDelay.Duration, "time to go on answering after the signal to end (none after Ctrl-C)")
 	fs.DurationVar(&c.Server.ShutdownLimit.Duration, "shutdown-limit", c.Server.ShutdownLimit.Duration, "how much longer at most, while there are questions and nobody else answers")
-	str(&c.Registry.DockerConfig, "docker-config", "docker config.json with registry credentials")
-	fs.StringSliceVar(&c.Registry.Insecure, "insecure-registries", c.Registry.Insecure, "registries (host:port) spoken to in plain HTTP")
-	fs.BoolVar(&c.Registry.PullSecrets.Enabled, "pull-secrets", c.Registry.PullSecrets.Enabled, "read the pull secrets and service accounts that keys name from the API server")
-	str(&c.Registry.PullSecrets.Kubeconfig, "kubeconfig", "kubeconfig for --pull-secrets (default: in-cluster)")
-	fs.IntVar(&c.Scan.Workers, "scan-workers", c.Scan.Workers, "scans under way at once")
-	str(&c.Scanner.Harbor.URL, "scanner-url", "Harbor scanner adapter; empty starts the bundled worker")
-	str(&c.Scanner.Bundled.Path, "scanner-path", "binary of the bundled worker (default: beside this one, then in PATH)")
-	str((*string)(&c.Scanner.Bundled.Database), "scanner-database", "vulnerability data of the bundled worker: update or sample")
-	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", c.Verdict.SeverityThreshold, "severity from which a finding rejects an image")
-	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
-	str((*string)(&c.Verdict.UnmatchedPackages), "unmatched-packages", "images some of whose packages nobody could look up: reject or accept")
-	str((*string)(&c.Verdict.NoPackages), "no-packages", "images in which there was nothing to look up: reject or accept")
-	str((*string)(&c.Verdict.EndOfLife), "end-of-life", "images of a distribution that is known to be past its end of life: reject or accept")
-	fs.DurationVar(&c.Verdict.MaxDatabaseAge.Duration, "max-database-age", c.Verdict.MaxDatabaseAge.Duration, "how old the vulnerability data of a scan may be (0: of any age)")
-	str(&c.Verdict.ExceptionsFile, "exceptions", "file of exceptions, each with an end and a reason (YAML)")
-	fs.StringSliceVar(&c.Verdict.VEXFiles, "vex", c.Verdict.VEXFiles, "OpenVEX documents")
 	fs.BoolVar(&c.Nudge.Enabled, "nudge", c.Nudge.Enabled, "annotate the controllers whose Pods waited for a scan when it is over")
 	str(&c.Nudge.Kubeconfig, "nudge-kubeconfig", "kubeconfig for --nudge (default: in-cluster)")
-	str(&c.Log.Level, "log-level", "debug, info, warn or error")
-	str(&c.Log.Format, "log-format", "json or text")
 	fs.BoolVar(&c.Log.Verbose, "verbose-log", c.Log.Verbose, "log every request and answer whole")
 }

@@ -203,6 +203,13 @@ func (s *Scanner) bundled(p *field.Path) (errs field.ErrorList) {
 	b, at := &s.Bundled, p.Child("bundled")
 	errs = append(errs, readable(at.Child("path"), b.Path)...)
 	errs = append(errs, oneOf(at.Child("database"), b.Database, DatabaseUpdate, DatabaseSample)...)
+	errs = append(errs, readable(at.Child("databaseFile"), b.DatabaseFile)...)
+	if u, err := url.Parse(b.DatabaseURL); b.DatabaseURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		errs = append(errs, field.Invalid(at.Child("databaseUrl"), b.DatabaseURL, "must be http(s)://host[:port][/path]"))
+	}
+	if b.DatabaseFile != "" && (b.Database == DatabaseSample || b.DatabaseURL != "") {
+		errs = append(errs, field.Forbidden(at.Child("databaseFile"), "the database is this file's: neither database: sample nor databaseUrl goes with it"))
+	}
 	for _, size := range []struct {
 		name  string
 		bytes int64
@@ -223,8 +230,8 @@ func (s *Scanner) bundled(p *field.Path) (errs field.ErrorList) {
 	if err := bundled.CheckSocketURL(b.URL); err != nil {
 		errs = append(errs, field.Invalid(at.Child("url"), b.URL, err.Error()))
 	}
-	if b.Path != "" || b.CacheDir != "" {
-		errs = append(errs, field.Forbidden(at.Child("url"), "path and cacheDir are of a worker that is started here"))
+	if b.Path != "" || b.CacheDir != "" || b.DatabaseURL != "" || b.DatabaseFile != "" {
+		errs = append(errs, field.Forbidden(at.Child("url"), "path, cacheDir, databaseUrl and databaseFile are of a worker that is started here"))
 	}
 	if s.Configured() {
 		errs = append(errs, field.Forbidden(at.Child("url"), "harbor.url or anchore.url scans all images"))

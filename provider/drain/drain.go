@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/imagegate/imagegate/provider/interrupt"
 )
 
 // quiet is how long nobody may have asked for anything before the server ends. In
@@ -21,7 +23,7 @@ const quiet = time.Second
 // Times of an end.
 type Times struct {
 	// Delay is how long new requests are answered after the end was asked for, in
-	// any case.
+	// any case but that of a person who interrupts: then nothing is waited for.
 	Delay time.Duration
 	// Longest is for how much longer they are, as long as there are some, or nobody
 	// has succeeded.
@@ -54,6 +56,9 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, t Times) error
 	case err := <-served:
 		return ended(err)
 	case <-ctx.Done():
+	}
+	if interrupt.ByPerson(ctx) {
+		t.Delay = 0
 	}
 	select {
 	case err := <-served:

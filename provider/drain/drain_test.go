@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/drain"
+	"github.com/imagegate/imagegate/provider/interrupt"
 )
 
 // serve starts a server and returns its address, what asks for its end, and its end.
@@ -119,5 +120,20 @@ func TestWhatDoesNotEndIsAnError(t *testing.T) {
 	end()
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "waiting for requests to end") {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A person who interrupts a server waits for nobody.
+func TestCtrlCDoesNotDrain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(interrupt.Err)
+	began := time.Now()
+	err = drain.Serve(ctx, &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}, l, drain.Times{Delay: time.Minute, Longest: time.Minute})
+	if took := time.Since(began); err != nil || took > 5*time.Second {
+		t.Errorf("after %s: %v", took, err)
 	}
 }

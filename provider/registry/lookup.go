@@ -44,7 +44,9 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 		}
 		return t.resolved(digest, cred, manifests), nil
 	}
-	return nil, brief(t.refused(refused, creds))
+	f := brief(t.refused(refused, creds))
+	f.Message += r.options.Advice
+	return nil, f
 }
 
 // fetch returns the digest the reference stands for and what is there, and by

@@ -31,6 +31,9 @@ type Options struct {
 	// DockerConfig is the path of a docker config.json with credentials for
 	// every asker; empty means none. It is read again when it changes.
 	DockerConfig string
+	// Advice ends the failure of an image that no credentials open: what the person
+	// who asks can do. Empty is right where many ask.
+	Advice string
 	// PullSecrets says whether and how Secrets named by the asker are read.
 	PullSecrets PullSecrets
 	// TagTTL is how long a tag's digest is remembered; default 15s. PinTTL is the

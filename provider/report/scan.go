@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// SampleDatabase is how whatever a scan says names the worker's small database.
+const SampleDatabase = "SAMPLE database"
+
 // Vulnerability is one finding in one package, in the same shape whatever
 // scanner found it.
 type Vulnerability struct {
@@ -53,7 +56,8 @@ const (
 // the store keeps: facts, never a verdict, so that a change of the verdict's
 // configuration counts at once for images scanned long ago.
 type Scan struct {
-	// Scanner names who scanned, with its version: "Grype 0.120.1".
+	// Scanner names who scanned, with its version: "Grype 0.120.1"; with SampleDatabase
+	// at its end where that was looked into.
 	Scanner string
 	// Subject is the digest of the manifest that the report says it is about, in
 	// the scanner's own words and not in ours: sha256:...

@@ -12,6 +12,7 @@ import (
 
 	"github.com/imagegate/imagegate/scanner/advisories"
 	"github.com/imagegate/imagegate/scanner/database"
+	"github.com/imagegate/imagegate/scanner/librarylog"
 	"github.com/imagegate/imagegate/scanner/worker"
 )
 
@@ -42,20 +43,35 @@ func statusCommand() *cobra.Command {
 
 func importCommand() *cobra.Command {
 	cfg := offline()
+	l := &logFlags{}
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Install a vulnerability database from an archive or a .db file",
-		Args:  cobra.ExactArgs(1),
+		Long: `Install a vulnerability database from a file: an archive as Grype distributes
+it (https://grype.anchore.io/databases), or a bare .db file. By default it goes where
+the worker looks that the provider starts, in the user's cache directory, or below
+the provider's data folder in $IMAGEGATE_DATA_DIR.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := l.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			librarylog.Use(log)
 			cfg.Import = args[0]
-			db := database.New(*cfg, slog.New(slog.DiscardHandler))
-			if err := db.Start(); err != nil {
+			db := database.New(*cfg, log)
+			err = db.Start()
+			if errors.Is(err, database.ErrInUse) {
+				return fmt.Errorf("%w: end the worker, or have it take the file in itself (--db-import; the provider's --scanner-database-file)", err)
+			}
+			if err != nil {
 				return err
 			}
 			return errors.Join(describe(cmd, db), db.Close())
 		},
 	}
 	cmd.Flags().StringVar(&cfg.Dir, "db-dir", cfg.Dir, "directory of the vulnerability database")
+	l.add(cmd.Flags())
 	return cmd
 }
 

@@ -35,7 +35,7 @@ exit code 0 when it could, 1 when not. Give it the --listen of that worker.`,
 			defer cancel()
 			said, err := ask(ctx, listen, path)
 			if err != nil {
-				return err
+				return running(err)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
 			return err

@@ -3,10 +3,8 @@ package cli
 import (
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -17,15 +15,18 @@ import (
 	"github.com/imagegate/imagegate/scanner/worker"
 )
 
+// serveName is the command that ends in order when it is told to.
+const serveName = "serve"
+
 func serveCommand() *cobra.Command {
 	cfg := worker.Default()
 	var level, format string
 	cmd := &cobra.Command{
-		Use:   "serve",
+		Use:   serveName,
 		Short: "Run the scanner worker",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := newLogger(os.Stderr, level, format)
+			log, err := newLogger(cmd.ErrOrStderr(), level, format)
 			if err != nil {
 				return err
 			}
@@ -34,8 +35,6 @@ func serveCommand() *cobra.Command {
 				return fmt.Errorf("find this program's file: %w", err)
 			}
 			cfg.Command = []string{self, childName}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
 			w, err := worker.New(cfg, log)
 			if err != nil {
 				return err
@@ -51,12 +50,13 @@ func serveCommand() *cobra.Command {
 				debug.SetMemoryLimit(w.OwnMemory())
 			}
 			librarylog.Use(log)
-			return w.Run(ctx)
+			return running(w.Run(cmd.Context()))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API: host:port, a Unix socket to make, unix:///path, or an inherited one, fd://3")
-	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database; one worker's alone")
+	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database, one worker's alone (the provider's own is its --data-dir with /scanner)")
+	f.BoolVar(&cfg.Beside, "beside", false, "work in a folder below --cache-dir, with the database that is there, while another worker has the directory")
 	f.IntVar(&cfg.Jobs.Workers, "workers", cfg.Jobs.Workers, "scans that run at once")
 	f.IntVar(&cfg.Jobs.PerShare, "per-share", 0, "scans that run at once for one registry, or for one of those on whose behalf they are asked for (0: all workers but one)")
 	f.DurationVar(&cfg.Jobs.Abandon, "abandon-after", cfg.Jobs.Abandon, "end a scan whose report nobody has asked for in this time")
@@ -129,10 +129,15 @@ func (b *size) Set(s string) error {
 	return nil
 }
 
+// defaultCacheDir is the folder of the worker that a provider of the same user starts:
+// what is imported here is used there.
 func defaultCacheDir() string {
+	if data := os.Getenv("IMAGEGATE_DATA_DIR"); data != "" { // the provider's --data-dir
+		return filepath.Join(data, "scanner")
+	}
 	base, err := os.UserCacheDir()
 	if err != nil {
 		base = os.TempDir()
 	}
-	return filepath.Join(base, "imagegate-scanner")
+	return filepath.Join(base, "imagegate", "scanner")
 }

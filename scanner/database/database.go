@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wagoodman/go-progress"
+
 	"github.com/imagegate/imagegate/scanner/failure"
 )
 
@@ -34,6 +36,9 @@ const (
 type Config struct {
 	// Dir is the root of the installed copies. It belongs to one worker.
 	Dir string
+	// Beside is the Dir of another worker, on the same file system, whose databases are
+	// used instead of downloading them once more. Sample and Import come before it.
+	Beside string
 	// UpdateURL is where Grype's databases are announced.
 	UpdateURL string
 	// AutoUpdate fetches new databases, checking every Interval.
@@ -69,8 +74,13 @@ type Database struct {
 
 	lock *os.File
 
-	mu      sync.Mutex
-	current *generation
+	mu       sync.Mutex
+	current  *generation
+	progress Progress
+	// transfer is the download that is under way, followed the database of Config.Beside
+	// that is in use.
+	transfer *progress.Manual
+	followed string
 }
 
 // New returns a database that is not ready before Start.
@@ -79,6 +89,9 @@ func New(cfg Config, log *slog.Logger) *Database {
 	d.update = d.Update
 	return d
 }
+
+// ErrInUse says that the directory is another process's.
+var ErrInUse = errors.New("in use by another process")
 
 // Start takes the directory for this process and installs or finds a database,
 // which may take minutes for a large file. Having none yet is no error when one
@@ -92,10 +105,16 @@ func (d *Database) Start() error {
 	}
 	switch {
 	case d.cfg.Sample:
+		d.at(Progress{State: Installing})
 		return d.installSample()
 	case d.cfg.Import != "":
+		d.at(Progress{State: Installing})
 		return d.install(d.cfg.Import, true)
+	case d.cfg.Beside != "":
+		d.at(Progress{State: Waiting})
+		return nil // see Run
 	default:
+		d.at(Progress{State: Looking})
 		return d.adopt(false)
 	}
 }
@@ -108,7 +127,10 @@ func (d *Database) claim() error {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return fmt.Errorf("the database directory %s is in use by another process: %w", d.cfg.Dir, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		return fmt.Errorf("the database directory %s is %w", d.cfg.Dir, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -172,6 +194,7 @@ func (d *Database) use(g *generation) {
 	}
 	idle := old != nil && old.users == 0
 	d.mu.Unlock()
+	d.at(Progress{State: Done})
 	if idle {
 		d.discard(old)
 	}
@@ -227,7 +250,7 @@ func (d *Database) Status() (Status, bool) {
 func (d *Database) usable() error {
 	g := d.current
 	if g == nil {
-		return failure.New(failure.Database, "the scanner worker has no vulnerability database yet")
+		return failure.New(failure.Database, "there is no vulnerability database yet")
 	}
 	if age := time.Since(g.status.BuiltAt); d.cfg.MaxAge > 0 && g.status.Kind != KindSample && age > d.cfg.MaxAge {
 		return failure.New(failure.Database, "the vulnerability database was built %s ago; %s is the limit", age.Round(time.Hour), d.cfg.MaxAge)

@@ -27,7 +27,7 @@ func (d *Database) curator(cfg installation.Config) (v6.Curator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the download of databases: %w", err)
 	}
-	c, err := installation.NewCurator(cfg, client)
+	c, err := installation.NewCurator(cfg, watched{client, d})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the database directory: %w", err)
 	}
@@ -108,7 +108,13 @@ func (d *Database) updateOnce() error {
 			}
 		}
 	}()
+	d.at(Progress{State: Looking})
 	_, err := d.update()
+	if err != nil {
+		d.at(Progress{State: Failed, Error: err.Error()})
+	} else {
+		d.at(Progress{State: Done})
+	}
 	return err
 }
 
@@ -117,6 +123,10 @@ func (d *Database) updateOnce() error {
 // so callers that want to end should not wait for Run.
 func (d *Database) Run(ctx context.Context) {
 	d.sweep()
+	if d.cfg.Beside != "" && !d.cfg.Sample && d.cfg.Import == "" {
+		d.follow(ctx)
+		return
+	}
 	if !d.cfg.AutoUpdate || d.cfg.Sample || d.cfg.Import != "" {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/imagegate/imagegate/scanner/failure"
 	"github.com/imagegate/imagegate/scanner/harbor"
 	"github.com/imagegate/imagegate/scanner/jobs"
+	"github.com/imagegate/imagegate/scanner/version"
 )
 
 const prefix = "imagegate_worker_"
@@ -68,7 +69,7 @@ func New(source Source) *Metrics {
 		}
 		return float64(at.Unix())
 	})
-	m.registry.MustRegister(m.running, m.scans, m.duration, queued, built)
+	m.registry.MustRegister(version.Of("scanner").Metric(), m.running, m.scans, m.duration, queued, built)
 	return m
 }
 

@@ -39,6 +39,8 @@ type Database interface {
 type Config struct {
 	Queue    Queue
 	Database Database
+	// Progress is how a database that is on its way gets on, for JSON.
+	Progress func() any
 	Scanner  harbor.Scanner
 	// PlainHTTP says whether a registry host may be reached without TLS.
 	PlainHTTP func(host string) bool
@@ -74,6 +76,7 @@ func New(cfg Config) http.Handler {
 	})
 	r.Get("/healthz", s.healthy)
 	r.Get("/readyz", s.ready)
+	r.Get(PathDatabase, s.database)
 	r.Method(http.MethodGet, "/metrics", cfg.Metrics)
 	return r
 }
@@ -111,6 +114,13 @@ func (s server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
+}
+
+// PathDatabase says in JSON how a vulnerability database that is on its way gets on.
+const PathDatabase = "/database"
+
+func (s server) database(w http.ResponseWriter, _ *http.Request) {
+	s.write(w, http.StatusOK, "application/json", s.Progress())
 }
 
 func (s server) fail(w http.ResponseWriter, status int, f *failure.Failure) {

@@ -26,6 +26,9 @@ type Config struct {
 	// CacheDir belongs to one running worker alone: private directories of
 	// scans, package lists, and the database unless it has its own directory.
 	CacheDir string
+	// Beside has a worker whose CacheDir is another's work in a directory of its own
+	// below it, with the database of the other.
+	Beside bool
 	// Memory is what the worker and its scans may take together, Disk what CacheDir
 	// may hold with all that is below it. They bound the sizes that are to fit; Fit
 	// is what the container or the machine has.
@@ -59,6 +62,8 @@ type Config struct {
 
 	// own is what the worker takes of the memory beside its scans.
 	own int64
+	// beside says that CacheDir is below another worker's.
+	beside bool
 }
 
 const (

@@ -48,6 +48,13 @@ func (c *Config) fit() error {
 	if r.disk, err = free(c.CacheDir); err != nil {
 		return fmt.Errorf("measure the disk of the cache directory: %w", err)
 	}
+	if c.beside && r.limited {
+		// The container is another worker's too.
+		r.memory /= 4
+		if c.Memory != Fit {
+			c.Memory /= 4
+		}
+	}
 	return errors.Join(c.fitMemory(r), c.fitDisk(r))
 }
 

@@ -57,7 +57,7 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 	if err := cfg.absolute(); err != nil {
 		return nil, err
 	}
-	w := &Worker{cfg: cfg, log: log, db: database.New(cfg.databaseConfig(), log)}
+	w := &Worker{cfg: cfg, log: log}
 	var err error
 	if w.roots, err = newAuthorities(cfg.RegistryCAs, log); err != nil {
 		return nil, fmt.Errorf("--registry-ca: %w", err)
@@ -65,6 +65,7 @@ func New(cfg Config, log *slog.Logger) (*Worker, error) {
 	if err := w.claim(); err != nil {
 		return nil, err
 	}
+	w.db = database.New(w.cfg.databaseConfig(), log)
 	if err := w.cfg.fit(); err != nil {
 		return nil, errors.Join(err, w.lock.Close())
 	}
@@ -108,26 +109,26 @@ func (w *Worker) DatabaseBuiltAt() (time.Time, bool) {
 	return at, ok
 }
 
-// claim locks the cache directory: two workers would delete each other's files.
-func (w *Worker) claim() error {
-	if err := os.MkdirAll(w.cfg.CacheDir, 0o700); err != nil {
-		return fmt.Errorf("make the cache directory: %w", err)
+// claim locks the cache directory: two workers would delete each other's files. Where
+// another has it, the directory is one of our own below it, if that is wanted.
+func (w *Worker) claim() (err error) {
+	shared := w.cfg.CacheDir
+	if w.lock, err = lockIn(shared); errors.Is(err, syscall.EWOULDBLOCK) {
+		if !w.cfg.Beside {
+			return fmt.Errorf("the cache directory %s is in use by another scanner worker: end that one, or give this one another directory (--cache-dir) or --beside", w.cfg.CacheDir)
+		}
+		err = w.claimBeside()
 	}
-	lock, err := os.OpenFile(filepath.Join(w.cfg.CacheDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("lock the cache directory: %w", err)
+		return err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return fmt.Errorf("the cache directory %s is in use by another scanner worker: %w", w.cfg.CacheDir, err)
-	}
-	w.lock = lock
+	sweepBeside(shared)
 	for _, dir := range []string{w.scratch(), w.TempDir()} {
 		if err := os.RemoveAll(dir); err != nil {
 			w.log.Warn("what an earlier worker left could not be removed", "dir", dir, "error", err)
 		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return errors.Join(fmt.Errorf("make a directory below the cache directory: %w", err), lock.Close())
+			return errors.Join(fmt.Errorf("make a directory below the cache directory: %w", err), w.lock.Close())
 		}
 	}
 	return nil
@@ -139,7 +140,8 @@ func (w *Worker) Addr() net.Addr { return w.ln.Addr() }
 // Run serves until ctx ends, then stops scans and returns. It must be called
 // once.
 func (w *Worker) Run(ctx context.Context) error {
-	defer w.lock.Close() //nolint:errcheck // nothing is written to it
+	defer w.release()
+	told := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	srv := &http.Server{
@@ -169,7 +171,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	// and what it leaves half done is removed at the next start.
 	go func() {
 		if err := w.db.Start(); err != nil {
-			cancel(fmt.Errorf("vulnerability database: %w", err))
+			cancel(&SetupError{fmt.Errorf("vulnerability database: %w", err)})
 			return
 		}
 		w.db.Run(ctx)
@@ -183,16 +185,17 @@ func (w *Worker) Run(ctx context.Context) error {
 		_ = srv.Close()
 	}
 	wg.Wait()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
+	if told.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 func (w *Worker) handler() http.Handler {
 	return server.New(server.Config{
 		Queue:     w.queue,
 		Database:  w.db,
+		Progress:  func() any { return w.db.Progress() },
 		Scanner:   Engine(),
 		Workers:   w.cfg.Jobs.Workers,
 		PlainHTTP: func(host string) bool { return imagescan.PlainHTTPAllowed(host, w.cfg.InsecureRegistries) },

@@ -29,7 +29,7 @@ func (c *client) Generation(context.Context) (scanner.Generation, error) {
 
 func TestAScanSaysThatTheWorkerIsAway(t *testing.T) {
 	w, out := start(t, "works", Options{RestartInitial: time.Hour, RestartMax: time.Hour})
-	if err := w.WaitReady(t.Context()); err != nil {
+	if err := w.WaitReady(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	c := &client{asked: make(chan struct{}, 1)}

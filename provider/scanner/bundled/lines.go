@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -19,9 +20,13 @@ type lines struct {
 	logger *slog.Logger
 	mu     sync.Mutex
 	rest   []byte
+	// said is the last line that was no entry of its log: why it ended, if it has.
+	said string
+	// softly logs errors as warnings: somebody waits for the worker, and is told.
+	softly bool
 }
 
-func newLines(l *slog.Logger) *lines { return &lines{logger: l} }
+func newLines(l *slog.Logger, softly bool) *lines { return &lines{logger: l, softly: softly} }
 
 // Write implements io.Writer. It never fails: a child must not block or die
 // because of its log.
@@ -50,26 +55,39 @@ func (l *lines) flush() {
 	l.rest = nil
 }
 
+// last is the last line of the worker for people.
+func (l *lines) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said
+}
+
 func (l *lines) log(line []byte) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
 		return
 	}
-	level, msg, attrs := read(line)
+	level, msg, attrs, entry := read(line)
+	if !entry {
+		l.said = strings.TrimPrefix(msg, "scanner: ")
+	}
+	if l.softly {
+		level = min(level, slog.LevelWarn)
+	}
 	attrs = append(attrs, slog.String("from", "scanner"))
 	l.logger.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
 // read takes a line of slog's JSON apart; any other is its own message.
-func read(line []byte) (slog.Level, string, []slog.Attr) {
+func read(line []byte) (level slog.Level, msg string, attrs []slog.Attr, entry bool) {
 	var fields map[string]any
 	if json.Unmarshal(line, &fields) == nil {
 		if msg, ok := fields[slog.MessageKey].(string); ok {
 			level, attrs := structured(fields)
-			return level, msg, attrs
+			return level, msg, attrs, true
 		}
 	}
-	return slog.LevelInfo, string(line), nil
+	return slog.LevelInfo, string(line), nil, false
 }
 
 func structured(fields map[string]any) (slog.Level, []slog.Attr) {

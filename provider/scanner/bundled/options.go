@@ -25,6 +25,17 @@ type Options struct {
 	// SampleDatabase has the worker use its small sample database instead of
 	// the one that updates itself.
 	SampleDatabase bool
+	// DatabaseURL is where new databases are announced; empty is the worker's default.
+	// DatabaseFile is a database to take in at the start instead.
+	DatabaseURL, DatabaseFile string
+	// MaxDatabaseAge is how old the database may be; zero is the worker's default, or
+	// any for DatabaseFile.
+	MaxDatabaseAge time.Duration
+	// LogLevel is the worker's; empty is its default.
+	LogLevel string
+	// Once gives the worker up where starting it again would not help, for a command
+	// that a person waits for.
+	Once bool
 	// Insecure lists registries (host[:port]) read over plain HTTP.
 	Insecure []string
 	// CAFiles names, for a registry (host[:port]), a PEM file of certificate
@@ -43,8 +54,7 @@ type Options struct {
 	Memory, Disk, LayerCache, ListCache int64
 	// Args are added to the command line.
 	Args []string
-	// ReadyTimeout bounds WaitReady; default 2m, for the first start downloads
-	// a database.
+	// ReadyTimeout is how long WaitReady waits while nothing goes on; default 2m.
 	ReadyTimeout time.Duration
 	// StopTimeout is how long the worker may take to end after SIGTERM before
 	// it is killed; default 10s.
@@ -57,7 +67,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// readyTimeout is long, for a first start downloads a database.
+// readyTimeout is long: it may be the registry of databases that is slow.
 const readyTimeout = 2 * time.Minute
 
 func (o Options) withDefaults() (Options, error) {
@@ -131,8 +141,20 @@ const inherited = "fd://3"
 
 func (o Options) args() []string {
 	args := []string{"serve", "--listen", inherited, "--cache-dir", o.CacheDir, "--workers", strconv.Itoa(o.Workers)}
+	// A provider may serve from the same folder.
+	args = append(args, "--beside")
 	if o.SampleDatabase {
 		args = append(args, "--db-sample")
+	}
+	for _, given := range []struct{ flag, value string }{
+		{"--db-update-url", o.DatabaseURL}, {"--db-import", o.DatabaseFile}, {"--log-level", o.LogLevel},
+	} {
+		if given.value != "" {
+			args = append(args, given.flag, given.value)
+		}
+	}
+	if o.MaxDatabaseAge > 0 || o.DatabaseFile != "" {
+		args = append(args, "--db-max-age", o.MaxDatabaseAge.String())
 	}
 	for _, size := range []struct {
 		flag  string

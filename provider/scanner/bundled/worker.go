@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,6 +143,9 @@ func (w *Worker) supervise(started chan<- error) {
 			return
 		}
 		w.note(err)
+		if w.options.Once && isSetup(err) {
+			return
+		}
 		if time.Since(began) > settled {
 			wait.Reset()
 		}
@@ -170,7 +174,7 @@ func (w *Worker) run(started func(error)) error {
 	cmd := exec.Command(w.path, w.options.args()...) //nolint:noctx // a context would kill at once, without asking first
 	cmd.SysProcAttr = sysProcAttr()
 	cmd.ExtraFiles = []*os.File{w.socket} // inherited is its number in the child
-	lines := newLines(w.options.Logger)
+	lines := newLines(w.options.Logger, w.options.Once)
 	cmd.Stdout, cmd.Stderr = lines, lines
 	// A grandchild that holds the output open must not hold up the restart.
 	cmd.WaitDelay = time.Second
@@ -182,10 +186,33 @@ func (w *Worker) run(started func(error)) error {
 	started(nil)
 	err := cmd.Wait()
 	lines.flush()
-	if err == nil {
-		err = errors.New("it exited by itself")
-	}
+	err = endOf(err, lines.last())
 	w.ended(err)
+	return err
+}
+
+// setupCode is the worker's exit code for what starting it again does not cure.
+const setupCode = 2
+
+// setupError is such an end.
+type setupError struct{ error }
+
+func isSetup(err error) bool {
+	_, ok := errors.AsType[*setupError](err)
+	return ok
+}
+
+// endOf is how the worker ended, with its last words.
+func endOf(err error, said string) error {
+	if err == nil {
+		return errors.New("it exited by itself")
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == setupCode && said != "" {
+		return &setupError{errors.New(said)}
+	}
+	if said != "" {
+		return fmt.Errorf("%w: %s", err, said)
+	}
 	return err
 }
 
@@ -245,25 +272,43 @@ func (w *Worker) Close(ctx context.Context) error {
 
 // Ready asks the worker whether it can scan.
 func (w *Worker) Ready(ctx context.Context) error {
-	if _, err := w.running(); err != nil {
+	status, said, err := w.get(ctx, "/readyz")
+	switch {
+	case err != nil:
 		return err
+	case status == http.StatusOK:
+		return nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL()+"/readyz", nil)
+	return &notReadyError{strings.TrimSpace(string(said))}
+}
+
+// get asks the process, as long as it runs.
+func (w *Worker) get(ctx context.Context, path string) (status int, said []byte, err error) {
+	alive, err := w.running()
 	if err != nil {
-		return fmt.Errorf("asking the bundled scanner: %w", err)
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(alive, cancel)()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL()+path, nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("asking the bundled scanner: %w", err)
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("the bundled scanner does not answer: %w", errors.Join(err, w.before()))
+		return 0, nil, fmt.Errorf("the bundled scanner does not answer: %w", errors.Join(err, w.before()))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	const most = 512
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, most))
-	return fmt.Errorf("the bundled scanner is not ready: status %d: %s", resp.StatusCode, said)
+	const most = 4096
+	said, _ = io.ReadAll(io.LimitReader(resp.Body, most))
+	return resp.StatusCode, said, nil
 }
+
+// notReadyError is what the worker said in place of that it is ready.
+type notReadyError struct{ said string }
+
+func (e *notReadyError) Error() string { return "the bundled scanner is not ready: " + e.said }
 
 // running returns a context that lasts as long as the process, or why there is
 // none. Without one the socket would take a question and nobody would answer.
@@ -271,6 +316,9 @@ func (w *Worker) running() (context.Context, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.process == nil {
+		if w.options.Once && isSetup(w.last) {
+			return nil, w.last
+		}
 		return nil, notRunning(w.last)
 	}
 	return w.alive, nil
@@ -290,12 +338,15 @@ func (w *Worker) before() error {
 	return fmt.Errorf("it ended before: %w", w.last)
 }
 
-// WaitReady returns when the worker can scan, or with the reason why it cannot
-// yet when ReadyTimeout or ctx is over. The worker goes on starting then.
-func (w *Worker) WaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, w.options.ReadyTimeout)
-	defer cancel()
-	return waitReady(ctx, w.Ready, w.done)
+// WaitReady returns when the worker can scan, or with the reason why it cannot: it has
+// been given up, there is no database to be had, or nothing went on for ReadyTimeout.
+// A download may take as long as it goes on; tell is told how it does.
+func (w *Worker) WaitReady(ctx context.Context, tell func(string)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := &databaseWait{worker: w, tell: tell, stalled: time.AfterFunc(w.options.ReadyTimeout, func() { cancel(errStalled) }), patience: w.options.ReadyTimeout}
+	defer d.stalled.Stop()
+	return waitReady(ctx, d.ready, w.done)
 }
 
 // waitReady asks until ready is nil, or returns what was in the way when ctx or
@@ -310,6 +361,9 @@ func waitReady(ctx context.Context, ready func(context.Context) error, done <-ch
 		if err == nil {
 			return nil
 		}
+		if final, ok := errors.AsType[*finalError](err); ok {
+			return final.error
+		}
 		// What ctx broke off says nothing about the worker.
 		if ctx.Err() == nil || last == nil {
 			last = err
@@ -319,6 +373,9 @@ func waitReady(ctx context.Context, ready func(context.Context) error, done <-ch
 		case <-ctx.Done():
 			return last
 		case <-done:
+			if err := ready(ctx); err != nil {
+				return err
+			}
 			return errors.New("the bundled scanner was stopped")
 		}
 	}

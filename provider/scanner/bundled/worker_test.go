@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,8 @@ func standIn(mode string) {
 	fs.String("token-hosts", "", "")
 	fs.Int("workers", 0, "")
 	fs.Bool("db-sample", false, "")
+	fs.Bool("beside", false, "")
+	fs.String("log-level", "", "")
 	_ = fs.Parse(os.Args[2:])
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
@@ -58,13 +61,22 @@ func standIn(mode string) {
 	if mode == "dies once" && first {
 		os.Exit(3)
 	}
+	if mode == "in use" {
+		fmt.Fprintln(os.Stderr, "scanner: the cache directory is in use")
+		os.Exit(2)
+	}
 	status := http.StatusOK
-	if mode == "not ready" {
+	if mode == "not ready" || strings.HasPrefix(mode, "{") {
 		status = http.StatusServiceUnavailable
 	}
 	http.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = fmt.Fprint(w, "loading the database")
+	})
+	asked := 0
+	http.HandleFunc("GET /database", func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		_, _ = fmt.Fprint(w, strings.ReplaceAll(mode, "NOW", strconv.Itoa(asked<<20)))
 	})
 	if *listen != "fd://3" {
 		os.Exit(5)
@@ -128,7 +140,7 @@ func TestWorker(t *testing.T) {
 		CAFiles:    map[string]string{"r.example:5000": "/ca/r.pem", "a.example": "/ca/a.pem"},
 		TokenHosts: []string{"10.0.0.5:5001"},
 	})
-	if err := w.WaitReady(t.Context()); err != nil {
+	if err := w.WaitReady(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if w.Workers() != 1 {
@@ -143,7 +155,7 @@ func TestWorker(t *testing.T) {
 	for _, want := range []string{
 		`"level":"WARN","msg":"hello","database":"sample","from":"scanner"`,
 		"serve --listen fd://3 --cache-dir " + w.options.CacheDir,
-		"--workers 1 --db-sample --insecure-registries 127.0.0.1:5000 --token-hosts 10.0.0.5:5001 --registry-ca a.example=/ca/a.pem --registry-ca r.example:5000=/ca/r.pem",
+		"--workers 1 --beside --db-sample --insecure-registries 127.0.0.1:5000 --token-hosts 10.0.0.5:5001 --registry-ca a.example=/ca/a.pem --registry-ca r.example:5000=/ca/r.pem",
 	} {
 		if !strings.Contains(out.text(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, out.text())
@@ -154,7 +166,7 @@ func TestWorker(t *testing.T) {
 func TestWorkerIsStartedAgain(t *testing.T) {
 	t.Setenv(markerVar, filepath.Join(t.TempDir(), "started"))
 	w, out := start(t, "dies once", Options{})
-	if err := w.WaitReady(t.Context()); err != nil {
+	if err := w.WaitReady(t.Context(), nil); err != nil {
 		t.Fatalf("%v\n%s", err, out.text())
 	}
 	if !strings.Contains(out.text(), "exit status 3") {
@@ -173,7 +185,7 @@ func TestWorkerIsStartedAgain(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if err := w.WaitReady(t.Context()); err != nil {
+	if err := w.WaitReady(t.Context(), nil); err != nil {
 		t.Errorf("after being killed: %v", err)
 	}
 }
@@ -200,7 +212,7 @@ func TestNobodyElseCanTakeThePort(t *testing.T) {
 
 func TestNotReadySaysWhy(t *testing.T) {
 	w, _ := start(t, "not ready", Options{ReadyTimeout: 2 * time.Second})
-	err := w.WaitReady(t.Context())
+	err := w.WaitReady(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "loading the database") {
 		t.Errorf("error is %v", err)
 	}
@@ -208,7 +220,7 @@ func TestNotReadySaysWhy(t *testing.T) {
 
 func TestStubbornWorkerIsKilled(t *testing.T) {
 	w, _ := start(t, "stubborn", Options{StopTimeout: 50 * time.Millisecond})
-	if err := w.WaitReady(t.Context()); err != nil {
+	if err := w.WaitReady(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "killed") {
@@ -241,7 +253,7 @@ func TestBinaryThatCannotRun(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	out := &logs{}
-	l := newLines(slog.New(slog.NewJSONHandler(out, nil)))
+	l := newLines(slog.New(slog.NewJSONHandler(out, nil)), false)
 	long := strings.Repeat("x", maxLine+10)
 	for _, s := range []string{"one\ntw", "o\n\n", long + "\n", `{"msg":1}` + "\nlast"} {
 		if n, err := l.Write([]byte(s)); n != len(s) || err != nil {

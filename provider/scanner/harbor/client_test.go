@@ -114,6 +114,26 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// A scan with the sample database is another scanner's, in reports and generations
+// alike, so that a real database has everything scanned anew.
+func TestTheSampleDatabaseIsNamed(t *testing.T) {
+	a := newAdapter(t, scannertest.Script{})
+	image := scannertest.Image(0)
+	const want = "Grype 1 with the SAMPLE database"
+	a.meta["scanner"] = map[string]string{"name": "Grype", "vendor": "Anchore", "version": "1"}
+	a.meta["properties"] = map[string]string{"imagegate.dev/vulnerability-database": "sample"}
+	a.script.Body = fmt.Appendf(nil, `{"generated_at": "2026-11-23T12:00:00Z", "database_kind": "sample", "artifact": {"digest": %q},
+		"scanner": {"name": "Grype", "vendor": "Anchore", "version": "1"}, "severity": "High",
+		"vulnerabilities": [{"id": "CVE-1", "package": "a", "version": "1", "severity": "High"}]}`, image.Digest)
+	c := client(t, a.URL)
+	if got, err := c.Scan(t.Context(), image); err != nil || got.Scanner != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if gen, err := c.Generation(t.Context()); err != nil || gen.Scanner != want {
+		t.Errorf("%+v, %v", gen, err)
+	}
+}
+
 func TestDatabaseTimeFromMetadata(t *testing.T) {
 	a := newAdapter(t, scannertest.Script{})
 	c := client(t, a.URL)

@@ -22,6 +22,7 @@ type vulnerabilityReport struct {
 	Vulnerabilities json.RawMessage `json:"vulnerabilities"`
 	// The rest are the bundled worker's additions.
 	DatabaseBuiltAt json.RawMessage `json:"database_built_at"`
+	DatabaseKind    json.RawMessage `json:"database_kind"`
 	Suppressed      json.RawMessage `json:"suppressed"`
 	Distro          json.RawMessage `json:"distro"`
 	Packages        json.RawMessage `json:"packages"`
@@ -78,7 +79,7 @@ func decode(r *reply, m *metadata) (*report.Scan, error) {
 		return nil, notAReport(err)
 	}
 	out := &report.Scan{
-		Scanner:         in.Scanner.named(m),
+		Scanner:         withDatabase(in.Scanner.named(m), string(in.DatabaseKind) == `"`+sampleKind+`"`),
 		Subject:         in.Artifact.Digest,
 		ScannedAt:       in.GeneratedAt,
 		DatabaseBuiltAt: in.databaseBuiltAt(m),
@@ -112,6 +113,23 @@ func (a agent) named(m *metadata) string {
 		return m.Scanner.String()
 	}
 	return a.String()
+}
+
+// sampleKind is what the bundled worker calls the database that is for
+// demonstrations, in its reports and in the property kindProperty.
+const (
+	sampleKind   = "sample"
+	kindProperty = "imagegate.dev/vulnerability-database"
+)
+
+// withDatabase is a scanner as reports name it. One with the sample database is
+// another scanner: whoever reads the report has to see it, and a real database is
+// reason to scan anew.
+func withDatabase(scanner string, sample bool) string {
+	if !sample || scanner == "" {
+		return scanner
+	}
+	return scanner + " with the " + report.SampleDatabase
 }
 
 // items reads the list. An adapter may leave it out, or write null, when it has

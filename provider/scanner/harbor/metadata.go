@@ -76,7 +76,7 @@ func (c *Client) Generation(ctx context.Context) (scanner.Generation, error) {
 	if err != nil {
 		return scanner.Generation{}, err
 	}
-	return scanner.Generation{Scanner: m.Scanner.String(), DatabaseBuiltAt: m.databaseBuiltAt()}, nil
+	return scanner.Generation{Scanner: withDatabase(m.Scanner.String(), m.Properties[kindProperty] == sampleKind), DatabaseBuiltAt: m.databaseBuiltAt()}, nil
 }
 
 // Property returns one of the properties in the adapter's metadata, which are at
