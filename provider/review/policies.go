@@ -114,7 +114,7 @@ func (p *Policies) Notes() []string {
 			notes = append(notes, fmt.Sprintf("%s: %s is left out: it has no spec.targets", d.source, d.label()))
 		}
 	}
-	return notes
+	return append(notes, p.unknownProviders()...)
 }
 
 func (p *Policies) add(docs []document) error {

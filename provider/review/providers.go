@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/apis/externaldata/unversioned"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/imagegate/imagegate/provider/review/loopback"
@@ -40,6 +42,26 @@ func (p *Policies) providerPaths() map[string]string {
 		paths[provider.Name] = pathOfProvider(provider)
 	}
 	return paths
+}
+
+// unknownProviders says of the Constraints that name a Provider which none of the
+// files has. Here it is answered all the same; a cluster that has none either denies
+// every image.
+func (p *Policies) unknownProviders() []string {
+	known := []string{reportsProvider, digestsProvider}
+	for _, provider := range p.providers {
+		known = append(known, provider.Name)
+	}
+	var notes []string
+	for _, d := range p.constraints {
+		name, found, err := unstructured.NestedString(d.object.Object, "spec", "parameters", "provider")
+		if err != nil || !found || slices.Contains(known, name) {
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("%s: %s asks the Provider %q, which none of the files has; known are %s. A cluster without it denies every image",
+			d.source, d.label(), name, strings.Join(known, ", ")))
+	}
+	return notes
 }
 
 // providerPathsIn looks for the names of Providers in templates and

@@ -112,6 +112,9 @@ func TestRemarks(t *testing.T) {
 			o.Templates = []string{"testdata/templates/teststatus.yaml", "testdata/templates/testrequest.yaml"}
 		}), "Deployment default/web: no ExpansionTemplate among the files applies to it"},
 		"provider failed": {options(files("pod-good.yaml"), func(o *Options) { o.Reports = "testdata/reports/down.yaml" }), "Pod default/good: the provider could not answer: the provider is down for repairs"},
+		"a Provider that there is not": {options(files("pod-good.yaml"), func(o *Options) {
+			o.Constraints = []string{write(t, "typo.yaml", "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: TestStatus\nmetadata: {name: typo}\nspec: {parameters: {provider: imagegat-provider}}\n")}
+		}), `TestStatus typo asks the Provider "imagegat-provider", which none of the files has; known are imagegate-provider, imagegate-digests. A cluster without it denies every image`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, stderr, err := run(t, tt.o)
