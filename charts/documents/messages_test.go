@@ -35,7 +35,7 @@ func TestEveryMessageHasAnEntry(t *testing.T) {
 			}
 		}
 		if !explained && !m.Part {
-			t.Errorf("%s: write what this means and what to do, in %s:\n| `%s` |  |", m.At, troubleshooting, strings.ReplaceAll(m.Text, "|", `\|`))
+			t.Errorf("%s: write what this means and what to do, in %s:\n| `%s` |  |", m.At, troubleshooting, strings.NewReplacer("|", `\|`, "`", Gap).Replace(m.Text))
 		}
 	}
 	for _, e := range entries {
