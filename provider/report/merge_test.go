@@ -41,7 +41,7 @@ func TestMergeTakesTheWorstSeverityOfAPlatform(t *testing.T) {
 }
 
 func TestMergeNamesThePlatformsOfEachFinding(t *testing.T) {
-	both, one := flaw("CVE-1", report.SeverityHigh, ""), flaw("CVE-2", report.SeverityHigh, "")
+	both, one := flaw("CVE-2", report.SeverityHigh, ""), flaw("CVE-1", report.SeverityHigh, "")
 	got := merge(on("linux/amd64", both), on("linux/arm64", both, one), on("linux/arm64", both), on("", both))
 	if len(got) != 2 || strings.Join(got[0].Platforms, " ") != "linux/amd64 linux/arm64" || strings.Join(got[1].Platforms, " ") != "linux/arm64" {
 		t.Errorf("merged to %+v", got)

@@ -66,7 +66,7 @@ func TestOneIdentifierInEveryPartOfAReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Vulnerabilities[0].ID != "CVE-2021-1" || r.Vulnerabilities[1].ID != "CVE-2022-32149" {
+	if r.Vulnerabilities[0].ID != "CVE-2022-32149" || r.Vulnerabilities[1].ID != "CVE-2021-1" {
 		t.Errorf("listed are %+v", r.Vulnerabilities)
 	}
 	if s := r.Summary; s.Worst[0].ID != "CVE-2022-32149" || s.SuppressedBy[0].ID != "CVE-2021-1" {
@@ -86,8 +86,18 @@ func TestSortPutsTheWorstFirst(t *testing.T) {
 	for _, x := range v {
 		got += x.ID
 	}
-	if got != "ACDB" {
-		t.Errorf("order %s, want ACDB", got)
+	if got != "CADB" {
+		t.Errorf("order %s, want CADB", got)
+	}
+	// The message that names one of them names the fix that mends both.
+	v = []report.Vulnerability{
+		vulnerability("CVE-2021-38561", report.SeverityHigh, "0.3.7"),
+		vulnerability("CVE-2022-9999", report.SeverityHigh, "0.3.7"),
+		vulnerability("CVE-2022-32149", report.SeverityHigh, "0.3.8"),
+	}
+	report.Arrange(v)
+	if v[0].ID != "CVE-2022-32149" || v[1].ID != "CVE-2022-9999" {
+		t.Errorf("ordered %+v", v)
 	}
 }
 

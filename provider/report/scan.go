@@ -112,9 +112,10 @@ type Scan struct {
 }
 
 // Arrange identifies the findings of a scan and puts the worst first: by
-// severity, then those that have a fix, then by identifier, package and version,
-// so that equal scans read alike, whoever made them, and a list that must be cut
-// loses what matters least.
+// severity, then those that have a fix, then by identifier, the latest first, whose
+// fix is most often the latest too; then by package and version, so that equal scans
+// read alike, whoever made them, and a list that must be cut loses what matters
+// least.
 func Arrange(v []Vulnerability) {
 	for i := range v {
 		v[i].Identify()
@@ -123,7 +124,7 @@ func Arrange(v []Vulnerability) {
 		return cmp.Or(
 			cmp.Compare(b.Severity, a.Severity),
 			cmp.Compare(fixRank(a), fixRank(b)),
-			cmp.Compare(a.ID, b.ID),
+			compareVersions(b.ID, a.ID),
 			cmp.Compare(a.Package, b.Package),
 			cmp.Compare(a.Installed, b.Installed),
 		)

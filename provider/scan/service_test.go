@@ -582,7 +582,7 @@ func TestIndexTellsTheFindingsOfAllItsPlatforms(t *testing.T) {
 	}))
 	defer closeService(t, svc)
 	for platforms, want := range map[string]string{
-		"amd64,arm64": "accepted CVE-of-amd64 CVE-of-arm64 CVE-of-both",
+		"amd64,arm64": "accepted CVE-of-arm64 CVE-of-amd64 CVE-of-both",
 		"amd64,bad":   "rejected CVE-of-bad CVE-of-amd64 CVE-of-both",
 		"bad,slow":    "rejected", // no list: it would not be the whole image's
 	} {

@@ -167,7 +167,7 @@ func TestMessagesNameAFewSuppressedFindings(t *testing.T) {
 - {cve: CVE-3, images: ["*"], expires: 2027-01-01, reason: three}
 `)
 	got := j.Judge(scanOf(finding("CVE-1", report.SeverityHigh, ""), finding("CVE-2", report.SeverityHigh, ""), finding("CVE-3", report.SeverityHigh, "")), subject())
-	const want = "no finding of severity High or worse (0 below, 3 suppressed: CVE-1 by exception until 2027-01-01: one; " +
+	const want = "no finding of severity High or worse (0 below, 3 suppressed: CVE-3 by exception until 2027-01-01: three; " +
 		"CVE-2 by exception until 2027-01-01: two; and 1 more)"
 	if got.Message != want {
 		t.Errorf("message %q, want %q", got.Message, want)

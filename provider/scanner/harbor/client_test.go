@@ -94,9 +94,9 @@ func TestReport(t *testing.T) {
 	want := []report.Vulnerability{
 		{ID: "CVE-3", Aliases: []string{"GHSA-3"}, Package: "c", PURL: "pkg:npm/c@1", Installed: "1", Fixed: "2", Severity: report.SeverityCritical,
 			Published: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Description: "bad", Links: []string{"https://example.org/3"}},
-		{ID: "CVE-2", Package: "b", Installed: "1", Severity: report.SeverityHigh},
 		{ID: "CVE-5", Package: "linux-libc-dev", PURL: "pkg:deb/debian/linux-libc-dev@6.1", Installed: "6.1", Severity: report.SeverityHigh,
 			Suppressed: "Grype: only headers"},
+		{ID: "CVE-2", Package: "b", Installed: "1", Severity: report.SeverityHigh},
 		{ID: "CVE-4", Package: "d", Installed: "1", Severity: report.SeverityLow},
 		{ID: "CVE-1", Package: "a", Installed: "1", Severity: report.SeverityUnknown},
 	}
