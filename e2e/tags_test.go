@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/e2e/cluster"
@@ -114,4 +115,61 @@ spec:
 	if image := got.Spec.Containers[0].Image; image != img.Ref {
 		t.Errorf("the mirror Pod names %s, want %s", image, img.Ref)
 	}
+}
+
+// A manifest that is applied again says nothing new, although its tag has moved:
+// the Pod goes on with the image that it was admitted with.
+func TestAppliedAgainAfterTheTagMoved(t *testing.T) {
+	ns := namespace(t, denyPolicy)
+	first := sample(t, registry.Fixed)
+	manifest := fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {namespace: %s, name: app}
+spec:
+  initContainers:
+  - {name: init, image: %[2]q}
+  containers:
+  - {name: app, image: %[2]q}
+`, ns, first.Ref)
+	apply := func(args ...string) {
+		t.Helper()
+		out, err := shared.Cluster.KubectlInput(t.Context(), strings.NewReader(manifest), append([]string{"apply", "-f", "-"}, args...)...)
+		if err != nil {
+			t.Fatalf("apply %q: %v: %s", args, err, out)
+		}
+	}
+	settle(t, pod(ns, "known", first.Ref)).admitted(t)
+	apply()
+	second := pushLabelled(t, registry.Fixed, "v1")
+	n := 0
+	eventually(t, patience, func() error {
+		n++
+		name := fmt.Sprintf("after-%d", n)
+		settle(t, pod(ns, name, second.Ref)).admitted(t)
+		if got := getPod(t, ns, name).Spec.Containers[0].Image; got != second.Pinned {
+			return fmt.Errorf("the Pod runs %s, want %s", got, second.Pinned)
+		}
+		return nil
+	})
+	still := func(after string) *corev1.Pod {
+		t.Helper()
+		p := getPod(t, ns, "app")
+		for annotation, image := range map[string]string{"init": p.Spec.InitContainers[0].Image, "app": p.Spec.Containers[0].Image} {
+			if written := p.Annotations["original-image.imagegate.dev/"+annotation]; image != first.Pinned || written != first.Ref {
+				t.Errorf("after %s %s runs %s and was written %q, want %s and %s", after, annotation, image, written, first.Pinned, first.Ref)
+			}
+		}
+		return p
+	}
+	apply()
+	still("apply")
+	apply("--server-side", "--force-conflicts")
+	p := still("a server-side apply")
+	p.Annotations = nil
+	p.Spec.InitContainers[0].Image, p.Spec.Containers[0].Image = first.Ref, first.Ref
+	if _, err := shared.Cluster.Client.CoreV1().Pods(ns).Update(t.Context(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	still("a replacement without annotations")
 }

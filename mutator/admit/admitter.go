@@ -59,7 +59,7 @@ func (a *Admitter) Admit(ctx context.Context, req *admissionv1.AdmissionRequest)
 			fmt.Sprintf("cannot pin images: the Pod has %d containers and image volumes, and no more than %d can be judged: split it", len(pod.Images), pin.MaxImages))
 		return d
 	}
-	unreachable := a.resolve(ctx, d, work)
+	unreachable := a.resolve(ctx, work)
 	a.respond(d, req, work, unreachable)
 	if d.Response.Allowed && !dryRun(req) {
 		a.scans.ask(ctx, d, work.scanKeys(owned(req, location, pod)))
@@ -106,9 +106,11 @@ func dryRun(req *admissionv1.AdmissionRequest) bool { return req.DryRun != nil &
 
 // work is the images of one request and what becomes of them.
 type work struct {
-	pod *pin.Pod
+	// old is the object that pod updates, if any.
+	pod, old *pin.Pod
 	// unpinned are the images to pin, invalid ones excluded; changed are all
-	// images that this request brings. Both are indices in pod.Images.
+	// images that this request brings, without those that it leaves as they were,
+	// pinned or written. Both are indices in pod.Images.
 	unpinned, changed []int
 	pinned            map[int]string
 	failed            map[int]error
@@ -118,13 +120,17 @@ type work struct {
 // sort finds the images that this request brings and which of them need a
 // digest.
 func (a *Admitter) sort(req *admissionv1.AdmissionRequest, pod, old *pin.Pod) *work {
-	w := &work{pod: pod, pinned: map[int]string{}, failed: map[int]error{}, key: wire.Key{Namespace: req.Namespace, Platform: pod.Platform}}
+	w := &work{pod: pod, old: old, pinned: map[int]string{}, failed: map[int]error{}, key: wire.Key{Namespace: req.Namespace, Platform: pod.Platform}}
 	if req.Namespace != "" {
 		w.key.ServiceAccount, w.key.PullSecrets = pod.ServiceAccount, pod.PullSecrets
 	}
-	unchanged := pod.Unchanged(old)
+	unchanged, settled := pod.Unchanged(old), pod.Settled(old)
 	for i, image := range pod.Images {
 		if unchanged[i] {
+			continue
+		}
+		if before, ok := settled[i]; ok && !a.settings.exempt(image.Reference) {
+			w.pinned[i] = before
 			continue
 		}
 		w.changed = append(w.changed, i)
@@ -186,7 +192,7 @@ func (w *work) scanKeys(by owner.Reference) []wire.Key {
 
 // resolve pins what can be pinned. It reports whether the provider could not
 // be asked at all.
-func (a *Admitter) resolve(ctx context.Context, d *Decision, w *work) (unreachable bool) {
+func (a *Admitter) resolve(ctx context.Context, w *work) (unreachable bool) {
 	if len(w.unpinned) == 0 {
 		return false
 	}
@@ -213,7 +219,6 @@ func (a *Admitter) resolve(ctx context.Context, d *Decision, w *work) (unreachab
 			continue
 		}
 		w.pinned[i] = answer.Pinned
-		d.Changes = append(d.Changes, Change{Image: image, Pinned: answer.Pinned})
 	}
 	return err != nil
 }
@@ -223,6 +228,9 @@ func (a *Admitter) respond(d *Decision, req *admissionv1.AdmissionRequest, w *wo
 	for i, image := range w.pod.Images {
 		if err := w.failed[i]; err != nil {
 			d.Unresolved = append(d.Unresolved, oneLine(fmt.Sprintf("cannot pin image '%s' of %s: %v", image.Reference, image, err)))
+		}
+		if pinned, ok := w.pinned[i]; ok {
+			d.Changes = append(d.Changes, Change{Image: image, Pinned: pinned})
 		}
 	}
 	keep := a.settings.onUnresolved(req.Namespace) == Keep
@@ -234,7 +242,7 @@ func (a *Admitter) respond(d *Decision, req *admissionv1.AdmissionRequest, w *wo
 		d.deny(Denied, code, reason, sentences(d.Unresolved)+whoDenies(req.Namespace))
 		return
 	}
-	patch, warnings, err := w.pod.Patch(w.pinned)
+	patch, warnings, err := w.pod.Patch(w.pinned, w.old)
 	if err != nil {
 		d.deny(Failed, http.StatusInternalServerError, metav1.StatusReasonInternalError, err.Error())
 		return

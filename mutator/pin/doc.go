@@ -16,7 +16,10 @@
 // second prefix rather than a suffix.
 //
 // These annotations are the mutator's. An image pinned now gets the truth,
-// whatever the author put there. For an image that arrives pinned (a copied
+// whatever the author put there. An update cannot change what is said of an image
+// that it leaves as it is, and one whose image is written as the stored annotation
+// says keeps the stored digest: a manifest that is applied again changes nothing,
+// wherever its tag points by now. For an image that else arrives pinned (a copied
 // Pod, a template pinned before, a second call for the same admission) an
 // annotation stays when it names the same repository, since nobody can tell
 // which tag the digest once had; otherwise it is removed, as it is for an image

@@ -34,9 +34,10 @@ func (i Image) Annotation() string {
 
 // Patch returns the JSON patch that gives each image of pinned (an index in
 // p.Images) its new reference and brings the annotations in order, and warnings
-// for the author about annotations that could not be kept or had to go. The
-// patch is nil when there is nothing to change.
-func (p *Pod) Patch(pinned map[int]string) (patch []byte, warnings []string, err error) {
+// for the author about annotations that could not be kept or had to go. old is
+// the object that p updates, nil where it updates none. The patch is nil when
+// there is nothing to change.
+func (p *Pod) Patch(pinned map[int]string, old *Pod) (patch []byte, warnings []string, err error) {
 	var ops []operation
 	for _, i := range slices.Sorted(maps.Keys(pinned)) {
 		ops = append(ops, operation{"replace", p.Images[i].pointer, pinned[i]})
@@ -45,7 +46,7 @@ func (p *Pod) Patch(pinned map[int]string) (patch []byte, warnings []string, err
 		warnings = p.unrecorded(pinned)
 	} else {
 		var more []operation
-		more, warnings = p.annotate(pinned)
+		more, warnings = p.annotate(pinned, old)
 		ops = append(ops, more...)
 	}
 	if len(ops) == 0 {
@@ -67,8 +68,8 @@ func (p *Pod) unrecorded(pinned map[int]string) []string {
 	return warnings
 }
 
-func (p *Pod) annotate(pinned map[int]string) (ops []operation, warnings []string) {
-	want, warnings := p.wanted(pinned)
+func (p *Pod) annotate(pinned map[int]string, old *Pod) (ops []operation, warnings []string) {
+	want, warnings := p.wanted(pinned, old)
 	set := map[string]string{}
 	for k, v := range want {
 		if have, ok := p.annotations[k]; !ok || have != v {
@@ -95,8 +96,9 @@ func (p *Pod) annotate(pinned map[int]string) (ops []operation, warnings []strin
 }
 
 // wanted returns the annotations of ours that the object is to have.
-func (p *Pod) wanted(pinned map[int]string) (want map[string]string, warnings []string) {
+func (p *Pod) wanted(pinned map[int]string, old *Pod) (want map[string]string, warnings []string) {
 	want = map[string]string{}
+	unchanged := p.Unchanged(old)
 	for i, image := range p.Images {
 		key := image.Annotation()
 		if len(validation.IsDNS1123Label(image.Name)) > 0 {
@@ -109,10 +111,17 @@ func (p *Pod) wanted(pinned map[int]string) (want map[string]string, warnings []
 			continue
 		}
 		have, ok := p.annotations[key]
+		if unchanged[i] && old.tells(image) {
+			if want[key] = old.annotations[key]; ok && have != want[key] {
+				warnings = append(warnings, fmt.Sprintf("annotation %s was set back to '%s': that is how image '%s' of %s was written",
+					key, want[key], image.Reference, image))
+			}
+			continue
+		}
 		if !ok {
 			continue
 		}
-		if digest, err := Check(image.Reference); err == nil && digest && sameRepository(have, image.Reference) {
+		if p.tells(image) {
 			want[key] = have
 			continue
 		}
@@ -124,25 +133,4 @@ func (p *Pod) wanted(pinned map[int]string) (want map[string]string, warnings []
 
 func isOurs(annotation string) bool {
 	return strings.HasPrefix(annotation, AnnotationPrefix) || strings.HasPrefix(annotation, VolumeAnnotationPrefix)
-}
-
-// Unchanged returns, by index, the images of p that old has under the same use
-// and name with the same reference. A nil old has none.
-func (p *Pod) Unchanged(old *Pod) map[int]bool {
-	type place struct {
-		use             Use
-		name, reference string
-	}
-	unchanged := map[int]bool{}
-	if old == nil {
-		return unchanged
-	}
-	before := map[place]bool{}
-	for _, i := range old.Images {
-		before[place{i.Use, i.Name, i.Reference}] = true
-	}
-	for n, i := range p.Images {
-		unchanged[n] = before[place{i.Use, i.Name, i.Reference}]
-	}
-	return unchanged
 }

@@ -140,7 +140,7 @@ func TestEveryImageOfAPod(t *testing.T) {
 	if p.ServiceAccount != "sa" || !slices.Equal(p.PullSecrets, []string{"s1", "s2"}) {
 		t.Errorf("credentials: %q %q", p.ServiceAccount, p.PullSecrets)
 	}
-	patch, warnings, err := p.Patch(pinAll(t, p, false))
+	patch, warnings, err := p.Patch(pinAll(t, p, false), nil)
 	if err != nil || warnings != nil {
 		t.Fatal(err, warnings)
 	}
@@ -178,7 +178,7 @@ func TestTemplates(t *testing.T) {
 		}
 		object := tc.around[0] + template + tc.around[1]
 		p := read(t, object, l)
-		patch, _, err := p.Patch(pinAll(t, p, false))
+		patch, _, err := p.Patch(pinAll(t, p, false), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ func TestMissingMetadata(t *testing.T) {
 	for _, metadata := range []string{``, `"metadata":null,`, `"metadata":{},`, `"metadata":{"annotations":null},`} {
 		object := `{` + metadata + `"spec":{"containers":[{"name":"c","image":"a:1"}]}}`
 		p := read(t, object, podLocation(t, ""))
-		patch, _, err := p.Patch(pinAll(t, p, false))
+		patch, _, err := p.Patch(pinAll(t, p, false), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestAnnotations(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := read(t, string(b), podLocation(t, ""))
-			patch, warnings, err := p.Patch(pinAll(t, p, false))
+			patch, warnings, err := p.Patch(pinAll(t, p, false), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +259,7 @@ func TestAnnotationsOfWhatIsNotThere(t *testing.T) {
 		"volume.original-image.imagegate.dev/c":"a:1","original-image.imagegate.dev/kept":"b:0","x/y":"z"}},
 		"spec":{"containers":[{"name":"kept","image":"b:1"}]}}`
 	p := read(t, object, podLocation(t, ""))
-	patch, warnings, err := p.Patch(nil) // b:1 could not be resolved and is kept
+	patch, warnings, err := p.Patch(nil, nil) // b:1 could not be resolved and is kept
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestEphemeralContainersSubresource(t *testing.T) {
 		"spec":{"containers":[{"name":"c","image":"discarded:1"}],"ephemeralContainers":[{"name":"debug","image":"busybox:1"},
 		{"name":"untagged","image":"localhost:5000/busybox"}]}}`
 	p := read(t, object, podLocation(t, "ephemeralcontainers"))
-	patch, warnings, err := p.Patch(pinAll(t, p, false))
+	patch, warnings, err := p.Patch(pinAll(t, p, false), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestUnchanged(t *testing.T) {
 func TestInvalidContainerNamesAreNotAnnotated(t *testing.T) {
 	const object = `{"spec":{"containers":[{"image":"a:1"},{"name":"Not A/Label","image":"a:1"}]}}`
 	p := read(t, object, podLocation(t, ""))
-	patch, _, err := p.Patch(pinAll(t, p, false))
+	patch, _, err := p.Patch(pinAll(t, p, false), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func FuzzPatch(f *testing.F) {
 			return
 		}
 		pinned := pinAll(t, p, keepTag)
-		patch, _, err := p.Patch(pinned)
+		patch, _, err := p.Patch(pinned, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +380,7 @@ func FuzzPatch(f *testing.F) {
 			}
 		}
 		again := pinAll(t, q, keepTag)
-		if patch, _, err := q.Patch(again); len(again) > 0 || err != nil || patch != nil {
+		if patch, _, err := q.Patch(again, nil); len(again) > 0 || err != nil || patch != nil {
 			t.Errorf("a second round changes %v: %s, %v", slices.Collect(maps.Keys(again)), patch, err)
 		}
 	})
