@@ -110,6 +110,40 @@ func onlyPod(t *testing.T, ns string) *corev1.Pod {
 	return &pods.Items[0]
 }
 
+// TestTenPodsOfOneNewImage: whoever makes them, ten Pods of an image that nobody
+// has scanned are one scan, and none of them is told that it is pending.
+func TestTenPodsOfOneNewImage(t *testing.T) {
+	const ten = 10
+	t.Run("of a Deployment", func(t *testing.T) {
+		ns := namespace(t, denyPolicy)
+		img := slowImage(t, slowScan)
+		create(t, strings.Replace(deployment(ns, img.Ref), "spec:\n", fmt.Sprintf("spec:\n  replicas: %d\n", ten), 1)).admitted(t)
+		eventually(t, patience, func() error {
+			if d := getDeployment(t, ns); d.Status.AvailableReplicas != ten {
+				return fmt.Errorf("%d are available: %+v", d.Status.AvailableReplicas, d.Status.Conditions)
+			}
+			return nil
+		})
+		if denials := failedCreates(t, ns); len(denials) > 0 {
+			t.Errorf("the controller was denied first: %s", denials[0])
+		}
+	})
+	t.Run("of nobody", func(t *testing.T) {
+		ns := namespace(t, denyPolicy)
+		img := slowImage(t, slowScan)
+		answers := make(chan answer, ten)
+		for n := range ten {
+			manifest := pod(ns, fmt.Sprintf("app-%d", n), img.Ref)
+			go func() { answers <- create(t, manifest) }()
+		}
+		for range ten {
+			if a := <-answers; a.err != nil {
+				t.Errorf("not admitted: %s (%v)", a.output, a.err)
+			}
+		}
+	})
+}
+
 func TestDeploymentWithSlowScanIsRetriedWhenNobodyWaits(t *testing.T) {
 	restart(t, shared.System.Mutator, "--wait=0s")
 	ns := namespace(t, denyPolicy)

@@ -194,8 +194,9 @@ func (s *system) get(t *testing.T, path string) (int, string) {
 
 func TestWaitCapOverMutualTLS(t *testing.T) {
 	provider := &standIn{waiting: make(chan struct{}, 100), release: make(chan struct{})}
-	// Of four one namespace has three.
-	s := start(t, provider, func(c *config.Config) { c.Wait.Max = 4 })
+	// Ten that wait for one scan share the only turn.
+	const share = 10
+	s := start(t, provider, func(c *config.Config) { c.Wait.Max = 1 })
 	type result struct {
 		resp *admissionv1.AdmissionResponse
 		err  error
@@ -205,12 +206,12 @@ func TestWaitCapOverMutualTLS(t *testing.T) {
 		resp, err := s.mutate("a:1")
 		results <- result{resp, err}
 	}
-	for range 3 {
+	for range share {
 		go ask()
 		<-provider.waiting
 	}
 	// All of these are beyond the cap and are answered while the first wait.
-	for range 17 {
+	for range 20 - share {
 		go ask()
 	}
 	check := func(r result) {
@@ -219,20 +220,20 @@ func TestWaitCapOverMutualTLS(t *testing.T) {
 			t.Errorf("answer %+v, %v", r.resp, r.err)
 		}
 	}
-	for range 17 {
+	for range 20 - share {
 		check(<-results)
 	}
 	_, metrics := s.get(t, "/metrics")
-	for _, want := range []string{"imagegate_mutator_waiting 3", `imagegate_mutator_waits_total{result="capped"} 17`, `imagegate_mutator_images_total{result="pinned"} 17`} {
+	for _, want := range []string{"imagegate_mutator_waiting 10", `imagegate_mutator_waits_total{result="capped"} 10`, `imagegate_mutator_images_total{result="pinned"} 10`} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("metrics have no %q", want)
 		}
 	}
 	close(provider.release)
-	for range 3 {
+	for range share {
 		check(<-results)
 	}
-	if provider.peak != 3 {
+	if provider.peak != share {
 		t.Errorf("%d waited at once", provider.peak)
 	}
 }

@@ -647,14 +647,16 @@ func TestWaitCap(t *testing.T) {
 	}
 	a := admit.New(p, s)
 	results := make(chan admit.WaitResult, s.MaxWaiting)
+	n := 0
 	admitted := func(namespace string) *admit.Decision {
-		req := create(t, pod("a:1"))
+		n++
+		req := create(t, ownedBy(fmt.Sprintf("web-%d", n), "a:1"))
 		req.Namespace = namespace
 		return a.Admit(context.Background(), req)
 	}
 	wait := func(namespace string) {
 		go func() { results <- admitted(namespace).Wait }()
-		<-entered
+		<-entered // after which n is nobody else's
 	}
 	// capped returns although nobody releases the others.
 	capped := func(namespace string) {

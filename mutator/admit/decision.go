@@ -46,7 +46,7 @@ const (
 	WaitFinal WaitResult = "final"
 	// WaitPending: the time ended before some scan did, or a scan failed.
 	WaitPending WaitResult = "pending"
-	// WaitCapped: too many requests wait already; the scans were started.
+	// WaitCapped: too many wait already; the scans were started.
 	WaitCapped WaitResult = "capped"
 	// WaitError: the provider could not be asked.
 	WaitError WaitResult = "error"

@@ -28,22 +28,22 @@ const (
 type scans struct {
 	provider Provider
 	wait     time.Duration
-	// slots has a turn for each request that waits, starting one for each
-	// detached question.
-	slots, starting *turns.Turns
-	detached        sync.WaitGroup
+	waiters  *waiters
+	// starting has a turn for each detached question.
+	starting *turns.Turns
+	detached sync.WaitGroup
 }
 
 func newScans(provider Provider, s Settings) *scans {
 	return &scans{
 		provider: provider,
 		wait:     s.Wait,
-		slots:    turns.New(turns.Limits{Turns: s.MaxWaiting}),
+		waiters:  newWaiters(s.MaxWaiting),
 		starting: turns.New(turns.Limits{Turns: maxStarting}),
 	}
 }
 
-func (s *scans) waiting() int { return s.slots.Held() }
+func (s *scans) waiting() int { return s.waiters.waiting() }
 
 // ask waits for the reports of keys, or starts their scans and returns when
 // waiting is off, when the request has no time left or when too many wait.
@@ -56,13 +56,13 @@ func (s *scans) ask(ctx context.Context, d *Decision, keys []wire.Key) {
 		s.start(ctx, keys)
 		return
 	}
-	done, ok := s.slots.TryTake(turns.Share{Namespace: keys[0].Namespace})
+	leave, ok := s.waiters.tryJoin(keys)
 	if !ok {
 		d.Wait = WaitCapped
 		s.start(ctx, keys)
 		return
 	}
-	defer done()
+	defer leave()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, wait+grace)
 	defer cancel()

@@ -37,7 +37,8 @@ type Settings struct {
 	ResolveTimeout time.Duration
 	// Wait is how long a request may wait for its scans; zero does not wait.
 	Wait time.Duration
-	// MaxWaiting is how many requests may wait at once.
+	// MaxWaiting is how many owners of Pods may wait at once: the Pods of one
+	// count once, as do Pods of none that wait for the same scans.
 	MaxWaiting int
 }
 

@@ -98,8 +98,9 @@ func (v *Pin) KeepsSome() bool {
 type Wait struct {
 	// Duration is how long, cut to the webhook's timeout; zero does not wait.
 	Duration metav1.Duration `json:"duration"`
-	// Max is how many admissions wait at once. Each holds a worker of the
-	// controller that created the Pod.
+	// Max is how many owners of Pods wait at once. Each holds a worker of its
+	// controller, whatever number of Pods it has; Pods without an owner that tries
+	// again count once where they wait for the same scans.
 	Max int `json:"max"`
 }
 

@@ -58,7 +58,7 @@ func bind(fs *pflag.FlagSet, c *Config) {
 	str(&c.Provider.KeyFile, "provider-client-key", "private key of --provider-client-cert (PEM)")
 	fs.DurationVar(&c.Provider.ResolveTimeout.Duration, "resolve-timeout", c.Provider.ResolveTimeout.Duration, "time to resolve the images of one object")
 	fs.DurationVar(&c.Wait.Duration.Duration, "wait", c.Wait.Duration.Duration, "time an admission may wait for its scans, cut to the webhook's timeout; 0 does not wait")
-	fs.IntVar(&c.Wait.Max, "max-waiting", c.Wait.Max, "admissions that may wait at once")
+	fs.IntVar(&c.Wait.Max, "max-waiting", c.Wait.Max, "owners of Pods that may wait at once; the Pods of one count once")
 	fs.BoolVar(&c.Pin.KeepTag, "keep-tag", c.Pin.KeepTag, "pin to repository:tag@digest instead of repository@digest")
 	fs.StringSliceVar(&c.Pin.Exempt, "exempt", c.Pin.Exempt, "registries and paths whose images are not pinned, for example registry.example.com/agents")
 	fs.StringSliceVar(&c.Pin.Workloads, "workloads", c.Pin.Workloads, "kinds beside Pod whose templates are pinned, for example Deployment,CronJob")
