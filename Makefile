@@ -156,3 +156,8 @@ package: ## The same and the chart, which names the images by digest, in bin/pac
 generate: ## Generate the ConstraintTemplates from their Rego, and the chart's README and schema
 	@go run ./templates/gen || go run ./templates/gen
 	@cd charts && go run ./gen
+
+.PHONY: commands
+commands: ## Write the pages of the programs' commands, COMMANDS.md
+	@UPDATE_COMMANDS=1 go test -count=1 -run '^TestCommandsAreDocumented$$' ./provider/cli ./mutator
+	@cd scanner && UPDATE_COMMANDS=1 go test -count=1 -run '^TestCommandsAreDocumented$$' ./cli

@@ -10,7 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/imagegate/imagegate/mutator/admit"
 	"github.com/imagegate/imagegate/mutator/config"
+	"github.com/imagegate/imagegate/mutator/pin"
+	"github.com/imagegate/imagegate/provider/complete"
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/interrupt"
 	"github.com/imagegate/imagegate/provider/overlay"
@@ -80,5 +83,27 @@ configuration.`,
 	config.AddFlags(root.Flags())
 	root.AddCommand(healthCommand(env))
 	version.Of(programName).AddTo(root)
+	for _, cmd := range append(root.Commands(), root) {
+		complete.Flags(cmd, completions())
+	}
 	return root
+}
+
+// completions are what the flags take.
+func completions() complete.Values {
+	actions := []string{string(admit.Reject), string(admit.Keep)}
+	pem := []string{"pem", "crt", "cer"}
+	return complete.Values{
+		Words: map[string][]string{
+			"tls-min-version": {"1.2", "1.3"},
+			"on-unresolved":   actions,
+			"workloads":       pin.Workloads(),
+			"log-level":       {"debug", "info", "warn", "error"},
+			"log-format":      {"json", "text"},
+		},
+		Files: map[string][]string{
+			"config": {"yaml", "yml", "json"}, "tls-cert": pem, "tls-key": {"pem", "key"}, "client-ca": pem,
+			"provider-ca": pem, "provider-client-cert": pem, "provider-client-key": {"pem", "key"},
+		},
+	}
 }

@@ -86,5 +86,6 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
 	root.AddCommand(serveCommand(), scanCommand(), reviewCommand(), templateCommand(), queueCommand(), healthCommand())
 	version.Of(root.Name()).AddTo(root)
+	addCompletions(root, completions())
 	return root
 }

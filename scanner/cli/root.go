@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/imagegate/imagegate/scanner/complete"
 	"github.com/imagegate/imagegate/scanner/version"
 )
 
@@ -21,6 +22,7 @@ func New() *cobra.Command {
 	}
 	root.AddCommand(serveCommand(), healthCommand(), childCommand(), databaseCommand())
 	version.Of(root.Name()).AddTo(root)
+	addCompletions(root)
 	return root
 }
 
@@ -34,3 +36,15 @@ func (l *logFlags) add(f *pflag.FlagSet) {
 }
 
 func (l *logFlags) logger(w io.Writer) (*slog.Logger, error) { return newLogger(w, l.level, l.format) }
+
+// addCompletions completes the flags of cmd and what is below it.
+func addCompletions(cmd *cobra.Command) {
+	complete.Flags(cmd, complete.Values{
+		Words: map[string][]string{"log-level": {"debug", "info", "warn", "error"}, "log-format": {"json", "text"}},
+		Files: map[string][]string{"db-import": nil},
+		Dirs:  []string{"cache-dir", "db-dir"},
+	})
+	for _, c := range cmd.Commands() {
+		addCompletions(c)
+	}
+}
