@@ -98,6 +98,9 @@ func (p *Process) Kill() {
 // nothing, which is how a server that hangs looks from outside.
 func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 
+// Interrupt is a person's Ctrl-C.
+func (p *Process) Interrupt() error { return p.cmd.Process.Signal(os.Interrupt) }
+
 // Resume undoes Pause.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 

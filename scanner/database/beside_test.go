@@ -2,9 +2,14 @@ package database
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -125,4 +130,56 @@ func TestADirectoryInUse(t *testing.T) {
 	if err == nil || !strings.HasSuffix(err.Error(), "is in use by another process") {
 		t.Errorf("%v", err)
 	}
+}
+
+// slowly passes on a site whose archives stop half way until they are let go on.
+func slowly(t *testing.T, site string) (url string, goOn func()) {
+	t.Helper()
+	held := make(chan struct{})
+	goOn = sync.OnceFunc(func() { close(held) })
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, err := http.Get(site + r.URL.Path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+		if r.Method == http.MethodHead {
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, ".tar.gz") {
+			_, _ = io.CopyN(w, resp.Body, resp.ContentLength/2)
+			w.(http.Flusher).Flush()
+			<-held
+		}
+		_, _ = io.Copy(w, resp.Body)
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(goOn)
+	return srv.URL, goOn
+}
+
+// Who waits sees how much of a download has come, be it another worker's.
+func TestProgressOfADownload(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	now := time.Now().UTC().Truncate(time.Second)
+	fast, announce := site(t)
+	announce(builtAt(t, now), now, false)
+	url, goOn := slowly(t, fast)
+	owner := started(t, Config{Dir: dir, AutoUpdate: true, UpdateURL: url, Name: "test", Version: "1"})
+	done := make(chan error, 1)
+	go func() { done <- owner.updateOnce() }()
+	beside := following(t, Config{Beside: dir})
+	for name, d := range map[string]*Database{"its own": owner, "the other's": beside} {
+		until(t, name+" download is not seen", func() bool {
+			p := d.Progress()
+			return p.State == Downloading && p.Received > 0 && p.Received < p.Total
+		})
+	}
+	goOn()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the database is not taken over", func() bool { return beside.Ready() == nil })
 }
