@@ -14,6 +14,8 @@ import (
 
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/verify"
 	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // suite is a gator Suite with what imagegate adds to its cases.
@@ -133,10 +135,8 @@ func readReportsFields(b []byte) ([][]string, error) {
 			if bytes.Equal(raw, []byte("null")) {
 				return nil, fmt.Errorf("test %v: case %d is empty", t.Name, j+1)
 			}
-			dec := json.NewDecoder(bytes.NewReader(raw))
-			dec.DisallowUnknownFields()
 			var c suiteCase
-			if err := dec.Decode(&c); err != nil {
+			if err := strict.JSON(raw, &c); err != nil {
 				return nil, fmt.Errorf("test %v: case %d: %w", t.Name, j+1, err)
 			}
 			if path.IsAbs(c.Reports) {

@@ -20,6 +20,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.AddCommand(serveCommand(), healthCommand(), childCommand(), databaseCommand())
 	version.Of(root.Name()).AddTo(root)
 	addCompletions(root)
