@@ -23,6 +23,8 @@ type NodePrograms struct {
 	// Pause is the program of a Pod's sandbox container, App that of a Pod that
 	// stays, Vulnerable one that known advisories are about.
 	Pause, App, Vulnerable string
+	// NATS is a server of it.
+	NATS string
 	// Runc and NFT are the machine's, or Debian's packages unpacked.
 	Runc, NFT string
 	// GatekeeperChart is the folder of Gatekeeper's own chart.
@@ -92,6 +94,9 @@ func Node(ctx context.Context, root string, progress io.Writer) (NodePrograms, e
 		return NodePrograms{}, fmt.Errorf("find Gatekeeper's chart: %w", err)
 	}
 	p.GatekeeperChart = filepath.Join(gatekeeperDir, "charts", "gatekeeper")
+	if p.NATS, err = NATS(ctx, root, progress); err != nil {
+		return NodePrograms{}, err
+	}
 	if p.Runc, err = runc(ctx, root, progress); err != nil {
 		return NodePrograms{}, err
 	}

@@ -19,6 +19,7 @@ type request struct {
 	ObjectRef struct {
 		Resource, Namespace, Name, APIGroup string
 	} `json:"objectRef"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // audited returns the requests since a time that keep wants.

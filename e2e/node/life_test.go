@@ -113,6 +113,7 @@ func TestLife(t *testing.T) {
 
 // TestAFailedInstallation leaves nothing that the next one would stumble on.
 func TestAFailedInstallation(t *testing.T) {
+	long(t)
 	_, bad := images(t)
 	gatekeeper(t)
 	if err := on.Publish(t.Context(), "1.0.0"); err != nil {

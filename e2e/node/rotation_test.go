@@ -19,6 +19,7 @@ import (
 // makes, those of a given Secret (with a kubelet that brings changes to Pods as late as
 // Kubernetes has it; providers do not wait for it), and Gatekeeper's own. A replica restarts meanwhile.
 func TestRotation(t *testing.T) {
+	long(t)
 	good, bad := images(t)
 	gatekeeper(t, "externaldataProviderResponseCacheTTL=1s") // or the provider would hardly be asked
 	if err := on.Publish(t.Context(), "1.0.0"); err != nil {
@@ -65,7 +66,6 @@ func TestRotation(t *testing.T) {
 	})
 
 	t.Run("Given", func(t *testing.T) {
-		long(t)
 		hosts := strings.Fields("imagegate imagegate.rotating imagegate.rotating.svc imagegate.rotating.svc.cluster.local localhost 127.0.0.1")
 		for _, suffix := range []string{"", ".cluster.local"} {
 			for i := range 3 {
@@ -104,7 +104,6 @@ func TestRotation(t *testing.T) {
 	})
 
 	t.Run("Gatekeepers", func(t *testing.T) {
-		long(t)
 		const secret = "gatekeeper-webhook-server-cert"
 		if err := on.StartKubelet(t.Context(), 2*time.Second); err != nil {
 			t.Fatal(err)
