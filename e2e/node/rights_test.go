@@ -65,7 +65,7 @@ func TestRights(t *testing.T) {
 	r := release{name: "imagegate", namespace: "rightful", helm: on.Helm(4)}
 	r.prepare(t)
 	// Nobody waits for a scan, so that whoever asks is nudged.
-	settings := []string{"--set", "nudge.enabled=true,mutator.wait.max=0", "-f", objects}
+	settings := []string{"--set", "nudge.enabled=true,mutator.wait.duration=0s", "-f", objects}
 	r.upgrade(t, "1.0.0", settings...)
 	enforcing(t, "rights", bad)
 	eventually(t, func() error { return ask(t.Context(), "rights", good) })
