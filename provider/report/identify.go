@@ -12,7 +12,7 @@ import (
 // not hold for the others.
 func (v *Vulnerability) Identify() {
 	preferred := v.preferred()
-	if v.ID == "" || preferred == v.ID {
+	if strings.TrimSpace(v.ID) == "" || preferred == v.ID {
 		return // without an ID a finding is none, whatever else is said of it
 	}
 	aliases := make([]string, 0, len(v.Aliases))
@@ -26,35 +26,40 @@ func (v *Vulnerability) Identify() {
 
 func (v *Vulnerability) preferred() string {
 	for _, source := range []string{"CVE-", "GHSA-"} {
-		found := v.identifiers(source)
+		id, several := v.identifier(source)
 		switch {
-		case len(found) == 0:
+		case id == "":
 			continue
-		case len(found) > 1 || from(v.ID, source):
+		case several || from(v.ID, source):
 			return v.ID
 		}
-		return found[0]
+		return id
 	}
 	return v.ID
 }
 
 // Bundles reports whether the finding is about more than one CVE, as the
 // advisories of distributions often are.
-func (v *Vulnerability) Bundles() bool { return len(v.identifiers("CVE-")) > 1 }
+func (v *Vulnerability) Bundles() bool {
+	_, several := v.identifier("CVE-")
+	return several
+}
 
-// identifiers are those of one source, each once.
-func (v *Vulnerability) identifiers(source string) []string {
-	var found []string
-	add := func(id string) {
-		if from(id, source) && !slices.ContainsFunc(found, func(f string) bool { return strings.EqualFold(f, id) }) {
-			found = append(found, id)
+// identifier is the first that source gave, and whether it gave several.
+func (v *Vulnerability) identifier(source string) (id string, several bool) {
+	if from(v.ID, source) {
+		id = v.ID
+	}
+	for _, alias := range v.Aliases {
+		switch {
+		case !from(alias, source):
+		case id == "":
+			id = alias
+		case !strings.EqualFold(alias, id):
+			return id, true
 		}
 	}
-	add(v.ID)
-	for _, id := range v.Aliases {
-		add(id)
-	}
-	return found
+	return id, false
 }
 
 func from(id, source string) bool {
