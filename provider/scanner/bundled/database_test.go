@@ -2,6 +2,8 @@ package bundled
 
 import (
 	"context"
+	"log/slog"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,22 @@ func TestAServersLogSaysWhyTheWorkerEnds(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal(out.text())
 		}
+	}
+}
+
+// A panic ends a Go program with the code of a mistake, and is none.
+func TestAPanicIsNoMistake(t *testing.T) {
+	ended := exec.Command("sh", "-c", "exit 2").Run()
+	if err := endOf(ended, ""); isSetup(err) || !strings.Contains(err.Error(), "exit status 2") {
+		t.Errorf("%v", err)
+	}
+	if err := endOf(ended, "no such flag"); !isSetup(err) {
+		t.Errorf("%v", err)
+	}
+	l := newLines(slog.New(slog.DiscardHandler), false)
+	_, _ = l.Write([]byte("panic: nil map\n\tmain.go:1\n"))
+	if l.last() != "" {
+		t.Errorf("it said %q", l.last())
 	}
 }
 

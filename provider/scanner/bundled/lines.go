@@ -20,7 +20,8 @@ type lines struct {
 	logger *slog.Logger
 	mu     sync.Mutex
 	rest   []byte
-	// said is the last line that was no entry of its log: why it ended, if it has.
+	// said is why it ended, if it has, in the words of its command line. A panic, which
+	// has the same exit code as a mistake there, does not say so.
 	said string
 	// softly logs errors as warnings: somebody waits for the worker, and is told.
 	softly bool
@@ -55,7 +56,7 @@ func (l *lines) flush() {
 	l.rest = nil
 }
 
-// last is the last line of the worker for people.
+// last is what the worker said of its end.
 func (l *lines) last() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,8 +69,8 @@ func (l *lines) log(line []byte) {
 		return
 	}
 	level, msg, attrs, entry := read(line)
-	if !entry {
-		l.said = strings.TrimPrefix(msg, "scanner: ")
+	if why, ok := strings.CutPrefix(msg, "scanner: "); ok && !entry {
+		l.said = why
 	}
 	if l.softly {
 		level = min(level, slog.LevelWarn)
