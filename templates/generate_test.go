@@ -162,8 +162,7 @@ func TestBlanksAreKept(t *testing.T) {
 		},
 		"imagevulnerabilities": {
 			`{exceptions: null}`, `{minCVEAge: null}`,
-			`{exceptions: [{cve: CVE-1, expires: "2027-01-31", reason: r, images: null}]}`,
-			`{exceptions: [{cve: CVE-1, expires: "2027-01-31", reason: r, namespaces: null}]}`,
+			`{exceptions: [{cve: CVE-1, images: [a], expires: "2027-01-31", reason: r, namespaces: null}]}`,
 		},
 		"imagedigestrequired":  {`{exemptImages: null}`},
 		"imageregistryallowed": {`{registries: [], help: null}`},

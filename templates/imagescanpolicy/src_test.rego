@@ -102,6 +102,9 @@ test_default_policies if {
 		unasked(["good"], {section: {"defaultPolicy": "accept", "byNamespace": {"shop": {"defaultPolicy": "reject"}}}}) == {rejected("good", "Namespace 'shop' default policy - policy action is 'reject'")}
 		denials(["bad"], {section: {"defaultPolicy": "reject", "byNamespace": {"shop": {"defaultPolicy": "accept"}}}}) == set()
 		denials(["good"], {section: {"defaultPolicy": "reject", "byNamespace": {"shop": {"defaultPolicy": "scan-result"}}}}) == set()
+		denials(["bad"], {section: {"defaultPolicy": "reject", "byNamespace": {"sh*": {"defaultPolicy": "accept"}}}}) == set()
+		denials(["bad"], {section: {"defaultPolicy": "reject", "byNamespace": {"sh*": {"defaultPolicy": "reject"}, "sho*": {"defaultPolicy": "accept"}, "dev": {}}}}) == set()
+		unasked(["good"], {section: {"defaultPolicy": "accept", "byNamespace": {"sh*": {"defaultPolicy": "reject"}}}}) == {rejected("good", "Namespace 'shop' default policy - policy action is 'reject'")}
 		denials(["bad"], {section: {"byNamespace": {"other": {"defaultPolicy": "accept"}}}}) == {rejected("bad", "Global default policy - scan result is 'reject': bad for a reason.")}
 	}
 }

@@ -2,6 +2,7 @@ package imagevulnerabilities
 
 import data.lib.breakglass
 import data.lib.messages
+import data.lib.patterns
 import data.lib.pod
 import data.lib.reference
 import data.lib.reports
@@ -57,7 +58,33 @@ mistakes contains settings.invalid("exceptions", found, "a list") if {
 mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), settings.shown(exception, key), "some text") if {
 	some i, exception in settings.list("exceptions")
 	some key in ["cve", "reason"]
-	pod.text(exception, key) == ""
+	trim_space(pod.text(exception, key)) == ""
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].cve", [i]), exception.cve, sprintf("the name of one vulnerability: %s", [why])) if {
+	some i, exception in settings.list("exceptions")
+	pod.present(exception.cve)
+	why := patterns.of_identifier(exception.cve)
+}
+
+mistakes contains sprintf("exceptions[%d].images is missing: name repositories, or write \"*\" for every image", [i]) if {
+	some i, exception in settings.list("exceptions")
+	is_object(exception)
+	not "images" in object.keys(exception)
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].images[%d]", [i, j]), image, sprintf("images, \"*\" for all: %s", [why])) if {
+	some i, exception in settings.list("exceptions")
+	some j, image in pod.listed(exception, "images")
+	pod.present(image)
+	why := patterns.of_images(image)
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].namespaces[%d]", [i, j]), namespace, sprintf("a namespace, or the start of some as in dev-*: %s", [why])) if {
+	some i, exception in settings.list("exceptions")
+	some j, namespace in pod.listed(exception, "namespaces")
+	pod.present(namespace)
+	why := patterns.of_namespace(namespace)
 }
 
 mistakes contains settings.invalid(sprintf("exceptions[%d].expires", [i]), settings.shown(exception, "expires"), "a date such as 2027-01-31") if {
@@ -67,9 +94,15 @@ mistakes contains settings.invalid(sprintf("exceptions[%d].expires", [i]), setti
 
 mistakes contains settings.invalid(sprintf("exceptions[%d].%s", [i, key]), found, "a list of texts") if {
 	some i, exception in settings.list("exceptions")
-	some key in ["images", "namespaces"]
+	some key in ["images", "namespaces", "packages"]
 	found := settings.value(exception, [key])
-	not settings.all_present(found)
+	not some_present(found)
+}
+
+# An empty list reads like none, and left out it would mean all.
+some_present(list) if {
+	settings.all_present(list)
+	count(list) > 0
 }
 
 mistakes contains settings.blank(sprintf("exceptions[%d].%s", [i, key])) if {
@@ -87,8 +120,8 @@ threshold_name := settings.parameter("severityThreshold") if {
 	settings.parameter("severityThreshold")
 } else := "High"
 
-# A date counts to its end, in UTC.
-expiry_ns(exception) := time.parse_rfc3339_ns(concat("", [exception.expires, "T23:59:59Z"])) if {
+# The first moment in which it holds no more. A date counts to its end, in UTC.
+expiry_ns(exception) := time.add_date(time.parse_rfc3339_ns(concat("", [exception.expires, "T00:00:00Z"])), 0, 0, 1) if {
 	regex.match(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, exception.expires)
 } else := time.parse_rfc3339_ns(exception.expires)
 
@@ -101,9 +134,11 @@ rejections := {{"msg": msg, "details": {"image": subject[0], "status": reports.s
 	msg := messages.fault(messages.name(subject, report), fault, [messages.otherwise(subject, report), messages.help])
 }
 
-# The references that an exception may name: the image, and what was written if
-# the provider knows that it meant the image.
-names_of(subject, report) := {subject[0], messages.name(subject, report)}
+# The references that an exception may name: the image, what was written if the
+# provider knows that it meant the image, and the digest that was judged.
+names_of(subject, report) := {subject[0], messages.name(subject, report)} | {sprintf("%s@%s", [reference.canonical(subject[0]), report.Digest]) |
+	pod.present(report.Digest)
+}
 
 # Each on its own: what one cannot say must not silence another.
 faults(images, report) := (({fault | fault := unjudged(report)} | {fault | fault := incomplete(report)}) | {fault | fault := stale(report)}) | {fault | fault := vulnerable(images, report)}
@@ -210,7 +245,7 @@ fix(v) := sprintf("fixed in %s", [v.Fixed]) if {
 } else := "no fix yet"
 
 lapsed(images, v) := sprintf(", its exception expired %s", [dates[0]]) if {
-	dates := [e.expires | some e in exceptions(images, v); expiry_ns(e) < now]
+	dates := [e.expires | some e in exceptions(images, v); expiry_ns(e) <= now]
 	count(dates) > 0
 } else := ""
 
@@ -247,7 +282,7 @@ counting(images, report) := [v |
 
 excepted(images, v) if {
 	some exception in exceptions(images, v)
-	expiry_ns(exception) >= now
+	expiry_ns(exception) > now
 }
 
 # The exceptions for a finding, expired or not.
@@ -256,6 +291,7 @@ exceptions(images, v) := [exception |
 	lower(exception.cve) in own_names(v)
 	covers_image(exception, images)
 	covers_namespace(exception)
+	covers_package(exception, v)
 ]
 
 # The names by which a finding may be excepted. An advisory that bundles several
@@ -270,7 +306,7 @@ bundles(v) if {
 	count(cves) > 1
 }
 
-covers_image(exception, _) if not settings.value(exception, ["images"])
+covers_image(exception, _) if "*" in exception.images
 
 covers_image(exception, images) if {
 	some pattern in exception.images
@@ -280,31 +316,56 @@ covers_image(exception, images) if {
 
 # Whether a pattern of an exception names an image. Exceptions loosen, so whole
 # path components are compared: everything below where the pattern ends in a slash.
+# What no runtime reads as a reference is named by "*" alone.
 names(pattern, image) if {
 	endswith(pattern, "/")
-	startswith(reference.repository(image), trim_suffix(reference.repository(concat("", [pattern, "a/b"])), "a/b"))
+	clean(image)
+	startswith(reference.canonical(image), trim_suffix(reference.canonical(concat("", [pattern, "a/b"])), "a/b"))
 }
 
-# The repository, whatever the tag or digest.
 names(pattern, image) if {
-	not regex.match(`[:@][^/]*$`, pattern)
-	reference.repository(pattern) == reference.repository(image)
+	not endswith(pattern, "/")
+	clean(image)
+	reference.canonical(pattern) == reference.canonical(image)
+	this(reference.parse(pattern), reference.parse(image))
 }
 
-# This very reference: a tag does not name what was pinned besides.
-names(pattern, image) if reference.normalised(pattern) == reference.normalised(image)
+clean(image) if not patterns.of_images(image)
+
+# The whole repository, whatever the tag or digest.
+this(pattern, _) if {
+	pattern.tag == ""
+	pattern.digest == ""
+}
 
 # This digest, whatever the tag.
-names(pattern, image) if {
-	digest := reference.parse(pattern).digest
-	digest != ""
-	digest == reference.parse(image).digest
-	reference.repository(pattern) == reference.repository(image)
+this(pattern, image) if {
+	pattern.digest != ""
+	pattern.digest == image.digest
 }
+
+# This tag, which does not name what was pinned besides. None means latest.
+this(pattern, image) if {
+	pattern.tag != ""
+	pattern.digest == ""
+	image.digest == ""
+	pattern.tag == tag(image)
+}
+
+tag(image) := image.tag if {
+	image.tag != ""
+} else := "latest"
 
 covers_namespace(exception) if not settings.value(exception, ["namespaces"])
 
-covers_namespace(exception) if pod.namespace in exception.namespaces
+covers_namespace(exception) if {
+	some pattern in exception.namespaces
+	patterns.in_namespace(pattern, pod.namespace)
+}
+
+covers_package(exception, _) if not settings.value(exception, ["packages"])
+
+covers_package(exception, v) if v.Package in exception.packages
 
 # A fresh finding does not stop a Pod yet: those who must fix it have some time.
 in_grace(v) if grace_ends(v) > now
@@ -322,7 +383,7 @@ warnings := {{"msg": msg, "details": {"image": subject[0], "warning": kind}} |
 
 concerns(images, v) := {["exception", words] |
 	some exception in exceptions(images, v)
-	expiry_ns(exception) >= now
+	expiry_ns(exception) > now
 	expiry_ns(exception) - now < soon
 	words := sprintf("its exception expires %s (%s)", [exception.expires, exception.reason])
 } | {["grace", words] |

@@ -115,7 +115,7 @@ test_a_report_without_a_list if {
 cut_list(vulnerabilities, parameters) := said(object.union(report(vulnerabilities), {"Truncated": true}), parameters)
 
 test_a_cut_list if {
-	excepted := {"exceptions": [{"cve": "CVE-2", "expires": "2028-01-01", "reason": "r"}]}
+	excepted := {"exceptions": [{"cve": "CVE-2", "images": ["*"], "expires": "2028-01-01", "reason": "r"}]}
 	cut_list([high], excepted) == rejected("Its list of vulnerabilities was cut at High, which is not below the threshold High")
 	cut_list([high, medium], excepted) == set()
 	cut_list([medium], {}) == set()
@@ -133,7 +133,7 @@ test_a_cut_list_hides_unknown_severities if {
 		said(cut_report([low], {"Summary": {"Total": 1, "Suppressed": 1}}), {"unknownSeverity": counted}) == hidden
 		said(cut_report([low], {"Summary": null}), {"unknownSeverity": counted}) == hidden
 		said(cut_report([low], {"Summary": {"Total": "1"}}), {"unknownSeverity": counted}) == hidden
-		said(cut_report([low, unknown], {"Summary": {"Total": 3}}), {"unknownSeverity": counted, "exceptions": [{"cve": "CVE-4", "expires": "2028-01-01", "reason": "r"}]}) == rejected("Its list of vulnerabilities was cut at Unknown, which is not below the threshold High")
+		said(cut_report([low, unknown], {"Summary": {"Total": 3}}), {"unknownSeverity": counted, "exceptions": [{"cve": "CVE-4", "images": ["*"], "expires": "2028-01-01", "reason": "r"}]}) == rejected("Its list of vulnerabilities was cut at Unknown, which is not below the threshold High")
 		said(cut_report([low], {"Summary": {"Total": 1}}), {"unknownSeverity": counted}) == set()
 		said(cut_report([low, low], {"Summary": {"Total": 1, "Suppressed": 1}}), {"unknownSeverity": counted}) == set()
 		said(object.union(low_end, {"Truncated": false}), {"unknownSeverity": counted}) == set()
@@ -177,7 +177,7 @@ test_grace if {
 	listing([critical], {"minCVEAge": "2d", "report": "warnings"}) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": published 2027-01-14T12:00:00Z, it will deny after 2027-01-16T12:00:00Z."])}
 }
 
-except(exception) := {"exceptions": [object.union({"cve": "CVE-1", "expires": "2027-12-31", "reason": "not reachable"}, exception)]}
+except(exception) := {"exceptions": [object.union({"cve": "CVE-1", "images": ["*"], "expires": "2027-12-31", "reason": "not reachable"}, exception)]}
 
 test_exceptions if {
 	listing([critical], except({})) == set()
@@ -188,10 +188,12 @@ test_exceptions if {
 	listing([critical], except({"images": ["x/"]})) == set()
 	listing([critical], except({"images": ["y/", "docker.io/x/a"]})) == set()
 	listing([critical], except({"images": ["y/"]})) == rejected(first)
-	listing([critical], except({"images": []})) == rejected(first)
 	listing([critical], except({"namespaces": ["other", "shop"]})) == set()
 	listing([critical], except({"namespaces": ["other"]})) == rejected(first)
-	listing([critical], except({"namespaces": []})) == rejected(first)
+	listing([critical], except({"namespaces": ["dev-*", "sh*"]})) == set()
+	listing([critical], except({"namespaces": ["dev-*"]})) == rejected(first)
+	listing([critical], except({"packages": ["x", critical.Package]})) == set()
+	listing([critical], except({"packages": ["x"]})) == rejected(first)
 }
 
 bundle := object.union(high, {"ID": "ALAS-1", "Aliases": ["CVE-A", "cve-b", "GHSA-one"]})
@@ -218,12 +220,12 @@ excepted(image, pattern) if {
 test_exceptions_name_whole_path_components if {
 	every pair in [
 		["ghcr.io/acme/web:1", "ghcr.io/acme/"],
-		["ghcr.io/acme/a/b@sha256:abc", "ghcr.io/acme/"],
+		["ghcr.io/acme/a/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/"],
 		["ghcr.io/acme/web", "ghcr.io/"],
-		["ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web"],
+		["ghcr.io/acme/web:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/web"],
 		["ghcr.io/acme/web:1", "ghcr.io/acme/web:1"],
-		["ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web@sha256:abc"],
-		["ghcr.io/acme/web@sha256:abc", "ghcr.io/acme/web:1@sha256:abc"],
+		["ghcr.io/acme/web:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+		["ghcr.io/acme/web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/web:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
 		["nginx:1", "docker.io/"],
 		["nginx:1", "index.docker.io/library/"],
 		["docker.io/nginx:1", "nginx"],
@@ -242,11 +244,11 @@ test_exceptions_name_whole_path_components if {
 		["ghcr.io.evil.example/a", "ghcr.io"],
 		["ghcr.io/acme/web-evil:1", "ghcr.io/acme/web"],
 		["ghcr.io/acme/web:12", "ghcr.io/acme/web:1"],
-		["ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web:1"],
+		["ghcr.io/acme/web:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/web:1"],
 		["ghcr.io/acme/web", "ghcr.io/acme/web:1"],
 		["ghcr.io/acme/web:1", "ghcr.io/acme/web:"],
-		["ghcr.io/acme/web@sha256:abcd", "ghcr.io/acme/web@sha256:abc"],
-		["ghcr.io/acme/other@sha256:abc", "ghcr.io/acme/web@sha256:abc"],
+		["ghcr.io/acme/web@sha256:1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+		["ghcr.io/acme/other@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ghcr.io/acme/web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
 		["ghcr.io/acme/web:1", "ghcr.io/acme/web@"],
 		["acme/nginx", "nginx"],
 		["EVIL/app", "docker.io/"],
@@ -258,8 +260,8 @@ test_exceptions_name_whole_path_components if {
 test_exceptions_expire if {
 	listing([critical], except({"expires": "2027-01-15"})) == set()
 	listing([critical], except({"expires": "2027-01-14"})) == rejected(concat("", [first, ", its exception expired 2027-01-14"]))
-	listing([critical], except({"expires": "2027-01-15T12:00:00Z"})) == set()
-	listing([critical], except({"expires": "2027-01-15T11:59:59Z"})) == rejected(concat("", [first, ", its exception expired 2027-01-15T11:59:59Z"]))
+	listing([critical], except({"expires": "2027-01-15T12:00:01Z"})) == set()
+	listing([critical], except({"expires": "2027-01-15T12:00:00Z"})) == rejected(concat("", [first, ", its exception expired 2027-01-15T12:00:00Z"]))
 	twice := {"exceptions": array.concat(except({"expires": "2027-01-14"}).exceptions, except({}).exceptions)}
 	listing([critical], twice) == set()
 }
@@ -275,7 +277,7 @@ test_exceptions_that_expire_soon_are_warned_of if {
 	warned(object.union(except({}), {"minCVEAge": "2d"})) == set()
 	warned({}) == set()
 	listing([critical], except({"expires": "2027-01-20"})) == set()
-	listing([medium], {"report": "warnings", "exceptions": [{"cve": "CVE-3", "expires": "2027-01-20", "reason": "r"}]}) == set()
+	listing([medium], {"report": "warnings", "exceptions": [{"cve": "CVE-3", "images": ["*"], "expires": "2027-01-20", "reason": "r"}]}) == set()
 }
 
 test_break_glass if {
@@ -332,12 +334,17 @@ wrong := [
 	[{"exceptions": {}}, "exceptions - '{}', must be a list"],
 	[except({"cve": ""}), "exceptions[0].cve - '', must be some text"],
 	[except({"reason": 1}), "exceptions[0].reason - '1', must be some text"],
-	[{"exceptions": [{"cve": "CVE-1", "expires": "2027-12-31"}]}, "exceptions[0].reason - '<empty>', must be some text"],
-	[{"exceptions": [{"cve": "CVE-1", "reason": "r"}]}, "exceptions[0].expires - '<empty>', must be a date such as 2027-01-31"],
+	[{"exceptions": [{"cve": "CVE-1", "images": ["*"], "expires": "2027-12-31"}]}, "exceptions[0].reason - '<empty>', must be some text"],
+	[{"exceptions": [{"cve": "CVE-1", "images": ["*"], "reason": "r"}]}, "exceptions[0].expires - '<empty>', must be a date such as 2027-01-31"],
 	[except({"expires": "never"}), "exceptions[0].expires - 'never', must be a date such as 2027-01-31"],
 	[except({"expires": "2027-02-30"}), "exceptions[0].expires - '2027-02-30', must be a date such as 2027-01-31"],
 	[except({"images": "x/"}), "exceptions[0].images - 'x/', must be a list of texts"],
 	[except({"namespaces": [""]}), "exceptions[0].namespaces - '[\"\"]', must be a list of texts"],
+	[except({"images": []}), "exceptions[0].images - '[]', must be a list of texts"],
+	[except({"packages": []}), "exceptions[0].packages - '[]', must be a list of texts"],
+	[except({"cve": "CVE-2021-*"}), "exceptions[0].cve - 'CVE-2021-*', must be the name of one vulnerability: no vulnerability has a * in its name: name each"],
+	[except({"images": ["a", "x/*"]}), "exceptions[0].images[1] - 'x/*', must be images, \"*\" for all: no image has a *: write x/ for all below it"],
+	[except({"namespaces": ["*"]}), "exceptions[0].namespaces[0] - '*', must be a namespace, or the start of some as in dev-*: for all namespaces leave it out"],
 	[{"report": "x"}, "report - 'x', must be one of violations, warnings"],
 ]
 
@@ -351,27 +358,32 @@ test_wrong_values_are_named if {
 
 # Left out it would hold for all images or namespaces.
 test_what_is_left_blank_in_an_exception_is_named if {
-	every key in ["images", "namespaces"] {
+	every key in ["images", "namespaces", "packages"] {
 		found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], except({key: null})) with external_data as fixtures.never
 		found == {sprintf("Configuration error: exceptions[0].%s is blank: leave it out or give it a value", [key])}
 	}
 }
 
+test_an_exception_without_images_is_named if {
+	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], {"exceptions": [{"cve": "CVE-1", "expires": "2027-12-31", "reason": "r"}]}) with external_data as fixtures.never
+	found == {"Configuration error: exceptions[0].images is missing: name repositories, or write \"*\" for every image"}
+}
+
 # By the digest that it was pinned to, or by the tag if it is known.
 test_an_exception_for_what_was_written if {
 	every name, expected in {"x/a:seen": set(), "x/a:forged": rejected_pinned} {
-		answer := {"system_error": "", "errors": [], "responses": [["k", object.union(report([critical]), {"Image": "x/a@sha256:abc", "ImageAndTag": vouched_or(name)})]]}
-		input_ := {"review": fixtures.review(fixtures.pinned([["x/a@sha256:abc", name]])), "parameters": except({"images": [name]})}
+		answer := {"system_error": "", "errors": [], "responses": [["k", object.union(report([critical]), {"Image": "x/a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "ImageAndTag": vouched_or(name)})]]}
+		input_ := {"review": fixtures.review(fixtures.pinned([["x/a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", name]])), "parameters": except({"images": [name]})}
 		found := fixtures.msgs(imagevulnerabilities.violation) with input as input_ with external_data as answer with time.now_ns as now
 		found == expected
 	}
 }
 
-rejected_pinned := {sprintf("Image 'x/a@sha256:abc' REJECTED. %s. The Pod was written with 'x/a:forged'.", [first])}
+rejected_pinned := {sprintf("Image 'x/a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef' REJECTED. %s. The Pod was written with 'x/a:forged'.", [first])}
 
 vouched_or(name) := name if {
 	contains(name, "seen")
-} else := "x/a@sha256:abc"
+} else := "x/a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 test_an_exception_that_is_no_object if {
 	found := fixtures.msgs(imagevulnerabilities.violation) with input as fixtures.under(["x"], {"exceptions": ["CVE-1"]}) with external_data as fixtures.never

@@ -4,6 +4,7 @@
 # does not stop the others.
 package lib.config
 
+import data.lib.patterns
 import data.lib.pod
 import data.lib.settings
 import future.keywords
@@ -41,9 +42,10 @@ places contains {"name": name, "keys": keys, "known": schema, "others": at_top} 
 	keys := settings.value(input.parameters, [name])
 }
 
-places contains {"name": concat(".", [name, "byNamespace", pod.namespace]), "keys": keys, "known": schema, "others": []} if {
-	some name, schema in known
-	keys := settings.value(input.parameters, [name, "byNamespace", pod.namespace])
+places contains {"name": concat(".", [name, "byNamespace", key]), "keys": keys, "known": schema, "others": []} if {
+	some name, key in settings.held
+	schema := known[name]
+	keys := settings.value(input.parameters, [name, "byNamespace", key])
 }
 
 mistakes contains mistake if some mistake in settings.mistakes
@@ -72,9 +74,19 @@ mistakes contains settings.blank(concat(".", [place.name, key])) if {
 	found == null
 }
 
-mistakes contains settings.blank(concat(".", [name, "byNamespace", pod.namespace])) if {
+mistakes contains settings.blank(concat(".", [name, "byNamespace", key])) if {
+	some name, key in settings.held
+	object.get(input.parameters, [name, "byNamespace", key], "") == null
+}
+
+# A name that no namespace can have would be noticed by nobody: unlike what stands
+# below it, it is looked at for every Pod.
+mistakes contains settings.invalid(concat(".", [name, "byNamespace"]), key, sprintf("a namespace, or the start of some as in dev-*: %s", [why])) if {
 	some name, _ in known
-	object.get(input.parameters, [name, "byNamespace", pod.namespace], "") == null
+	by_namespace := settings.value(input.parameters, [name, "byNamespace"])
+	not patterns.plain_namespaces([key | some key in object.keys(by_namespace)])
+	some key in object.keys(by_namespace)
+	why := patterns.of_namespace(key)
 }
 
 mistakes contains settings.invalid(concat(".", [name, "autoGenerate"]), found, "true or false") if {
@@ -116,6 +128,24 @@ mistakes contains settings.invalid(concat(".", [place.name, key]), prefix, "an i
 	some key in place.known.prefixes
 	some prefix in place.keys[key]
 	not pod.present(prefix)
+}
+
+mistakes contains settings.invalid(sprintf("%s.%s[%d]", [place.name, key, i]), prefix, settings.prefix_but(why)) if {
+	some place in places
+	some key in place.known.prefixes
+	not patterns.plain_prefixes(place.keys[key])
+	some i, prefix in place.keys[key]
+	pod.present(prefix)
+	why := patterns.of_prefix(prefix)
+}
+
+mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), rule.prefix, settings.prefix_but(why)) if {
+	some place in places
+	some key, _ in place.known.policies
+	not patterns.plain_prefixes([rule.prefix | some rule in place.keys[key]])
+	some i, rule in place.keys[key]
+	pod.present(rule.prefix)
+	why := patterns.of_prefix(rule.prefix)
 }
 
 mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), settings.shown(rule, "prefix"), "an image prefix") if {

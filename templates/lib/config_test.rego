@@ -34,6 +34,14 @@ wrong := [
 	[{"scanPolicies": {"customPolicies": [{"prefix": "a/"}]}}, "invalid value for scanPolicies.customPolicies[0].action - '<empty>', must be one of accept, reject, scan-result"],
 	[{"scanPolicies": {"customPolicies": [{"prefix": "a/", "action": "accept"}, {"prefix": "a/", "action": "scan"}]}}, "invalid value for scanPolicies.customPolicies[1].action - 'scan', must be one of accept, reject, scan-result"],
 	[{"preScanPolicies": {"customPolicies": [{"prefix": "a/", "action": "scan-result"}]}}, "invalid value for preScanPolicies.customPolicies[0].action - 'scan-result', must be one of accept, reject, scan"],
+	[{"scanRules": {"alwaysReject": ["a/", "evil.example.com/*"]}}, "invalid value for scanRules.alwaysReject[1] - 'evil.example.com/*', must be an image prefix: no image has a *: write evil.example.com/ for all below it"],
+	[{"scanRules": {"byNamespace": {"shop": {"alwaysReject": ["https://evil.example.com/"]}}}}, "invalid value for scanRules.byNamespace.shop.alwaysReject[0] - 'https://evil.example.com/', must be an image prefix: no image has a scheme: write evil.example.com/"],
+	[{"scanPolicies": {"customPolicies": [{"prefix": "*.example.com/", "action": "reject"}]}}, "invalid value for scanPolicies.customPolicies[0].prefix - '*.example.com/', must be an image prefix: no image has a *: name each registry and path"],
+	[{"preScanPolicies": {"customPolicies": [{"prefix": "a.io/Team", "action": "reject"}]}}, "invalid value for preScanPolicies.customPolicies[0].prefix - 'a.io/Team', must be an image prefix: its path has upper case, and no image's has"],
+	[{"scanRules": {"byNamespace": {"*shop": {}}}}, "invalid value for scanRules.byNamespace - '*shop', must be a namespace, or the start of some as in dev-*: a * may stand at the end only, as in dev-*"],
+	[{"scanPolicies": {"byNamespace": {"Other": {}, "dev": {}}}}, "invalid value for scanPolicies.byNamespace - 'Other', must be a namespace, or the start of some as in dev-*: no namespace is called so: names have lower case, digits and dashes"],
+	[{"scanRules": {"byNamespace": {"sh*": {"defaultPolicy": "x"}}}}, "invalid value for scanRules.byNamespace.sh*.defaultPolicy - 'x', must be one of accept, reject, scan-result"],
+	[{"scanRules": {"byNamespace": {"sh*": null}}}, "scanRules.byNamespace.sh* is blank: leave it out or give it a value"],
 	[{"scanRules": "accept"}, "scanRules must be an object"],
 	[{"scanRules": false}, "scanRules must be an object"],
 	[{"scanPolicies": {"byNamespace": []}}, "scanPolicies.byNamespace must be an object"],
@@ -94,6 +102,7 @@ right := [
 	{"preScanPolicies": {"autoGenerate": true}, "scanPolicies": {"autoGenerate": false}},
 	{"scanPolicies": {"defaultPolicy": "accept", "byNamespace": {"shop": {"customPolicies": []}}}},
 	{"report": "warnings", "breakGlass": {"users": ["alice"], "groups": ["sre"]}},
+	{"scanRules": {"byNamespace": {"sh*": {"defaultPolicy": "x"}, "sho*": {"defaultPolicy": "reject"}}}},
 	{"view": "full", "keyContext": "none", "provider": "p"},
 ]
 

@@ -152,6 +152,15 @@ repository(image) := concat("/", ["docker.io", hub_path(parsed)]) if {
 	hub(parsed)
 } else := concat("/", [parse(image).host, parse(image).path])
 
+# The repository in the one spelling that loosening rules compare: by whatever name
+# and port its registry was written.
+canonical(image) := concat("/", ["docker.io", hub_path(parsed)]) if {
+	parsed := parse(image)
+	known_as_hub(parsed.host)
+} else := concat("/", [folded_host(parsed.host), parsed.path]) if {
+	parsed := parse(image)
+}
+
 # Docker Hub under its one name.
 docker_io(registry) := concat("", ["docker.io", substring(registry, count("index.docker.io"), -1)]) if {
 	regex.match(`^index\.docker\.io(/|$)`, registry)

@@ -71,6 +71,14 @@ test_other_spellings_without_the_tag_beside_a_digest if {
 	not "nginx" in reference.other_spellings("nginx:1@sha256:abc")
 }
 
+test_canonical if {
+	every image in ["nginx", "docker.io/nginx:1", "Registry-1.docker.io:443/library/nginx@sha256:abc", "library/nginx"] {
+		reference.canonical(image) == "docker.io/library/nginx"
+	}
+	reference.canonical("GHCR.io:0443/acme/web:1") == "ghcr.io/acme/web"
+	reference.canonical("localhost:5000/a/b:c") == "localhost:5000/a/b"
+}
+
 test_sound if {
 	reference.sound("a:1@sha256:abc") == {"a:1@sha256:abc", "a@sha256:abc"}
 	reference.sound("host:5000/a:5000@sha256:abc") == {"host:5000/a:5000@sha256:abc", "host:5000/a@sha256:abc"}

@@ -11,12 +11,26 @@ section(name) := found if {
 	found := settings.value(input.parameters, [name])
 } else := {}
 
+# What a section says for the Pod's namespace.
+own[name] := found if {
+	some name, key in settings.held
+	not off(name)
+	found := settings.value(input.parameters, [name, "byNamespace", key])
+}
+
+# What it says for all.
+everywhere[name] := found if {
+	some name in ["scanRules", "preScanPolicies", "scanPolicies"]
+	not off(name)
+	found := settings.value(input.parameters, [name])
+}
+
 # A key's value and scope: the namespace's own, else the top level's, else what
 # holds where neither is set.
-scoped(from, key, fallback) := {"value": found, "scope": sprintf("Namespace '%s'", [pod.namespace])} if {
-	found := settings.value(from, ["byNamespace", pod.namespace, key])
-} else := {"value": object.get(from, key, null), "scope": "Global"} if {
-	settings.value(from, [key])
+scoped(name, key, fallback) := {"value": found, "scope": sprintf("Namespace '%s'", [pod.namespace])} if {
+	found := settings.value(own, [name, key])
+} else := {"value": found, "scope": "Global"} if {
+	found := settings.value(everywhere, [name, key])
 } else := {"value": fallback, "scope": "Global"}
 
 # The section that judges the reports: the article's ("Performing Image Scanning on
@@ -29,42 +43,40 @@ judging := "scanRules" if {
 # Before the scan. The article's scanRules has no such phase: all is scanned, as
 # it is with this phase's rules switched off.
 pre_scan := prefixes.policy(
-	custom_rules(before_scan),
-	default_action(before_scan, "scan"),
+	custom_rules("preScanPolicies"),
+	default_action("preScanPolicies", "scan"),
 )
 
-before_scan := {} if {
-	section("preScanPolicies").autoGenerate == false
-} else := section("preScanPolicies")
+off("preScanPolicies") if section("preScanPolicies").autoGenerate == false
 
 # Whether the rules that judge the reports are switched off.
 scan_off if section(judging).autoGenerate == false
 
 # With the reports at hand.
 scan := object.union(
-	prefixes.policy(scan_rules, default_action(section(judging), "scan-result")),
+	prefixes.policy(scan_rules, default_action(judging, "scan-result")),
 	{
-		"reportPending": scoped(section(judging), "reportPending", "reject").value,
-		"scanFailed": scoped(section(judging), "scanFailed", "reject").value,
+		"reportPending": scoped(judging, "reportPending", "reject").value,
+		"scanFailed": scoped(judging, "scanFailed", "reject").value,
 	},
 )
 
-scan_rules := array.concat(custom_rules(section(judging)), listed_rules(section(judging)))
+scan_rules := array.concat(custom_rules(judging), listed_rules(judging))
 
-default_action(from, fallback) := {"action": found.value, "scope": found.scope} if {
-	found := scoped(from, "defaultPolicy", fallback)
+default_action(name, fallback) := {"action": found.value, "scope": found.scope} if {
+	found := scoped(name, "defaultPolicy", fallback)
 }
 
 # The successor's list, in its order.
-custom_rules(from) := [object.union(rule, {"scope": found.scope}) |
-	found := scoped(from, "customPolicies", [])
+custom_rules(name) := [object.union(rule, {"scope": found.scope}) |
+	found := scoped(name, "customPolicies", [])
 	some rule in found.value
 ]
 
 # The article's lists, the strictest first.
-listed_rules(from) := [{"prefix": prefix, "action": list.action, "scope": found.scope} |
+listed_rules(name) := [{"prefix": prefix, "action": list.action, "scope": found.scope} |
 	some list in article_lists
-	found := scoped(from, list.key, [])
+	found := scoped(name, list.key, [])
 	some prefix in found.value
 ]
 

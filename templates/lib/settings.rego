@@ -1,6 +1,7 @@
 # Parameters that several policies share, and what is wrong with them.
 package lib.settings
 
+import data.lib.patterns
 import data.lib.pod
 import future.keywords
 
@@ -97,4 +98,17 @@ list(key) := found if {
 mistakes_of_prefixes(key) := {invalid(key, found, "a list of image prefixes") |
 	found := parameter(key)
 	not all_present(found)
+} | {invalid(sprintf("%s[%d]", [key, i]), prefix, prefix_but(why)) |
+	some i, prefix in list(key)
+	pod.present(prefix)
+	why := patterns.of_prefix(prefix)
+}
+
+prefix_but(why) := sprintf("an image prefix: %s", [why])
+
+# Of each section of the parameters the key of byNamespace that holds for the Pod.
+held[name] := patterns.closest(by_namespace, pod.namespace) if {
+	some name in ["scanRules", "preScanPolicies", "scanPolicies"]
+	by_namespace := value(input.parameters, [name, "byNamespace"])
+	is_object(by_namespace)
 }

@@ -21,6 +21,7 @@ test_list if {
 test_prefixes if {
 	settings.mistakes_of_prefixes("x") == set() with input.parameters as {"x": ["a"]}
 	settings.mistakes_of_prefixes("x") == set() with input.parameters as {}
+	settings.mistakes_of_prefixes("x") == {"invalid value for x[1] - '*', must be an image prefix: no image has a *: name each registry and path"} with input.parameters as {"x": ["a", "*"]}
 	settings.mistakes_of_prefixes("x") == {"invalid value for x - '[\"\"]', must be a list of image prefixes"} with input.parameters as {"x": [""]}
 }
 

@@ -4,6 +4,8 @@ package patterntest
 
 import (
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -36,4 +38,21 @@ func Read(t testing.TB, file string) Cases {
 		t.Fatalf("%s has lost a part", file)
 	}
 	return c
+}
+
+// Hold holds a schema's pattern against a part of the table. A schema shows its
+// pattern and no sentence, so it is a short one: it takes all that is right, and
+// refuses the mistakes that people make most.
+func Hold(t testing.TB, where, pattern string, cases map[string]string) {
+	t.Helper()
+	form, err := regexp.Compile(pattern)
+	if err != nil || pattern == "" {
+		t.Fatalf("%s has no pattern (%v)", where, err)
+	}
+	for s, wrong := range cases {
+		plain := s == "" || strings.Contains(s, "://") || strings.ContainsAny(s, "* ,")
+		if takes := form.MatchString(s); wrong == "" && !takes || wrong != "" && takes && plain {
+			t.Errorf("%s: the schema takes %q: %t, and wrong with it is %q", where, s, takes, wrong)
+		}
+	}
 }
