@@ -19,12 +19,13 @@ func TestExceptionsMeanWhatTheTableSays(t *testing.T) {
 	options := []func(*rego.Rego){
 		rego.SetRegoVersion(ast.RegoV1),
 		rego.Query("[v.msg | some v in data.imagevulnerabilities.violation]"),
-		rego.Function1(&rego.Function{Name: "external_data", Decl: types.NewFunction(types.Args(types.A), types.A)},
+		rego.Function1(&rego.Function{Name: "table_data", Decl: types.NewFunction(types.Args(types.A), types.A)},
 			func(rego.BuiltinContext, *ast.Term) (*ast.Term, error) { return answer, nil }),
 	}
 	for file, text := range load(t) {
 		if !regotest.IsTest(file) && (strings.HasPrefix(file, "lib/") || strings.HasPrefix(file, "imagevulnerabilities/")) {
-			options = append(options, rego.Module(file, text))
+			// Gatekeeper's engine takes the builtin's name for the whole process.
+			options = append(options, rego.Module(file, strings.ReplaceAll(text, "external_data(", "table_data(")))
 		}
 	}
 	query, err := rego.New(options...).PrepareForEval(t.Context())
