@@ -68,6 +68,17 @@ func article(t *testing.T, r release, good, bad string) {
 		}
 		return nil
 	})
+	// Rules that do not compile are said loudly, and those before stay in force.
+	r.upgrade(t, "1.0.0", "--set-json", "scanRules="+theArticle, "--set-json", `customRules="deny_image[msg] { msg := nonsense(input) }"`)
+	eventually(t, func() error {
+		if events := kubectl(t, "-n", r.namespace, "get", "events", "-o", "jsonpath={.items[*].message}"); !strings.Contains(events, "the rules before stay in force") {
+			return fmt.Errorf("events: %s", events)
+		}
+		return nil
+	})
+	if err := ask(t.Context(), "production", good); err == nil || !strings.Contains(err.Error(), "This is a custom deny message") {
+		t.Errorf("rules that do not compile have taken the place of those that did: %v", err)
+	}
 	r.upgrade(t, "1.0.0")
 	eventually(t, func() error { return ask(t.Context(), "production", good) })
 	if after := pods(); after != before {

@@ -19,6 +19,9 @@ type request struct {
 	ObjectRef struct {
 		Resource, Namespace, Name, APIGroup string
 	} `json:"objectRef"`
+	ResponseStatus struct {
+		Code int `json:"code"`
+	} `json:"responseStatus"`
 	Annotations map[string]string `json:"annotations"`
 }
 

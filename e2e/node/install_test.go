@@ -66,5 +66,17 @@ func TestInstallation(t *testing.T) {
 	})
 	t.Run("Article", func(t *testing.T) { article(t, r, good, bad) })
 	t.Run("Test", func(t *testing.T) { t.Log(r.run(t, "test", r.name)) })
+	t.Run("GatekeeperComesAgain", func(t *testing.T) {
+		long(t)
+		if _, err := on.Helm(4).Run(t.Context(), "uninstall", "gatekeeper", "-n", node.GatekeeperNamespace, "--wait", "--timeout=2m"); err != nil {
+			t.Fatal(err)
+		}
+		kubectl(t, "delete", "crd", "-l", "gatekeeper.sh/system=yes", "--wait=false", "--ignore-not-found")
+		kubectl(t, "delete", "crd", "-l", "gatekeeper.sh/constraint=yes", "--wait=false", "--ignore-not-found")
+		kubectl(t, "delete", "namespace", node.GatekeeperNamespace)
+		gatekeeper(t)
+		took := enforcing(t, "shop", bad)
+		t.Logf("enforcing %.1f s after Gatekeeper is there again", took.Seconds())
+	})
 	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/imagegate/imagegate/e2e/node"
 )
 
 // right is one verb on one resource, of one name where the grant has names.
@@ -38,7 +41,7 @@ func (r right) String() string {
 const everyKind = `
 policies:
   objects:
-  - {apiVersion: expansion.gatekeeper.sh/v1beta1, kind: ExpansionTemplate, metadata: {name: rights}, spec: {applyTo: [{groups: [apps], versions: [v1], kinds: [ControllerRevision]}], templateSource: spec.template, generatedGVK: {group: "", version: v1, kind: Pod}}}
+  - {apiVersion: expansion.gatekeeper.sh/v1beta1, kind: ExpansionTemplate, metadata: {name: rights}, spec: {applyTo: [{groups: [""], versions: [v1], kinds: [PodTemplate]}], templateSource: template, generatedGVK: {group: "", version: v1, kind: Pod}}}
   - {apiVersion: mutations.gatekeeper.sh/v1, kind: Assign, metadata: {name: rights}, spec: {applyTo: [{groups: [""], versions: [v1], kinds: [Pod]}], match: {namespaces: [nowhere]}, location: spec.priority, parameters: {assign: {value: 1}}}}
   - {apiVersion: mutations.gatekeeper.sh/v1, kind: AssignMetadata, metadata: {name: rights}, spec: {match: {namespaces: [nowhere]}, location: metadata.labels.rights, parameters: {assign: {value: x}}}}
   - {apiVersion: mutations.gatekeeper.sh/v1, kind: ModifySet, metadata: {name: rights}, spec: {applyTo: [{groups: [""], versions: [v1], kinds: [Pod]}], match: {namespaces: [nowhere]}, location: spec.imagePullSecrets, parameters: {operation: merge, values: {fromList: [x]}}}}
@@ -62,10 +65,12 @@ func TestRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	r := release{name: "imagegate", namespace: "rightful", helm: on.Helm(4)}
+	r := release{name: "imagegate", namespace: node.AuditedNamespace, helm: on.Helm(4)}
 	r.prepare(t)
-	// Nobody waits for a scan, so that whoever asks is nudged.
-	settings := []string{"--set", "nudge.enabled=true,mutator.wait.duration=0s", "-f", objects}
+	// Nobody waits for a scan, so that whoever asks is nudged. A certificate is made anew
+	// before the end.
+	settings := []string{"--set", "nudge.enabled=true,mutator.wait.duration=0s", "-f", objects,
+		"--set", "certificates.leafValidity=60s,certificates.caValidity=10m,certificates.propagation=3s,certificates.overlap=8s"}
 	r.upgrade(t, "1.0.0", settings...)
 	enforcing(t, "rights", bad)
 	eventually(t, func() error { return ask(t.Context(), "rights", good) })
@@ -93,8 +98,14 @@ func TestRights(t *testing.T) {
 		if q.Annotations["authorization.k8s.io/decision"] == "forbid" {
 			t.Errorf("it was forbidden to %s %s %s/%s", q.Verb, q.ObjectRef.Resource, q.ObjectRef.Namespace, q.ObjectRef.Name)
 		}
-		used[right{q.Verb, q.ObjectRef.APIGroup, q.ObjectRef.Resource, ""}] = true
-		used[right{q.Verb, q.ObjectRef.APIGroup, q.ObjectRef.Resource, q.ObjectRef.Name}] = true
+		verbs := []string{q.Verb}
+		if q.Verb == "patch" && q.ResponseStatus.Code == http.StatusCreated {
+			verbs = append(verbs, "create") // to apply what is not there takes both rights
+		}
+		for _, verb := range verbs {
+			used[right{verb, q.ObjectRef.APIGroup, q.ObjectRef.Resource, ""}] = true
+			used[right{verb, q.ObjectRef.APIGroup, q.ObjectRef.Resource, q.ObjectRef.Name}] = true
+		}
 	}
 	unused := 0
 	for _, g := range granted {
@@ -149,7 +160,7 @@ spec:`+selector+`
 	for resource := range owners {
 		eventually(t, func() error {
 			if out := kubectl(t, "-n", "rights", "get", resource, "nudged", "-o", "jsonpath={.metadata.annotations}"); !strings.Contains(out, "imagegate.dev/scanned-at") {
-				return fmt.Errorf("%s was not nudged: %s\n%s", resource, out, kubectl(t, "-n", "rights", "get", "events"))
+				return fmt.Errorf("%s was not nudged: %s\n%s", resource, out, kubectl(t, "-n", "rights", "describe", resource, "nudged"))
 			}
 			return nil
 		})
