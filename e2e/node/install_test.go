@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/e2e/node"
@@ -43,10 +44,12 @@ func TestInstallation(t *testing.T) {
 	t.Logf("enforcing %.1f s after Gatekeeper is there", took.Seconds())
 
 	t.Run("Story", func(t *testing.T) {
-		made, err := on.Client.CoreV1().Pods("shop").Create(t.Context(), pod("app", good), metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		var made *corev1.Pod
+		// On a busy machine the scan may take longer than the mutator waits.
+		eventually(t, func() (err error) {
+			made, err = on.Client.CoreV1().Pods("shop").Create(t.Context(), pod("app", good), metav1.CreateOptions{})
+			return err
+		})
 		if image := made.Spec.Containers[0].Image; !strings.Contains(image, "@sha256:") {
 			t.Errorf("the image is %s: not pinned", image)
 		}

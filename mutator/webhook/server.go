@@ -111,6 +111,7 @@ func verified(next http.Handler, bodyBytes int64) http.Handler {
 // Serve answers requests on l until ctx ends and for as long after it as Options say,
 // then lets those under way finish.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { s.log.Info("stopping", "drain", s.drain.Delay, "atMost", s.drain.Delay+s.drain.Longest) })()
-	return drain.Serve(ctx, s.http, l, s.drain)
+	times := s.drain
+	times.Ending = func() { s.log.Info("stopping", "drain", s.drain.Delay, "atMost", s.drain.Delay+s.drain.Longest) }
+	return drain.Serve(ctx, s.http, l, times)
 }

@@ -35,9 +35,10 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	serves := serves(root, args) // which writes to the command
 	done := make(chan error, 1)
 	go func() { done <- root.ExecuteContext(ctx) }()
-	return ended(ctx, serves(root, args), done, stderr)
+	return ended(ctx, serves, done, stderr)
 }
 
 // serves reports whether the command is one that lets those go who ask it.

@@ -35,6 +35,8 @@ type Times struct {
 	Patience, Grace time.Duration
 	// Cut ends what requests wait for. nil: nothing does.
 	Cut func()
+	// Ending is called once the end was asked for; may be nil.
+	Ending func()
 }
 
 // Serve answers on the listener, with TLS if srv has a configuration of it, until ctx
@@ -56,6 +58,9 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, t Times) error
 	case err := <-served:
 		return ended(err)
 	case <-ctx.Done():
+	}
+	if t.Ending != nil {
+		t.Ending()
 	}
 	if interrupt.ByPerson(ctx) {
 		t.Delay = 0

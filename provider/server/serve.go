@@ -55,8 +55,10 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	defer context.AfterFunc(ctx, func() {
-		log.Info("stopping", "listen", l.Addr().String(), "drain", t.Drain, "atMost", t.Drain+t.DrainLimit)
-	})()
-	return drain.Serve(ctx, srv, l, drain.Times{Delay: t.Drain, Longest: t.DrainLimit, Succeeded: t.Succeeded, Patience: patience, Grace: grace, Cut: endRequests})
+	return drain.Serve(ctx, srv, l, drain.Times{
+		Delay: t.Drain, Longest: t.DrainLimit, Succeeded: t.Succeeded, Patience: patience, Grace: grace, Cut: endRequests,
+		Ending: func() {
+			log.Info("stopping", "listen", l.Addr().String(), "drain", t.Drain, "atMost", t.Drain+t.DrainLimit)
+		},
+	})
 }
