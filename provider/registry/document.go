@@ -35,6 +35,9 @@ type document struct {
 	index     bool
 	// children of an index; never of an image manifest.
 	children []ocispec.Descriptor
+	// artifact says what this is, when it is a manifest of something that is no
+	// container image: it has a digest that it can be pinned to, and nothing to scan.
+	artifact string
 }
 
 type rawManifest struct {
@@ -46,7 +49,7 @@ type rawManifest struct {
 }
 
 // parse reads a manifest of the media type its registry gave it. What is
-// neither an image nor an index is a Failure that says what it is instead.
+// no image, no index and no artifact is a Failure that says what it is instead.
 func parse(mediaType string, body []byte) (*document, error) {
 	var raw rawManifest
 	if err := json.Unmarshal(body, &raw); err != nil {
@@ -78,7 +81,11 @@ func parse(mediaType string, body []byte) (*document, error) {
 		if raw.Manifests != nil {
 			return nil, unsupported("its manifest is an index and an image at once", nil)
 		}
-		return doc, isImage(raw)
+		if raw.Config == nil {
+			return nil, unsupported("its manifest names no image configuration", nil)
+		}
+		doc.artifact = artifact(raw)
+		return doc, nil
 	case types.DockerManifestSchema1, types.DockerManifestSchema1Signed:
 		return nil, unsupported("it is in Docker's obsolete manifest format (schema 1), which container runtimes no longer run", nil)
 	default:
@@ -110,9 +117,17 @@ func reduce(d ocispec.Descriptor) (ocispec.Descriptor, error) {
 	return out, nil
 }
 
+// image returns d as what an index lists as an image, which no artifact is.
+func (d *document) image() (*document, error) {
+	if d.artifact != "" {
+		return nil, unsupported(d.artifact, nil)
+	}
+	return d, nil
+}
+
 // bytes is about what the document takes in memory.
 func (d *document) bytes() int {
-	n := len(d.digest) + len(d.mediaType)
+	n := len(d.digest) + len(d.mediaType) + len(d.artifact)
 	for _, c := range d.children {
 		n += childBytes + len(c.MediaType) + len(c.Digest)
 		if p := c.Platform; p != nil {
@@ -150,21 +165,20 @@ func isManifestType(t string) bool {
 	return mt.IsIndex() || mt.IsImage() || mt.IsSchema1()
 }
 
-func isImage(raw rawManifest) error {
-	if raw.Config == nil {
-		return unsupported("its manifest names no image configuration", nil)
-	}
+// artifact says what a manifest is of that is not of an image, as its configuration
+// tells; empty for an image.
+func artifact(raw rawManifest) string {
 	if types.MediaType(raw.Config.MediaType).IsConfig() {
-		return nil
+		return ""
 	}
 	kind := raw.ArtifactType
 	if kind == "" {
 		kind = raw.Config.MediaType
 	}
 	if strings.Contains(kind, "helm") {
-		return unsupported("it is a Helm chart, not a container image", nil)
+		return "it is a Helm chart, not a container image"
 	}
-	return unsupported(fmt.Sprintf("it is an artifact of type %q, not a container image", report.Clean(kind, maxNamed)), nil)
+	return fmt.Sprintf("it is an artifact of type %q, not a container image", report.Clean(kind, maxNamed))
 }
 
 // unsupported makes a Failure whose message target.failure completes with the

@@ -35,14 +35,14 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 		if t.tag != "" {
 			r.tags.Add(tagKey(t, creds), seen{digest: digest, at: asked})
 		}
-		manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
+		res, err := r.meaning(t, cred, digest, doc, func(digest string) (*document, error) {
 			return r.child(ctx, t, cred, digest)
 		})
 		if err != nil {
 			r.asksFor(t, cred, err)
 			return nil, t.failure(err, cred)
 		}
-		return t.resolved(digest, cred, manifests), nil
+		return res, nil
 	}
 	f := brief(t.refused(refused, creds))
 	f.Message += r.options.Advice
@@ -109,7 +109,9 @@ func (r *Resolver) child(ctx context.Context, t target, cred credential, digest 
 	if !errors.Is(err, errNotRemembered) {
 		return doc, err
 	}
-	doc, err = r.document(ctx, t, cred, digest)
+	if doc, err = r.document(ctx, t, cred, digest); err == nil {
+		return doc.image()
+	}
 	if f, ok := errors.AsType[*report.Failure](err); ok && isUnsupported(err) {
 		r.unfit.Add(t.repository()+"@"+digest, report.FailureOf(brief(f)))
 	}
@@ -119,7 +121,7 @@ func (r *Resolver) child(ctx context.Context, t target, cred credential, digest 
 func (r *Resolver) rememberedChild(t target, digest string) (*document, error) {
 	key := t.repository() + "@" + digest
 	if doc, ok := r.documents.Get(key); ok {
-		return doc, nil
+		return doc.image()
 	}
 	if f, ok := r.unfit.Get(key); ok {
 		return nil, f

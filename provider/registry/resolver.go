@@ -60,9 +60,12 @@ type Resolved struct {
 	// it again: a Secret, the provider's own configuration, or nothing for none.
 	// It is not for messages.
 	Holder string
-	// Manifests is never empty: the manifest itself, or for an index those
-	// chosen by platform.
+	// Manifests are the manifest itself, or for an index those chosen by platform.
+	// They are empty for an artifact only.
 	Manifests []Manifest
+	// Artifact is why there is nothing to scan: the reference is one of a model, a
+	// Helm chart or something else that is no container image. Nil for images.
+	Artifact *report.Failure
 }
 
 // Resolver resolves references. It is safe for concurrent use.
@@ -189,12 +192,19 @@ func (t target) repository() string { return t.base + "/" + t.ref.Context().Repo
 // error is a *report.Failure. Equal questions share one resolution, which goes on
 // when an asker gives up, and a failure answers them for FailureTTL. A tag may be
 // answered as it was up to TagTTL ago.
+//
+// An artifact that is no image is a failure here: it cannot be scanned.
 func (r *Resolver) Resolve(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
-	return r.resolve(ctx, written, platforms, access, r.options.TagTTL)
+	res, err := r.resolve(ctx, written, platforms, access, r.options.TagTTL)
+	if err == nil && res.Artifact != nil {
+		return nil, res.Artifact
+	}
+	return res, err
 }
 
-// ResolveNow is Resolve for whoever keeps the answer: a tag is answered as it is
-// after the question, or up to PinTTL before.
+// ResolveNow is Resolve for whoever keeps the digest: a tag is answered as it is
+// after the question, or up to PinTTL before, and an artifact has a digest too.
+// Whether it may be used is for the policies to say.
 func (r *Resolver) ResolveNow(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
 	return r.resolve(ctx, written, platforms, access, r.options.PinTTL)
 }
@@ -303,16 +313,25 @@ func (r *Resolver) remembered(t target, creds credentials, tagTTL time.Duration)
 	if !ok {
 		return nil, false
 	}
-	manifests, err := r.choose(t, doc, func(digest string) (*document, error) {
+	res, err := r.meaning(t, creds.list[proved], digest, doc, func(digest string) (*document, error) {
 		return r.rememberedChild(t, digest)
 	})
-	if err != nil {
-		return nil, false
-	}
-	return t.resolved(digest, creds.list[proved], manifests), true
+	return res, err == nil
 }
 
-func (t target) resolved(digest string, cred credential, manifests []Manifest) *Resolved {
+// meaning is what t stands for when doc is what cred opened.
+func (r *Resolver) meaning(t target, cred credential, digest string, doc *document, read func(digest string) (*document, error)) (*Resolved, error) {
+	res := t.resolved(digest, cred)
+	if doc.artifact != "" {
+		res.Artifact = t.failure(unsupported(doc.artifact, nil), cred)
+		return res, nil
+	}
+	var err error
+	res.Manifests, err = r.choose(t, doc, read)
+	return res, err
+}
+
+func (t target) resolved(digest string, cred credential) *Resolved {
 	return &Resolved{
 		Credential: cred.public(),
 		Holder:     cred.holder(),
@@ -321,7 +340,6 @@ func (t target) resolved(digest string, cred credential, manifests []Manifest) *
 		Tag:        t.tag,
 		Registry:   t.base,
 		Repository: t.ref.Context().RepositoryStr(),
-		Manifests:  manifests,
 	}
 }
 
