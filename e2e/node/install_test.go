@@ -81,5 +81,5 @@ func TestInstallation(t *testing.T) {
 		took := enforcing(t, "shop", bad)
 		t.Logf("enforcing %.1f s after Gatekeeper is there again", took.Seconds())
 	})
-	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+	r.uninstall(t)
 }

@@ -143,11 +143,11 @@ func TestAFailedInstallation(t *testing.T) {
 		} else if !strings.Contains(err.Error(), "failed calling webhook") {
 			t.Errorf("while nothing of it runs: %v", err)
 		}
-		r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+		r.uninstall(t)
 		gone(t, before)
 		r.upgrade(t, "1.0.0")
 		enforcing(t, "failed", bad)
-		r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+		r.uninstall(t)
 		gone(t, before)
 		if _, err := on.Client.CoreV1().Namespaces().Get(t.Context(), r.namespace, metav1.GetOptions{}); err != nil {
 			t.Error(err)

@@ -50,6 +50,13 @@ func (r release) arguments(t *testing.T, version string, args ...string) []strin
 	return append(install, args...)
 }
 
+// uninstall takes it away, to its last Pod: the next test begins with what is there.
+func (r release) uninstall(t *testing.T) {
+	t.Helper()
+	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+	r.settled(t)
+}
+
 // settled waits until Pods that were replaced have ended.
 func (r release) settled(t *testing.T) {
 	t.Helper()

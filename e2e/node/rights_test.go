@@ -116,7 +116,7 @@ func TestRights(t *testing.T) {
 	}
 	fmt.Printf("FIGURE rights of the provider: %d granted, %d used\n", len(granted), len(granted)-unused) //nolint:forbidigo // a figure
 	t.Run("Impersonated", func(t *testing.T) { impersonated(t, r, account) })
-	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+	r.uninstall(t)
 }
 
 // nudged has a workload of each kind ask for an image that nobody has scanned, until

@@ -129,5 +129,5 @@ func TestRotation(t *testing.T) {
 		took := eventually(t, func() error { return ask(t.Context(), "rotation", good) })
 		t.Logf("Gatekeeper's new CA was followed; a good Pod is admitted %.1f s after a bad one is denied", took.Seconds())
 	})
-	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+	r.uninstall(t)
 }

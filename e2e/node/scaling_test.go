@@ -51,7 +51,7 @@ func TestScaling(t *testing.T) {
 	step("from one replica to two that share a NATS, scaled by CPU", nats, "--set=autoscaling.enabled=true,worker.replicaCount=1,resources.requests.cpu=10m")
 	step("from scaled by CPU to a number", nats, "--set=replicaCount=3,worker.replicaCount=1")
 	step("from a NATS to one replica")
-	r.run(t, "uninstall", r.name, "--wait", "--timeout=3m")
+	r.uninstall(t)
 }
 
 // drained evicts the Pods of a namespace as kubectl drain does, and returns how often a
