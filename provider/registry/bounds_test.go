@@ -104,8 +104,7 @@ func TestAMediaTypeOfThreeMegabytesIsAShortMessage(t *testing.T) {
 			w.Header().Set("Content-Type", "application/octet-stream")
 			_, _ = fmt.Fprint(w, body)
 		})
-		_, err := resolver(t, Options{Insecure: []string{reg.host()}}).Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
-		f := theFailure(t, err, report.ReasonUnsupported)
+		f := theFailure(t, unscannable(resolver(t, Options{Insecure: []string{reg.host()}}).Resolve(t.Context(), reg.host()+"/app:1", "", Access{})), report.ReasonUnsupported)
 		if len(f.Message) > 600 || strings.Contains(f.Message, "\n") {
 			t.Errorf("%s: a message of %d bytes", what, len(f.Message))
 		}

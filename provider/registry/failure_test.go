@@ -68,8 +68,7 @@ func TestFailures(t *testing.T) {
 				tc.fault(w, req)
 			})
 			r := resolver(t, Options{Insecure: []string{reg.host()}})
-			_, err := r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{})
-			f := theFailure(t, err, tc.reason, tc.words)
+			f := theFailure(t, unscannable(r.Resolve(t.Context(), reg.host()+"/app:1", "", Access{})), tc.reason, tc.words)
 			if !strings.Contains(f.Message, reg.host()) {
 				t.Errorf("message %q does not name the registry or image", f.Message)
 			}

@@ -193,18 +193,14 @@ func (t target) repository() string { return t.base + "/" + t.ref.Context().Repo
 // when an asker gives up, and a failure answers them for FailureTTL. A tag may be
 // answered as it was up to TagTTL ago.
 //
-// An artifact that is no image is a failure here: it cannot be scanned.
+// An artifact that is no image is no error: it has a digest, and Resolved.Artifact
+// says why there is nothing to scan. Whether it may be used is for the policies to say.
 func (r *Resolver) Resolve(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
-	res, err := r.resolve(ctx, written, platforms, access, r.options.TagTTL)
-	if err == nil && res.Artifact != nil {
-		return nil, res.Artifact
-	}
-	return res, err
+	return r.resolve(ctx, written, platforms, access, r.options.TagTTL)
 }
 
 // ResolveNow is Resolve for whoever keeps the digest: a tag is answered as it is
-// after the question, or up to PinTTL before, and an artifact has a digest too.
-// Whether it may be used is for the policies to say.
+// after the question, or up to PinTTL before.
 func (r *Resolver) ResolveNow(ctx context.Context, written, platforms string, access Access) (*Resolved, error) {
 	return r.resolve(ctx, written, platforms, access, r.options.PinTTL)
 }

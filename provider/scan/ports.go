@@ -20,7 +20,7 @@ import (
 // Registry says what a reference means and opens it for the scanner.
 type Registry interface {
 	// Resolve proves that access may pull the reference and returns what it
-	// means now. Errors are *report.Failure.
+	// means now, images and artifacts alike. Errors are *report.Failure.
 	Resolve(ctx context.Context, reference, platform string, access registry.Access) (*registry.Resolved, error)
 	// ResolveNow is Resolve for whoever keeps the answer: what a tag means is
 	// asked after the question.

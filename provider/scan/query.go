@@ -123,6 +123,10 @@ func failedAnswer(digest string, f *report.Failure, until, now time.Time) answer
 	return answer{status: report.ScanFailed, digest: digest, message: msg, cache: lookupFailed, err: f.Err}
 }
 
+// letIn ends what is said of an artifact. It will never have a report, so whoever
+// wants it in a Pod has to know by which rule.
+const letIn = "; there is nothing to scan, and ImageScanPolicy lets it in by a rule that accepts its prefix (action accept in scanPolicies.customPolicies, or scanRules.alwaysAccept)"
+
 func (s *Service) answer(ctx context.Context, q Query) answer {
 	res, err := s.resolve(ctx, q)
 	if err != nil {
@@ -130,6 +134,11 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 			return answer{status: report.NotAvailable, message: err.Error(), cache: lookupMiss}
 		}
 		return failedAnswer("", report.FailureOf(err), time.Time{}, s.o.Now())
+	}
+	if res.Artifact != nil {
+		f := *res.Artifact
+		f.Message += letIn
+		return failedAnswer(res.Digest, &f, time.Time{}, s.o.Now())
 	}
 	// All manifests are started before any is waited for.
 	pending := make([]func() answer, len(res.Manifests))
