@@ -78,6 +78,9 @@ func Custom(rules []byte, options CustomOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := own.checkMeaning(); err != nil {
+		return nil, err
+	}
 	crd, err := customCRD(options)
 	if err != nil {
 		return nil, err
@@ -222,6 +225,11 @@ func (o *ownRules) check(beside bool) error {
 	}
 	if !defined {
 		problems = append(problems, fmt.Errorf("%s defines none of %s: it would never deny", o.file, strings.Join(hookNames(beside), ", ")))
+		for _, rule := range o.module.Rules {
+			if meant, ok := almostHook(ruleName(rule)); ok {
+				problems = append(problems, o.uncalledRule(rule, meant))
+			}
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -259,13 +267,18 @@ func (o *ownRules) compile(entry string, libs []string) error {
 		}
 		modules[name] = module
 	}
-	capabilities := ast.CapabilitiesForThisVersion()
-	capabilities.Builtins = append(slices.Clone(capabilities.Builtins), externalData)
-	compiler := ast.NewCompiler().WithCapabilities(capabilities).WithDefaultRegoVersion(o.version)
+	compiler := o.compiler()
 	if compiler.Compile(modules); compiler.Failed() {
 		return fmt.Errorf("%s does not compile: %w", o.file, compiler.Errors)
 	}
 	return nil
+}
+
+// compiler is OPA's as it is in Gatekeeper.
+func (o *ownRules) compiler() *ast.Compiler {
+	capabilities := ast.CapabilitiesForThisVersion()
+	capabilities.Builtins = append(slices.Clone(capabilities.Builtins), externalData)
+	return ast.NewCompiler().WithCapabilities(capabilities).WithDefaultRegoVersion(o.version)
 }
 
 // customCRD is the image scan policy's CRD under another kind, with the

@@ -259,6 +259,35 @@ func TestCustomRefusals(t *testing.T) {
 		"own package":     {"package x\n\nok { true }\n\ndeny_image[msg] { not data.x.ok\n msg := 1 }", templates.CustomOptions{}, []string{"rules.rego:5", "data.x.ok"}},
 		"other data":      {"deny_image[msg] { msg := data.kubernetes.pods[_] }", templates.CustomOptions{}, []string{"rules.rego:1", "data.kubernetes.pods"}},
 		"import":          {"import input.ScanReport\n\ndeny_image[msg] { msg := ScanReport }", templates.CustomOptions{}, []string{"rules.rego:1", "import input.ScanReport"}},
+
+		// What compiles and can never do what it is written for.
+		"part of input":    {"allow_image {\n  input.ScanReports.Status == \"accepted\"\n}\n\ndeny_image[\"no\"] {\n  not allow_image\n}\n", templates.CustomOptions{}, []string{"rules.rego:2: input has no ScanReports, only AdmissionRequest, ContainerObject, PodObject, Policies, ScanReport: did you mean ScanReport?"}},
+		"field":            {"deny_image[msg] {\n  msg := input.ScanReport.Mesage\n}", templates.CustomOptions{}, []string{"rules.rego:2: input.ScanReport has no Mesage, only", ": did you mean Message?"}},
+		"negated field":    {"deny_image[\"no\"] { not input.ScanReport.Accepted }", templates.CustomOptions{}, []string{"rules.rego:1: input.ScanReport has no Accepted, only DatabaseBuiltAt, Digest,"}},
+		"field of a list":  {"deny_image[\"no\"] { input.ScanReport.Vulnerabilities[_].Severty == \"High\" }", templates.CustomOptions{}, []string{"input.ScanReport.Vulnerabilities[_] has no Severty, only", ": did you mean Severity?"}},
+		"list":             {"deny_image[\"no\"] { input.ScanReport.Vulnerabilities.Severity == \"High\" }", templates.CustomOptions{}, []string{"input.ScanReport.Vulnerabilities is a list: look at each of its elements, input.ScanReport.Vulnerabilities[_]"}},
+		"variable":         {"import rego.v1\n\ndeny_image contains v.ID if {\n  some v in input.ScanReport.Vulnerabilities\n  v.fixed\n}", templates.CustomOptions{}, []string{"rules.rego:5: v has no fixed, only", ": did you mean Fixed?"}},
+		"comprehension":    {"deny_image[\"no\"] { count([v | v := input.ScanReport.Vulnerabilities[_]; v.Sevrity == \"High\"]) > 3 }", templates.CustomOptions{}, []string{"v has no Sevrity, only", ": did you mean Severity?"}},
+		"rule's value":     {"summary = input.ScanReport.Summary { true }\n\ndeny_image[\"no\"] { summary.Counts.critical > 0 }", templates.CustomOptions{}, []string{"rules.rego:3: summary.Counts has no critical, only", ": did you mean Critical?"}},
+		"no parts":         {"deny_image[\"no\"] { input.ScanReport.Status.reason == \"x\" }", templates.CustomOptions{}, []string{"input.ScanReport.Status has no parts, and input.ScanReport.Status.reason can never be there"}},
+		"of another kind":  {"deny_image[\"no\"] { input.ScanReport.Summary.Total == \"0\" }", templates.CustomOptions{}, []string{"rules.rego:1: what input has can never fit"}},
+		"request":          {"deny_pod[\"no\"] { input.AdmissionRequest.userinfo.username == \"x\" }", templates.CustomOptions{}, []string{"input.AdmissionRequest has no userinfo, only", ": did you mean userInfo?"}},
+		"Pod":              {"deny_pod[\"no\"] { input.PodObject.Spec.hostNetwork }", templates.CustomOptions{}, []string{"input.PodObject has no Spec, only", ": did you mean spec?"}},
+		"Gatekeeper's":     {"deny_pod[\"no\"] { input.review.object.spec.hostNetwork }", templates.CustomOptions{}, []string{"input has no review, only AdmissionRequest"}},
+		"policies":         {"deny_image[\"no\"] { policies.defaultPolcy == \"accept\" }", templates.CustomOptions{ScanRules: true}, []string{"rules.rego:1: policies has no defaultPolcy, only", ": did you mean defaultPolicy?"}},
+		"two":              {"deny_image[\"no\"] {\n  input.A\n}\n\ndeny_pod[\"no\"] {\n  input.B\n}", templates.CustomOptions{}, []string{"rules.rego:2: input has no A", "rules.rego:6: input has no B"}},
+		"status":           {"deny_image[\"no\"] { input.ScanReport.Status == \"acepted\" }", templates.CustomOptions{}, []string{`rules.rego:1: input.ScanReport.Status is never "acepted", only accepted, rejected, scan_failed, report_not_available: did you mean accepted?`}},
+		"not a status":     {"deny_image[\"no\"] { \"failed\" != input.ScanReport.Status }", templates.CustomOptions{}, []string{`input.ScanReport.Status is never "failed"`}},
+		"status in":        {"import future.keywords.in\ndeny_image[\"no\"] { input.ScanReport.Status in [\"rejected\", \"scan-failed\"] }", templates.CustomOptions{}, []string{`input.ScanReport.Status is never "scan-failed", only`, `: did you mean scan_failed?`}},
+		"severity":         {"deny_image[\"no\"] { input.ScanReport.Vulnerabilities[i].Severity == \"CRITICAL\" }", templates.CustomOptions{}, []string{`is never "CRITICAL", only`, `: did you mean Critical?`}},
+		"operation":        {"deny_pod[\"no\"] { input.AdmissionRequest.operation == \"create\" }", templates.CustomOptions{}, []string{`is never "create", only CREATE, UPDATE, DELETE, CONNECT: did you mean CREATE?`}},
+		"too early":        {"deny_pod[\"no\"] {\n  input.ScanReport.Status == \"rejected\"\n}", templates.CustomOptions{}, []string{"rules.rego:2: deny_pod is asked before the scan, when input has no ScanReport: write a deny_image for it"}},
+		"plural":           {"deny_image[\"no\"] { false }\n\ndeny_images[\"no\"] { true }", templates.CustomOptions{}, []string{"rules.rego:3: nobody asks deny_images, only allow_pod, deny_image, deny_pod: did you mean deny_image?"}},
+		"misspelled":       {"deny_image[\"no\"] { false }\n\ndeny_imgae[\"no\"] { true }\n\nalow_pod { true }", templates.CustomOptions{}, []string{"rules.rego:3: nobody asks deny_imgae, only allow_pod, deny_image, deny_pod: did you mean deny_image?", "rules.rego:5: nobody asks alow_pod, only allow_pod, deny_image, deny_pod: did you mean allow_pod?"}},
+		"camel case":       {"deny_image[\"no\"] { false }\n\ndenyImage[\"no\"] { true }", templates.CustomOptions{}, []string{"nobody asks denyImage, only allow_pod, deny_image, deny_pod: did you mean deny_image?"}},
+		"instead":          {"deny_images[\"no\"] { true }", templates.CustomOptions{}, []string{"rules.rego defines none of deny_image, deny_pod: it would never deny", "rules.rego:1: nobody asks deny_images, only allow_pod, deny_image, deny_pod: did you mean deny_image?"}},
+		"Gatekeeper's own": {"deny_image[\"no\"] { false }\n\nviolation[{\"msg\": \"no\"}] { true }", templates.CustomOptions{}, []string{"nobody asks violation, only allow_pod, deny_image, deny_pod"}},
+		"allow_image":      {"allow_image { input.ScanReport.Status == \"accepted\" }\n\ndeny_image[\"no\"] { false }", templates.CustomOptions{}, []string{"rules.rego:1: nobody asks allow_image, only allow_pod, deny_image, deny_pod"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -282,5 +311,33 @@ func TestCustomRulesMayReadTheInventory(t *testing.T) {
 	rules := `deny_image[msg] { data.inventory.cluster["v1"].Namespace[_].metadata.name == "x"; msg := "x" }`
 	if _, err := templates.Custom([]byte(rules), templates.CustomOptions{Kind: "MyRules"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatIsNoMistakeIsLeftAlone: rules that look like those that are refused.
+func TestWhatIsNoMistakeIsLeftAlone(t *testing.T) {
+	for name, rules := range map[string]string{
+		"a helper of a hook's name":  `deny_images[msg] { msg := "no" } deny_image[msg] { deny_images[msg] }`,
+		"a helper of its own":        `latest { endswith(input.ScanReport.ImageAndTag, ":latest") } deny_image["no"] { latest }`,
+		"whatever Kubernetes has":    `deny_pod["no"] { input.PodObject.spec.tomorrow[_].field; input.AdmissionRequest.object.metadata.labels.a.b }`,
+		"whatever a container has":   `deny_image["no"] { input.ContainerObject.tomorrow.field; input.ContainerObject.volume.image.reference }`,
+		"whatever a scanner has":     `deny_image["no"] { input.ScanReport.InnerReport.detail.result.result[_].result.rows[_][3] == "x" }`,
+		"the Namespace":              `deny_pod["no"] { input.AdmissionRequest.namespaceObject.metadata.labels.team }`,
+		"no older Pod":               `deny_pod["no"] { input.AdmissionRequest.oldObject == null; input.AdmissionRequest.options == null }`,
+		"audit":                      `deny_pod["no"] { input.AdmissionRequest.operation == "" }`,
+		"each field":                 `deny_image[msg] { some k; input.ScanReport[k] == "x"; msg := k }`,
+		"a field that may be absent": `deny_image["no"] { object.get(input.ScanReport, "Scanner", "") == "" }`,
+		"an input of its own":        `mine { input.Mine == 1 } deny_image["no"] { mine with input as {"Mine": 1} }`,
+		"a part of its own":          `mine { input.Mine == 1 } deny_image["no"] { mine with input.Mine as 1 }`,
+		"a finding":                  `deny_image[msg] { v := input.ScanReport.Vulnerabilities[_]; v.Severity == "Critical"; v.Fixed != ""; startswith(v.PURL, "pkg:"); msg := v.ID }`,
+		"a shared helper":            `ours { input.PodObject.metadata.namespace == "dev" } ours { input.ScanReport.Status == "accepted" } deny_pod["no"] { not ours; false } deny_image["no"] { not ours }`,
+		"whose groups":               `deny_pod["no"] { input.AdmissionRequest.userInfo.groups[_] == "dev"; input.AdmissionRequest.userInfo.extra.scopes[_] == "x" }`,
+		"an else":                    `level = 1 { input.ScanReport.Status == "accepted" } else = 2 { true } deny_image["no"] { level > 1 }`,
+		"test rules":                 `test_it { deny_image["no"] } deny_image["no"] { true }`,
+		"counts":                     `deny_image["no"] { input.ScanReport.Summary.Counts.Critical + input.ScanReport.Summary.Counts["High"] > 0 }`,
+	} {
+		if _, err := templates.Custom([]byte(rules), templates.CustomOptions{Kind: "MyRules", ScanRules: true}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -27,7 +27,7 @@ func TestRulesAreJoined(t *testing.T) {
 		{"an error has its own file and line", pre, "package x\n\ndeny_image[msg] {\n  msg := nothing\n}\n", "customRules:4"},
 		{"the other file", "deny_pod[msg] { msg := nothing }", post, "preCustomRules:1"},
 		{"one name twice", pre, post + "PodOK { true }\n", "preCustomRules and customRules both define PodOK"},
-		{"two languages", "allow_pod { input.PodObject.a }", "deny_image contains msg if { msg := input.a }", "write both in one"},
+		{"two languages", "allow_pod { input.PodObject.metadata.a }", "deny_image contains msg if { msg := input.ScanReport.Message }", "write both in one"},
 	} {
 		if _, err := join(c.pre, c.post); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v lacks %q", c.name, err, c.want)

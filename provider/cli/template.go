@@ -25,7 +25,7 @@ ConstraintTemplate that asks the provider for the ScanReports, and print it.
 For each image of a Pod, deny_image is evaluated with this input:
 ScanReport, AdmissionRequest, PodObject, ContainerObject. allow_pod and deny_pod
 are asked first, without a ScanReport. Rego v0 and v1 are both understood. Rules
-that do not compile are refused with their line.`,
+that do not compile, or read what input does not have, are refused with their line.`,
 		Example: "  provider template --rules custom.rego --kind MyRules | kubectl apply -f -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
