@@ -284,9 +284,9 @@ func (o *ownRules) compiler() *ast.Compiler {
 // customCRD is the image scan policy's CRD under another kind, with the
 // parameters that still mean something.
 func customCRD(options CustomOptions) ([]byte, error) {
-	base, err := sources.ReadFile("imagescanpolicy/crd.tmpl")
+	base, err := frame("imagescanpolicy")
 	if err != nil {
-		return nil, fmt.Errorf("reading the base of the template: %w", err)
+		return nil, err
 	}
 	var template struct {
 		APIVersion string `json:"apiVersion"`

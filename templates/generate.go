@@ -10,7 +10,7 @@ import (
 // target is the name of Gatekeeper's validation target.
 const target = "admission.k8s.gatekeeper.sh"
 
-const generatedNotice = "# Generated from src.rego, crd.tmpl and ../lib by go run ./templates/gen: do not edit.\n"
+const generatedNotice = "# Generated from src.rego, crd.tmpl, ../parameters.tmpl and ../lib by go run ./templates/gen: do not edit.\n"
 
 // Generate builds the ConstraintTemplate of a policy from its sources. Generated
 // returns the one that was written to the policy's folder before.
@@ -28,9 +28,9 @@ func Generate(policy string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", policy, err)
 	}
-	crd, err := sources.ReadFile(policy + "/crd.tmpl")
+	crd, err := frame(policy)
 	if err != nil {
-		return nil, fmt.Errorf("policy %s has no crd.tmpl: %w", policy, err)
+		return nil, err
 	}
 	out, err := withCode(crd, ast.RegoV1, string(text), libs)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 //go:embed readme.tmpl
 var readmeIntro []byte
 
-const readmeNotice = "<!-- Generated from readme.tmpl and the policies' crd.tmpl by go run ./templates/gen: do not edit. -->\n\n"
+const readmeNotice = "<!-- Generated from readme.tmpl, parameters.tmpl and the policies' crd.tmpl by go run ./templates/gen: do not edit. -->\n\n"
 
 // Readme builds the README of this folder: the introduction and a page for each
 // policy from its template's own annotations and schema.
@@ -71,9 +71,9 @@ type property struct {
 
 func readCRD(policy string) (crdDocument, error) {
 	var crd crdDocument
-	text, err := sources.ReadFile(policy + "/crd.tmpl")
+	text, err := frame(policy)
 	if err != nil {
-		return crd, fmt.Errorf("policy %s has no crd.tmpl: %w", policy, err)
+		return crd, err
 	}
 	if err := yaml.Unmarshal(text, &crd); err != nil {
 		return crd, fmt.Errorf("reading the crd.tmpl of %s: %w", policy, err)

@@ -4,7 +4,8 @@
 //
 // A policy is a folder with src.rego (its violation rules), src_test.rego,
 // crd.tmpl (the ConstraintTemplate without its code: names, annotations and the
-// schema of the parameters) and the generated template.yaml. Rego shared by
+// schema of the parameters, those that policies share from parameters.tmpl) and the
+// generated template.yaml. Rego shared by
 // several policies is in lib/; a template carries the libraries it imports.
 package templates
 
@@ -17,9 +18,10 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"sigs.k8s.io/yaml"
 )
 
-//go:embed lib/*.rego */src.rego */crd.tmpl */template.yaml
+//go:embed parameters.tmpl lib/*.rego */src.rego */crd.tmpl */template.yaml
 var sources embed.FS
 
 // libPrefix is the package path that Gatekeeper allows for libraries.
@@ -39,6 +41,30 @@ func Policies() ([]string, error) {
 		names = append(names, path.Dir(file))
 	}
 	return names, nil
+}
+
+// frame returns a policy's ConstraintTemplate without its code: its crd.tmpl, with
+// what it takes from parameters.tmpl in place.
+func frame(policy string) ([]byte, error) {
+	own, err := sources.ReadFile(policy + "/crd.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("policy %s has no crd.tmpl: %w", policy, err)
+	}
+	shared, err := sources.ReadFile("parameters.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("reading the shared parameters: %w", err)
+	}
+	// Anchors hold within one document.
+	template := map[string]any{}
+	if err := yaml.UnmarshalStrict(slices.Concat(shared, own), &template); err != nil {
+		return nil, fmt.Errorf("reading the crd.tmpl of %s: %w", policy, err)
+	}
+	delete(template, "shared")
+	text, err := yaml.Marshal(template)
+	if err != nil {
+		return nil, fmt.Errorf("writing the frame of %s: %w", policy, err)
+	}
+	return text, nil
 }
 
 // Generated returns the generated ConstraintTemplate of a policy as YAML.
