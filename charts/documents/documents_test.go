@@ -154,16 +154,16 @@ func TestEachRightHasItsReason(t *testing.T) {
 	}
 }
 
-// A folder of provider/scanner that runs the conformance suite is a backend.
+// A folder of provider/backend that runs the conformance suite is a backend.
 func TestEveryBackendIsWiredAndTested(t *testing.T) {
 	t.Parallel()
-	sources, err := Sources(Root, true, "provider/scanner")
+	sources, err := Sources(Root, true, "provider/backend")
 	if err != nil {
 		t.Fatal(err)
 	}
 	backends := map[string]bool{}
 	for name, text := range sources {
-		if strings.HasSuffix(name, "_test.go") && strings.Contains(text, `"github.com/imagegate/imagegate/provider/scanner/scannertest"`) {
+		if strings.HasSuffix(name, "_test.go") && strings.Contains(text, `"github.com/imagegate/imagegate/provider/backend/backendtest"`) {
 			backends[path.Base(path.Dir(name))] = true
 		}
 	}
@@ -171,18 +171,19 @@ func TestEveryBackendIsWiredAndTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	settings, err := Sources(Root, false, "provider/config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(backends, "attached") // stands before backends, and is configured beside them
 	for name := range backends {
-		known := false
-		for _, text := range wiring {
-			known = known || strings.Contains(text, `"github.com/imagegate/imagegate/provider/scanner/`+name+`"`)
-		}
-		if !known {
-			t.Errorf("provider/cli makes no backend of provider/scanner/%s", name)
+		if row := "\t\t{\"" + name + "\", "; !strings.Contains(settings["provider/config/backend.go"], row) || !strings.Contains(wiring["provider/cli/backends.go"], row) {
+			t.Errorf("provider/backend/%s has no row in the tables of provider/config/backend.go and provider/cli/backends.go", name)
 		}
 	}
 	for _, want := range []string{"harbor", "anchore"} {
 		if !backends[want] {
-			t.Errorf("provider/scanner/%s does not run the conformance suite", want)
+			t.Errorf("provider/backend/%s does not run the conformance suite", want)
 		}
 	}
 }

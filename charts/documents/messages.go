@@ -33,7 +33,7 @@ func quiet() map[string]string {
 		"provider/admin":            "of `provider queue`, said to who types it",
 		"provider/store/fill":       "a tool of benchmarks",
 		"provider/bucket":           "reach people by the sentences about the store only",
-		"provider/scanner/attached": "reasons in the log line 'an attachment is passed over'",
+		"provider/backend/attached": "reasons in the log line 'an attachment is passed over'",
 		"scanner/server":            "answers to a wrong request, said to who speaks the API",
 		"scanner/rootfs":            "reasons behind 'container runtimes do not unpack it'",
 		"scanner/advisories":        "of the build of the sample database",

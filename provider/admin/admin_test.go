@@ -18,7 +18,7 @@ import (
 	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/turns"
 )
 
@@ -26,14 +26,14 @@ import (
 // forgotten. The real service is behind the handler in package cli.
 type scans struct {
 	queue   *queue.Queue
-	failed  []scan.Failed
+	failed  []service.Failed
 	retried []string
 }
 
-func (s *scans) Queue() *queue.Queue   { return s.queue }
-func (s *scans) Failed() []scan.Failed { return s.failed }
+func (s *scans) Queue() *queue.Queue      { return s.queue }
+func (s *scans) Failed() []service.Failed { return s.failed }
 
-func (s *scans) Retry(_ context.Context, f scan.Failed) error {
+func (s *scans) Retry(_ context.Context, f service.Failed) error {
 	if f.Order.Digest == "" {
 		return errors.New("it cannot be read")
 	}
@@ -41,7 +41,9 @@ func (s *scans) Retry(_ context.Context, f scan.Failed) error {
 	return nil
 }
 
-func (s *scans) Forget(context.Context, scan.Failed) error { return errors.New("the bucket is away") }
+func (s *scans) Forget(context.Context, service.Failed) error {
+	return errors.New("the bucket is away")
+}
 
 // serving returns a client of a handler behind a real socket.
 func serving(t *testing.T, s *scans) *admin.Client {
@@ -75,10 +77,10 @@ func serving(t *testing.T, s *scans) *admin.Client {
 }
 
 func TestWhatCannotBeDoneIsSaidOfEach(t *testing.T) {
-	readable := scan.Failed{ID: "aaaaaaaaaaaaaaaaaaaa", Reason: report.ReasonUnsupported, Order: scan.Order{Namespace: "team", Digest: "sha256:a"}}
-	s := &scans{failed: []scan.Failed{readable, {ID: "bbbbbbbbbbbbbbbbbbbb"}}}
+	readable := service.Failed{ID: "aaaaaaaaaaaaaaaaaaaa", Reason: report.ReasonUnsupported, Order: service.Order{Namespace: "team", Digest: "sha256:a"}}
+	s := &scans{failed: []service.Failed{readable, {ID: "bbbbbbbbbbbbbbbbbbbb"}}}
 	c := serving(t, s)
-	work, err := json.Marshal(scan.Order{Reference: "nginx", Digest: "sha256:c", PullSecrets: []string{"pull"}})
+	work, err := json.Marshal(service.Order{Reference: "nginx", Digest: "sha256:c", PullSecrets: []string{"pull"}})
 	if err != nil {
 		t.Fatal(err)
 	}

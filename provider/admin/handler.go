@@ -14,7 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/imagegate/imagegate/provider/queue"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 )
 
 const (
@@ -34,10 +34,10 @@ type Scans interface {
 	// Queue is what waits and is under way.
 	Queue() *queue.Queue
 	// Failed is what failed and is remembered.
-	Failed() []scan.Failed
+	Failed() []service.Failed
 	// Forget forgets a failure, Retry has its scan made again as well.
-	Forget(ctx context.Context, f scan.Failed) error
-	Retry(ctx context.Context, f scan.Failed) error
+	Forget(ctx context.Context, f service.Failed) error
+	Retry(ctx context.Context, f service.Failed) error
 }
 
 type handler struct {
@@ -141,7 +141,7 @@ func (h *handler) purge(ctx context.Context, matches func(*Scan) bool) Result {
 
 // failed does something for each chosen failure, until one cannot be reached any
 // more: the rest would have to wait as long each.
-func (h *handler) failed(ctx context.Context, matches func(*Scan) bool, do func(context.Context, scan.Failed) error) Result {
+func (h *handler) failed(ctx context.Context, matches func(*Scan) bool, do func(context.Context, service.Failed) error) Result {
 	r := Result{Done: []string{}}
 	for _, f := range h.scans.Failed() {
 		s := ofFailed(f)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/queue"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 )
 
 // State is what becomes of a scan. The set is closed.
@@ -90,12 +90,12 @@ func askID(i queue.Item) string {
 	return hex.EncodeToString(sum[:])[:idLength]
 }
 
-func failedID(f scan.Failed) string { return f.ID[:min(idLength, len(f.ID))] }
+func failedID(f service.Failed) string { return f.ID[:min(idLength, len(f.ID))] }
 
 func ofItem(i queue.Item) Scan {
-	var o scan.Order
+	var o service.Order
 	if err := json.Unmarshal(i.Work, &o); err != nil {
-		o = scan.Order{} // of another version: what the queue knows is all there is
+		o = service.Order{} // of another version: what the queue knows is all there is
 	}
 	s := Scan{ID: askID(i), State: Waiting, Asked: i.Asked, Holder: i.Holder, Since: i.Since, Attempt: i.Attempt, Message: i.Last}
 	s.ordered(o)
@@ -106,7 +106,7 @@ func ofItem(i queue.Item) Scan {
 	return s
 }
 
-func ofFailed(f scan.Failed) Scan {
+func ofFailed(f service.Failed) Scan {
 	s := Scan{
 		ID: failedID(f), State: Failed, Attempt: f.Row,
 		Reason: string(f.Reason), Message: f.Message, FailedAt: f.At, Until: f.Until,
@@ -115,7 +115,7 @@ func ofFailed(f scan.Failed) Scan {
 	return s
 }
 
-func (s *Scan) ordered(o scan.Order) {
+func (s *Scan) ordered(o service.Order) {
 	s.Namespace, s.ServiceAccount, s.PullSecrets = o.Namespace, o.ServiceAccount, o.PullSecrets
 	s.Image, s.Tag, s.Registry, s.Repository = o.Reference, o.Tag, o.Registry, o.Repository
 	s.Digest, s.Platform = o.Digest, o.Platform

@@ -13,6 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/imagegate/imagegate/provider/backend/attached"
+	"github.com/imagegate/imagegate/provider/backend/bundled"
+	"github.com/imagegate/imagegate/provider/backend/harbor"
+	"github.com/imagegate/imagegate/provider/backend/pullthrough"
+	"github.com/imagegate/imagegate/provider/backend/route"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/logs"
@@ -20,12 +25,7 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
-	"github.com/imagegate/imagegate/provider/scanner/attached"
-	"github.com/imagegate/imagegate/provider/scanner/bundled"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
-	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
-	"github.com/imagegate/imagegate/provider/scanner/route"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
 	"github.com/imagegate/imagegate/provider/version"
@@ -41,7 +41,7 @@ const generationEvery = time.Minute
 
 // parts is everything between the command line and the outside, without HTTP.
 type parts struct {
-	service *scan.Service
+	service *service.Service
 	judge   *verdict.Judge
 	images  *registry.Resolver
 	// scanners are the backends, behind one port.
@@ -131,7 +131,7 @@ func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (*parts, 
 }
 
 // start starts the parts over their stores. After an error none of them runs.
-func (p *parts) start(ctx context.Context, c *config.Config, reports scan.Store, tags scan.Tags) (err error) {
+func (p *parts) start(ctx context.Context, c *config.Config, reports service.Store, tags service.Tags) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
@@ -156,7 +156,7 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports scan.Store,
 	if err != nil {
 		return err
 	}
-	o := scan.Options{
+	o := service.Options{
 		Nudger:         nudger,
 		Trusts:         p.trusts,
 		Registry:       p.images,
@@ -193,7 +193,7 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports scan.Store,
 	if p.shared != nil {
 		o.Shared = p.shared.scan()
 	}
-	if p.service, err = scan.New(ctx, o); err != nil {
+	if p.service, err = service.New(ctx, o); err != nil {
 		return err
 	}
 	if p.shared != nil {

@@ -6,19 +6,20 @@ import (
 	"crypto/tls"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/backend"
+	"github.com/imagegate/imagegate/provider/backend/anchore"
+	"github.com/imagegate/imagegate/provider/backend/attached"
+	"github.com/imagegate/imagegate/provider/backend/bundled"
+	"github.com/imagegate/imagegate/provider/backend/harbor"
+	"github.com/imagegate/imagegate/provider/backend/pullthrough"
+	"github.com/imagegate/imagegate/provider/backend/route"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/filewatch"
 	"github.com/imagegate/imagegate/provider/registry/transport"
-	"github.com/imagegate/imagegate/provider/scanner"
-	"github.com/imagegate/imagegate/provider/scanner/anchore"
-	"github.com/imagegate/imagegate/provider/scanner/attached"
-	"github.com/imagegate/imagegate/provider/scanner/bundled"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
-	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
-	"github.com/imagegate/imagegate/provider/scanner/route"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 )
 
@@ -71,7 +72,7 @@ func (p *parts) mainBackend(ctx context.Context, c *config.Config) (route.Backen
 		return backend, nil
 	}
 	if p.elsewhere {
-		return elsewhere{scanner.ByDigest}, nil
+		return elsewhere{backend.ByDigest}, nil
 	}
 	if c.Scanner.Bundled.URL != "" {
 		return p.besideUs(c)
@@ -139,7 +140,7 @@ func (p *parts) attached(c *config.Config) (wrapper, error) {
 	p.attachments = finder
 	p.closers = append(p.closers, finder.Close)
 	return func(b config.Backend, next route.Backend) route.Backend {
-		if b.Anchore.URL != "" {
+		if kindOf(b).judges {
 			return finder.WrapVEX(next)
 		}
 		return finder.Wrap(next)
@@ -156,39 +157,73 @@ func attachedAge(c *config.Config) time.Duration {
 	return age
 }
 
+// backendKind is a kind of backend, as what asks it has to know it.
+type backendKind struct {
+	// name is that of its settings.
+	name string
+	// sharing is what a scan counts for, where no client is there to say so.
+	sharing backend.Sharing
+	// judges says that it has a policy of its own, which keeps the last word before
+	// attached reports.
+	judges bool
+	// connect makes its client. Errors begin with the field, under the kind's.
+	connect func(p *parts, where, name string, b config.Backend) (route.Backend, error)
+}
+
+// backendKinds are all of config.Kinds.
+func backendKinds() []backendKind {
+	return []backendKind{
+		{"harbor", backend.ByRepository, false, (*parts).harbor},
+		{"anchore", backend.ByName, true, (*parts).anchore},
+	}
+}
+
+// kindOf is the kind of a backend that is configured; where there is none, it is
+// reached as an adapter.
+func kindOf(b config.Backend) backendKind {
+	kinds := backendKinds()
+	return kinds[max(0, slices.IndexFunc(kinds, func(k backendKind) bool { return k.name == b.Kind() }))]
+}
+
 // backend makes the client of one backend, whose fields are under where and which
 // scans call by name. Its errors begin with the field.
 func (p *parts) backend(where, name string, b config.Backend) (route.Backend, error) {
-	switch anchore := b.Anchore.URL != ""; {
-	case p.elsewhere && anchore:
-		return elsewhere{scanner.ByName}, nil
-	case p.elsewhere:
-		return elsewhere{scanner.ByRepository}, nil
-	case anchore:
-		return p.anchore(where, b.Anchore)
+	kind := kindOf(b)
+	if p.elsewhere {
+		return elsewhere{kind.sharing}, nil
 	}
-	token, err := p.secret(where, "harbor.tokenFile", b.Harbor.TokenFile)
+	client, err := kind.connect(p, where+kind.name+".", name, b)
+	if err != nil {
+		return nil, fmt.Errorf("%s.%w", kind.name, err)
+	}
+	return client, nil
+}
+
+// harbor makes the client of an adapter.
+func (p *parts) harbor(where, name string, b config.Backend) (route.Backend, error) {
+	h := b.Harbor
+	token, err := p.secret(where, "tokenFile", h.TokenFile)
 	if err != nil {
 		return nil, err
 	}
-	authorities, err := p.authorities(where, "harbor.caFile", b.Harbor.CAFile)
+	authorities, err := p.authorities(where, "caFile", h.CAFile)
 	if err != nil {
 		return nil, err
 	}
 	client, err := harbor.New(harbor.Options{
-		URL:          b.Harbor.URL,
+		URL:          h.URL,
 		Token:        token,
 		Authorities:  authorities,
-		Proxy:        b.Harbor.Proxy,
-		PollInterval: b.Harbor.PollInterval.Duration,
-		EmptyReport:  b.Harbor.EmptyReport,
+		Proxy:        h.Proxy,
+		PollInterval: h.PollInterval.Duration,
+		EmptyReport:  h.EmptyReport,
 		Name:         name,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("harbor.%w", err)
+		return nil, err
 	}
 	p.closers = append(p.closers, client.Close)
-	if !b.Harbor.Verified() {
+	if !h.Verified() {
 		return client, nil
 	}
 	return p.pulls.Guard(client), nil
@@ -235,16 +270,18 @@ func (p *parts) startPulls(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-func (p *parts) anchore(where string, a config.Anchore) (route.Backend, error) {
-	token, err := p.secret(where, "anchore.tokenFile", a.TokenFile)
+// anchore makes the client of Anchore or Sysdig, which is called by its own name.
+func (p *parts) anchore(where, _ string, b config.Backend) (route.Backend, error) {
+	a := b.Anchore
+	token, err := p.secret(where, "tokenFile", a.TokenFile)
 	if err != nil {
 		return nil, err
 	}
-	password, err := p.secret(where, "anchore.passwordFile", a.PasswordFile)
+	password, err := p.secret(where, "passwordFile", a.PasswordFile)
 	if err != nil {
 		return nil, err
 	}
-	authorities, err := p.authorities(where, "anchore.caFile", a.CAFile)
+	authorities, err := p.authorities(where, "caFile", a.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +304,7 @@ func (p *parts) anchore(where string, a config.Anchore) (route.Backend, error) {
 		Logger:            p.log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("anchore.%w", err)
+		return nil, err
 	}
 	p.closers = append(p.closers, client.Close)
 	return client, nil

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,11 +26,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/backend"
+	"github.com/imagegate/imagegate/provider/backend/attached/attachedtest"
+	"github.com/imagegate/imagegate/provider/backend/attached/predicate"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner"
-	"github.com/imagegate/imagegate/provider/scanner/attached/attachedtest"
-	"github.com/imagegate/imagegate/provider/scanner/attached/predicate"
 )
 
 // TestWhatScansCountFor: a report is shared between registries only by a
@@ -42,18 +43,18 @@ func TestWhatScansCountFor(t *testing.T) {
 	foreign := config.Backend{Harbor: config.Harbor{URL: "http://127.0.0.1:1"}}
 	for name, tc := range map[string]struct {
 		c    config.Scanner
-		want scanner.Sharing
+		want backend.Sharing
 	}{
-		"a foreign scanner": {config.Scanner{Backend: foreign}, scanner.ByRepository},
-		"several":           {config.Scanner{Backend: foreign, Routes: []config.ScannerRoute{{Prefix: "ghcr.io", Backend: foreign}}}, scanner.ByName},
-		"Anchore":           {config.Scanner{Backend: config.Backend{Anchore: config.Anchore{URL: "http://127.0.0.1:1"}}}, scanner.ByName},
-		"attached reports":  {config.Scanner{Backend: foreign, Attached: config.Attached{KeyFiles: []string{key}}}, scanner.ByName},
+		"a foreign scanner": {config.Scanner{Backend: foreign}, backend.ByRepository},
+		"several":           {config.Scanner{Backend: foreign, Routes: []config.ScannerRoute{{Prefix: "ghcr.io", Backend: foreign}}}, backend.ByName},
+		"Anchore":           {config.Scanner{Backend: config.Backend{Anchore: config.Anchore{URL: "http://127.0.0.1:1"}}}, backend.ByName},
+		"attached reports":  {config.Scanner{Backend: foreign, Attached: config.Attached{KeyFiles: []string{key}}}, backend.ByName},
 	} {
 		p := &parts{metrics: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
 		if err := p.startScanners(t.Context(), &config.Config{Scanner: tc.c}); err != nil {
 			t.Fatal(err)
 		}
-		if got := p.scanners.Sharing(scanner.Image{Registry: "https://ghcr.io", Repository: "app"}); got != tc.want {
+		if got := p.scanners.Sharing(backend.Image{Registry: "https://ghcr.io", Repository: "app"}); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}
 		if err := p.close(t.Context()); err != nil {
@@ -109,13 +110,13 @@ func TestAnAdapterIsToldTheProvidersAddress(t *testing.T) {
 // behind is a scanner that judges or lists.
 type behind struct{}
 
-func (behind) Scan(context.Context, scanner.Image) (*report.Scan, error) {
+func (behind) Scan(context.Context, backend.Image) (*report.Scan, error) {
 	return &report.Scan{Scanner: "behind"}, nil
 }
-func (behind) Sharing(scanner.Image) scanner.Sharing { return scanner.ByDigest }
+func (behind) Sharing(backend.Image) backend.Sharing { return backend.ByDigest }
 func (behind) Ready(context.Context) error           { return nil }
-func (behind) Generation(context.Context) (scanner.Generation, error) {
-	return scanner.Generation{}, nil
+func (behind) Generation(context.Context) (backend.Generation, error) {
+	return backend.Generation{}, nil
 }
 
 // TestAnAttachedReportReplacesNoPolicy: whoever holds the key vouches for a
@@ -148,7 +149,7 @@ func TestAnAttachedReportReplacesNoPolicy(t *testing.T) {
 }
 
 // withReport pushes an image with a signed report attached.
-func withReport(t *testing.T, signer *attachedtest.Signer) scanner.Image {
+func withReport(t *testing.T, signer *attachedtest.Signer) backend.Image {
 	t.Helper()
 	reg := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
 	t.Cleanup(reg.Close)
@@ -190,7 +191,7 @@ func withReport(t *testing.T, signer *attachedtest.Signer) scanner.Image {
 		t.Fatal("no image")
 	}
 	push(referrer)
-	return scanner.Image{Registry: reg.URL, Repository: "app", Digest: subject.Digest.String()}
+	return backend.Image{Registry: reg.URL, Repository: "app", Digest: subject.Digest.String()}
 }
 
 // The provider gave out four turns, of which three waited in the worker for its
@@ -209,5 +210,16 @@ func TestNoMoreTurnsThanTheBundledWorkerHasSlots(t *testing.T) {
 	}
 	if got := (&parts{}).workers(&c); got != 4 {
 		t.Errorf("%d turns without a bundled worker", got)
+	}
+}
+
+// TestEachKindOfBackendHasItsRow: what can be configured can be made.
+func TestEachKindOfBackendHasItsRow(t *testing.T) {
+	var names []string
+	for _, k := range backendKinds() {
+		names = append(names, k.name)
+	}
+	if want := config.Kinds(); !slices.Equal(names, want) {
+		t.Errorf("made are %v, configured %v", names, want)
 	}
 }

@@ -5,13 +5,13 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/nudge"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 )
 
 // nudger returns what tells controllers that a scan is over, which a server runs
 // beside its requests, or nil where that is off, and for a worker, which has told
 // nobody to wait.
-func (p *parts) nudger(c *config.Config) (scan.Nudger, error) {
+func (p *parts) nudger(c *config.Config) (service.Nudger, error) {
 	if !c.Nudge.Enabled || !c.Role.Answers() {
 		return nil, nil
 	}

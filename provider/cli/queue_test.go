@@ -12,14 +12,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/admin"
+	"github.com/imagegate/imagegate/provider/backend"
 	"github.com/imagegate/imagegate/provider/config"
-	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func scannerImage() scanner.Image {
-	return scanner.Image{Registry: "https://ghcr.io", Repository: "app", Tag: "1", Digest: "sha256:0"}
+func scannerImage() backend.Image {
+	return backend.Image{Registry: "https://ghcr.io", Repository: "app", Tag: "1", Digest: "sha256:0"}
 }
 
 // queueCLI runs provider queue with the data folder.

@@ -18,7 +18,7 @@ import (
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 )
 
 // The exit codes of provider scan.
@@ -137,7 +137,7 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 		view = report.ViewFull
 	}
 	access := registry.Access{Namespace: f.namespace, ServiceAccount: f.serviceAccount, PullSecrets: f.pullSecrets}
-	r := p.service.Reports(ctx, []scan.Query{{Reference: image, Platform: f.platform, View: view, Patient: true, Access: access}})[0]
+	r := p.service.Reports(ctx, []service.Query{{Reference: image, Platform: f.platform, View: view, Patient: true, Access: access}})[0]
 	show.end()
 	if err := cmd.Context().Err(); err != nil {
 		return err // it says nothing of the image

@@ -186,7 +186,7 @@ func serverOptions(c *config.Config, p *parts, ready func(context.Context) []ser
 
 // announce logs what this process is and what it chose by itself.
 func announce(c *config.Config, p *parts, f *front) {
-	scanner := cmp.Or(c.Scanner.Harbor.URL, c.Scanner.Anchore.URL, c.Scanner.Bundled.URL)
+	scanner := cmp.Or(c.Scanner.Address(), c.Scanner.Bundled.URL)
 	if p.worker != nil {
 		scanner = "bundled worker at " + p.worker.URL()
 		if c.Scanner.Bundled.Database == config.DatabaseSample {

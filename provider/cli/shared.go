@@ -12,7 +12,7 @@ import (
 	"github.com/imagegate/imagegate/provider/bus"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/replica"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/store"
 )
 
@@ -118,8 +118,8 @@ func busOptions(n *config.NATS) bus.Options {
 }
 
 // scan is the service's part in it.
-func (s *shared) scan() scan.Shared {
-	return scan.Shared{Queue: s.queue, Failures: s.failures, Replica: s.identity.Name}
+func (s *shared) scan() service.Shared {
+	return service.Shared{Queue: s.queue, Failures: s.failures, Replica: s.identity.Name}
 }
 
 // follow keeps the stores true until close. It comes once the queue has been

@@ -7,11 +7,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/backend/attached"
+	"github.com/imagegate/imagegate/provider/backend/attached/attachedtest"
+	"github.com/imagegate/imagegate/provider/backend/harbor"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner/attached"
-	"github.com/imagegate/imagegate/provider/scanner/attached/attachedtest"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/imagegate/imagegate/provider/scanner/anchore/anchoretest"
+	"github.com/imagegate/imagegate/provider/backend/anchore/anchoretest"
 )
 
 // articleRules read the scanner's own report down to its rows, and the

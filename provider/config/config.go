@@ -9,8 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner/anchore"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
@@ -213,77 +211,12 @@ type PullThrough struct {
 	URL string `json:"url,omitempty"`
 }
 
-// Verify says whether an adapter reads images through the provider.
-type Verify string
-
-// The settings of Verify; empty is proxy.
-const (
-	VerifyProxy Verify = "proxy"
-	// VerifyOff gives the adapter the registry's address and credentials. What
-	// a registry serves to it under another image's digests is not noticed.
-	VerifyOff Verify = "off"
-)
-
-// Backend is one scanner: at most one of its fields has a URL.
-type Backend struct {
-	Harbor  Harbor  `json:"harbor,omitzero"`
-	Anchore Anchore `json:"anchore,omitzero"`
-}
-
-// Configured reports whether the backend is one.
-func (b *Backend) Configured() bool { return b.Harbor.URL != "" || b.Anchore.URL != "" }
-
 // ScannerRoute is a backend for some images.
 type ScannerRoute struct {
 	// Prefix is a registry or a repository path: ghcr.io or ghcr.io/team. It
 	// matches whole path components; the longest matching prefix wins.
 	Prefix  string `json:"prefix"`
 	Backend `json:",inline"`
-}
-
-// Harbor is an adapter of the Harbor Pluggable Scanner API. Settings that are
-// left out have the defaults of package harbor.
-type Harbor struct {
-	URL string `json:"url"`
-	// TokenFile holds the adapter's bearer token.
-	TokenFile    string          `json:"tokenFile,omitempty"`
-	CAFile       string          `json:"caFile,omitempty"`
-	Proxy        string          `json:"proxy,omitempty"`
-	PollInterval metav1.Duration `json:"pollInterval,omitzero"`
-	Verify       Verify          `json:"verify,omitempty"`
-	// EmptyReport is what a report counts for that lists nothing, from an adapter
-	// that cannot say what it looked at: reject (empty is the same) or accept.
-	EmptyReport harbor.EmptyReport `json:"emptyReport,omitempty"`
-}
-
-// Verified reports whether the adapter reads images through the provider.
-func (h *Harbor) Verified() bool { return h.URL != "" && h.Verify != VerifyOff }
-
-// Anchore is Anchore Engine, Anchore Enterprise or Sysdig Secure's legacy
-// scanner, which judge by policies of their own. Settings that are left out
-// have the defaults of package anchore.
-type Anchore struct {
-	URL string `json:"url"`
-	// API is v1, v2 or sysdig; empty finds out.
-	API anchore.API `json:"api,omitempty"`
-	// TokenFile holds a token, sent in the form TokenForm: basic or bearer.
-	TokenFile string            `json:"tokenFile,omitempty"`
-	TokenForm anchore.TokenForm `json:"tokenForm,omitempty"`
-	// User and PasswordFile are the other way to open the service.
-	User         string `json:"user,omitempty"`
-	PasswordFile string `json:"passwordFile,omitempty"`
-	// Account is the Anchore account to act in.
-	Account string `json:"account,omitempty"`
-	// Submit names images by digest or by tag.
-	Submit anchore.Submit `json:"submit,omitempty"`
-	// Findings is optional, required or off.
-	Findings          anchore.Findings `json:"findings,omitempty"`
-	CAFile            string           `json:"caFile,omitempty"`
-	Proxy             string           `json:"proxy,omitempty"`
-	PollInterval      metav1.Duration  `json:"pollInterval,omitzero"`
-	RequestTimeout    metav1.Duration  `json:"requestTimeout,omitzero"`
-	RequestsPerSecond float64          `json:"requestsPerSecond,omitempty"`
-	Burst             int              `json:"burst,omitempty"`
 }
 
 // Attached is how reports and VEX documents that are attached to images as OCI

@@ -15,13 +15,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/imagegate/imagegate/provider/backend/bundled"
+	"github.com/imagegate/imagegate/provider/backend/pullthrough"
 	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/registry/transport"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner/bundled"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
-	"github.com/imagegate/imagegate/provider/scanner/pullthrough"
 	"github.com/imagegate/imagegate/provider/strict"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
@@ -188,7 +187,7 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 			errs = append(errs, field.Invalid(at.Child("prefix"), r.Prefix, err.Error()))
 		}
 		if !r.Configured() {
-			errs = append(errs, field.Required(at, "must have harbor.url or anchore.url"))
+			errs = append(errs, field.Required(at, "must have "+r.addresses()))
 		}
 		errs = append(errs, r.validate(at)...)
 	}
@@ -234,7 +233,7 @@ func (s *Scanner) bundled(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.Forbidden(at.Child("url"), "path, cacheDir, databaseUrl and databaseFile are of a worker that is started here"))
 	}
 	if s.Configured() {
-		errs = append(errs, field.Forbidden(at.Child("url"), "harbor.url or anchore.url scans all images"))
+		errs = append(errs, field.Forbidden(at.Child("url"), s.addresses()+" scans all images"))
 	}
 	return errs
 }
@@ -287,36 +286,6 @@ func loopbackURL(s string) bool {
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// validate checks what the backend itself cannot: that there is one, and that
-// its files can be read. Its own settings are checked where it is made.
-func (b *Backend) validate(p *field.Path) (errs field.ErrorList) {
-	if b.Harbor.URL != "" && b.Anchore.URL != "" {
-		errs = append(errs, field.Forbidden(p.Child("anchore", "url"), "cannot be set beside harbor.url"))
-	}
-	if b.Harbor.URL == "" && b.Harbor != (Harbor{}) {
-		errs = append(errs, field.Required(p.Child("harbor", "url"), "must be set when other harbor settings are"))
-	}
-	if b.Anchore.URL == "" && b.Anchore != (Anchore{}) {
-		errs = append(errs, field.Required(p.Child("anchore", "url"), "must be set when other anchore settings are"))
-	}
-	h, a := p.Child("harbor"), p.Child("anchore")
-	if b.Harbor.URL != "" {
-		u, err := url.Parse(b.Harbor.URL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			errs = append(errs, field.Invalid(h.Child("url"), b.Harbor.URL, "must be an http or https URL"))
-		}
-	}
-	errs = append(errs, oneOf(h.Child("verify"), b.Harbor.Verify, "", VerifyProxy, VerifyOff)...)
-	errs = append(errs, readable(h.Child("tokenFile"), b.Harbor.TokenFile)...)
-	errs = append(errs, readable(h.Child("caFile"), b.Harbor.CAFile)...)
-	if b.Harbor.EmptyReport != "" {
-		errs = append(errs, oneOf(h.Child("emptyReport"), b.Harbor.EmptyReport, harbor.Accept, harbor.Reject)...)
-	}
-	errs = append(errs, readable(a.Child("tokenFile"), b.Anchore.TokenFile)...)
-	errs = append(errs, readable(a.Child("passwordFile"), b.Anchore.PasswordFile)...)
-	return append(errs, readable(a.Child("caFile"), b.Anchore.CAFile)...)
 }
 
 func (v *Verdict) validate(p *field.Path) (errs field.ErrorList) {

@@ -19,8 +19,8 @@ import (
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/review/fixture"
-	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/server"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -318,7 +318,7 @@ func TestLiveScanningStartsWithTheFirstQuestion(t *testing.T) {
 // slowService has no report at first.
 type slowService struct{ asked atomic.Int32 }
 
-func (s *slowService) Reports(_ context.Context, queries []scan.Query) []report.ScanReport {
+func (s *slowService) Reports(_ context.Context, queries []service.Query) []report.ScanReport {
 	status := report.NotAvailable
 	if s.asked.Add(1) > 1 {
 		status = report.Accepted
@@ -330,7 +330,7 @@ func (s *slowService) Reports(_ context.Context, queries []scan.Query) []report.
 	return out
 }
 
-func (s *slowService) Digest(context.Context, scan.Query) (string, error) {
+func (s *slowService) Digest(context.Context, service.Query) (string, error) {
 	return "", errors.New("no digest")
 }
 

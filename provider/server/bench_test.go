@@ -20,13 +20,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/imagegate/imagegate/provider/backend"
+	"github.com/imagegate/imagegate/provider/backend/harbor"
 	"github.com/imagegate/imagegate/provider/bus"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
-	"github.com/imagegate/imagegate/provider/scanner"
-	"github.com/imagegate/imagegate/provider/scanner/harbor"
 	"github.com/imagegate/imagegate/provider/server"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
@@ -161,7 +161,7 @@ func pushImages(b *testing.B, n int) []string {
 
 // handlerOver is the provider with everything real but the scans, which are put
 // into the store.
-func handlerOver(b *testing.B, images []string, reports scan.Store) http.Handler {
+func handlerOver(b *testing.B, images []string, reports service.Store) http.Handler {
 	b.Helper()
 	host, _, _ := strings.Cut(images[0], "/")
 	resolver, err := registry.New(registry.Options{Insecure: []string{host}, TagTTL: time.Hour})
@@ -178,7 +178,7 @@ func handlerOver(b *testing.B, images []string, reports scan.Store) http.Handler
 		if err != nil {
 			b.Fatal(err)
 		}
-		key := scanner.ByRepository.Key(scanner.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest})
+		key := backend.ByRepository.Key(backend.Image{Registry: res.Registry, Repository: res.Repository, Digest: res.Manifests[0].Digest})
 		if _, err := reports.Put(b.Context(), "shop", key, manyFindings(res.Manifests[0].Digest, 300)); err != nil {
 			b.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func handlerOver(b *testing.B, images []string, reports scan.Store) http.Handler
 	}
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
-	svc, err := scan.New(b.Context(), scan.Options{
+	svc, err := service.New(b.Context(), service.Options{
 		Registry: resolver, Scanner: unused, Store: reports, Tags: tags,
 		Judge:   judge,
 		Workers: 1, PerRegistry: 1, Queue: 1, Deadline: time.Minute, Attempts: 1, YieldAfter: time.Minute, AbandonAfter: time.Hour,

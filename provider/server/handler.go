@@ -22,7 +22,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/turns"
 	"github.com/imagegate/imagegate/provider/wire"
 )
@@ -30,9 +30,9 @@ import (
 // Service answers about images; *scan.Service is one.
 type Service interface {
 	// Reports answers all queries in order before ctx ends.
-	Reports(ctx context.Context, queries []scan.Query) []report.ScanReport
+	Reports(ctx context.Context, queries []service.Query) []report.ScanReport
 	// Digest returns the reference pinned to the digest it means now.
-	Digest(ctx context.Context, q scan.Query) (string, error)
+	Digest(ctx context.Context, q service.Query) (string, error)
 }
 
 // Options configures a handler.
@@ -275,20 +275,20 @@ func (h *handler) parse(raw []string, patient bool) []keyed {
 
 // asker is on what occasion k is asked for: Gatekeeper has no time to wait, and the
 // mutator sends what it knows of the Pod as imagegate's templates do.
-func (k keyed) asker() scan.Asker {
+func (k keyed) asker() service.Asker {
 	switch {
 	case k.key.Asker == wire.AskerAudit:
-		return scan.AskerAudit
+		return service.AskerAudit
 	case k.patient:
-		return scan.AskerMutation
+		return service.AskerMutation
 	case k.key.Namespace != "":
-		return scan.AskerAdmission
+		return service.AskerAdmission
 	}
-	return scan.AskerUnknown
+	return service.AskerUnknown
 }
 
-func query(k keyed) scan.Query {
-	return scan.Query{
+func query(k keyed) service.Query {
+	return service.Query{
 		Asker:     k.asker(),
 		Patient:   k.patient,
 		Reference: k.key.Reference,
@@ -306,7 +306,7 @@ func query(k keyed) scan.Query {
 
 func (h *handler) scanReports(ctx context.Context, keys []keyed) []externaldata.Item {
 	items := make([]externaldata.Item, len(keys))
-	var queries []scan.Query
+	var queries []service.Query
 	var at []int
 	for i, k := range keys {
 		if k.err != nil {
@@ -331,7 +331,7 @@ func (h *handler) digests(ctx context.Context, keys []keyed) []externaldata.Item
 		}
 		wg.Go(func() {
 			q := query(k)
-			q.Asker = scan.AskerMutation // nobody else needs a digest
+			q.Asker = service.AskerMutation // nobody else needs a digest
 			pinned, err := h.o.Service.Digest(ctx, q)
 			if err != nil {
 				items[i] = wire.ErrorItem(k.raw, err)

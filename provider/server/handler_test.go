@@ -26,22 +26,22 @@ import (
 
 	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scan"
 	"github.com/imagegate/imagegate/provider/selfsigned"
 	"github.com/imagegate/imagegate/provider/server"
+	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
-// service answers each reference with the status that is its name.
-type service struct {
+// answering answers each reference with the status that is its name.
+type answering struct {
 	// budget gets the time each call had.
 	budget func(time.Duration)
 	// slow, if not nil, hears of each call that is going to take its time.
 	slow chan<- string
 }
 
-func (s service) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
+func (s answering) Reports(ctx context.Context, queries []service.Query) []report.ScanReport {
 	if deadline, ok := ctx.Deadline(); ok && s.budget != nil {
 		s.budget(time.Until(deadline))
 	}
@@ -61,7 +61,7 @@ func (s service) Reports(ctx context.Context, queries []scan.Query) []report.Sca
 	return out
 }
 
-func (service) Digest(_ context.Context, q scan.Query) (string, error) {
+func (answering) Digest(_ context.Context, q service.Query) (string, error) {
 	if q.Reference == "missing" {
 		return "", errors.New("there is no such image")
 	}
@@ -71,7 +71,7 @@ func (service) Digest(_ context.Context, q scan.Query) (string, error) {
 func handler(t testing.TB, change ...func(*server.Options)) http.Handler {
 	t.Helper()
 	o := server.Options{
-		Service: service{}, Budget: 50 * time.Millisecond, MaxWait: 300 * time.Millisecond, Concurrency: 2,
+		Service: answering{}, Budget: 50 * time.Millisecond, MaxWait: 300 * time.Millisecond, Concurrency: 2,
 		Limits:  wire.Limits{BodyBytes: 2000, Keys: 5, KeyBytes: 100},
 		Ready:   func(context.Context) []server.Check { return nil },
 		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -182,7 +182,7 @@ func TestBudgetAndWait(t *testing.T) {
 		"/scan-reports?wait=1h":    300 * time.Millisecond,
 	} {
 		var got time.Duration
-		h := handler(t, func(o *server.Options) { o.Service = service{budget: func(d time.Duration) { got = d }} })
+		h := handler(t, func(o *server.Options) { o.Service = answering{budget: func(d time.Duration) { got = d }} })
 		post(t, h, path, body("accepted"))
 		if got <= 0 || got > want || got < want-40*time.Millisecond {
 			t.Errorf("%s had %s, want %s", path, got, want)
@@ -193,7 +193,7 @@ func TestBudgetAndWait(t *testing.T) {
 func TestOneRequestTooManyIsRefusedAtOnce(t *testing.T) {
 	started := make(chan string)
 	h := handler(t, func(o *server.Options) {
-		o.Service, o.Concurrency, o.Budget = service{slow: started}, 1, 10*time.Second
+		o.Service, o.Concurrency, o.Budget = answering{slow: started}, 1, 10*time.Second
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -219,7 +219,7 @@ func TestOneRequestTooManyIsRefusedAtOnce(t *testing.T) {
 func TestANamespacesRequestsLeaveSlotsToOthers(t *testing.T) {
 	started := make(chan string)
 	h := handler(t, func(o *server.Options) {
-		o.Service, o.Concurrency, o.Budget = service{slow: started}, 8, time.Minute
+		o.Service, o.Concurrency, o.Budget = answering{slow: started}, 8, time.Minute
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -412,7 +412,7 @@ func TestShutdownAnswersRunningRequests(t *testing.T) {
 			t.Parallel()
 			entered := make(chan time.Duration, 1)
 			url, dir, stop := serve(t, handler(t, func(o *server.Options) {
-				o.Service = service{budget: func(d time.Duration) { entered <- d }}
+				o.Service = answering{budget: func(d time.Duration) { entered <- d }}
 				o.Budget, o.MaxWait = 200*time.Millisecond, time.Minute
 			}))
 			c := client(t, dir, true)
@@ -456,17 +456,17 @@ func TestShutdownDrains(t *testing.T) {
 
 // blocking answers a request for a full view once it is let go.
 type blocking struct {
-	service
+	answering
 	started chan struct{}
 	release chan struct{}
 }
 
-func (b blocking) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
+func (b blocking) Reports(ctx context.Context, queries []service.Query) []report.ScanReport {
 	if queries[0].View == report.ViewFull {
 		b.started <- struct{}{}
 		<-b.release
 	}
-	return b.service.Reports(ctx, queries)
+	return b.answering.Reports(ctx, queries)
 }
 
 // Slots alone bound no bytes: answers that may be large wait for each other.
@@ -568,7 +568,7 @@ func FuzzProtocol(f *testing.F) {
 	f.Add([]byte(`{"request":{"keys":[null]}}`))
 	f.Add([]byte{0xff})
 	h, err := server.NewHandler(server.Options{
-		Service: service{}, Budget: time.Second, MaxWait: time.Second, Concurrency: 8,
+		Service: answering{}, Budget: time.Second, MaxWait: time.Second, Concurrency: 8,
 		Limits: wire.Limits{BodyBytes: 2000, Keys: 5, KeyBytes: 100},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(),
 	})
@@ -586,17 +586,17 @@ func FuzzProtocol(f *testing.F) {
 
 // asking remembers what it is asked.
 type asking struct {
-	service
-	queries *[]scan.Query
+	answering
+	queries *[]service.Query
 }
 
-func (a asking) Reports(ctx context.Context, queries []scan.Query) []report.ScanReport {
+func (a asking) Reports(ctx context.Context, queries []service.Query) []report.ScanReport {
 	*a.queries = append(*a.queries, queries...)
-	return a.service.Reports(ctx, queries)
+	return a.answering.Reports(ctx, queries)
 }
 
 func TestTheOwnerReachesTheService(t *testing.T) {
-	var queries []scan.Query
+	var queries []service.Query
 	h := handler(t, func(o *server.Options) { o.Service, o.Limits.KeyBytes = asking{queries: &queries}, 200 })
 	post(t, h, "/scan-reports", body("accepted?namespace=dev&owner=apps/v1/ReplicaSet/web-5c/u-1", "rejected?namespace=dev"))
 	if len(queries) != 2 || queries[0].Owner != (owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"}) || queries[1].Owner != (owner.Reference{}) {
@@ -606,15 +606,15 @@ func TestTheOwnerReachesTheService(t *testing.T) {
 
 // The log says on what occasion an image was asked about.
 func TestTheAskerReachesTheService(t *testing.T) {
-	var queries []scan.Query
+	var queries []service.Query
 	h := handler(t, func(o *server.Options) { o.Service, o.Limits.KeyBytes = asking{queries: &queries}, 200 })
 	post(t, h, "/scan-reports", body("accepted?namespace=dev", "rejected?namespace=dev&asker=audit", "accepted"))
 	post(t, h, "/scan-reports?wait=10s", body("accepted?namespace=dev"))
-	var askers []scan.Asker
+	var askers []service.Asker
 	for _, q := range queries {
 		askers = append(askers, q.Asker)
 	}
-	if want := []scan.Asker{scan.AskerAdmission, scan.AskerAudit, scan.AskerUnknown, scan.AskerMutation}; !slices.Equal(askers, want) {
+	if want := []service.Asker{service.AskerAdmission, service.AskerAudit, service.AskerUnknown, service.AskerMutation}; !slices.Equal(askers, want) {
 		t.Errorf("asked by %q, want %q", askers, want)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/imagegate/imagegate/provider/backend"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // A stored report is a head and the scan's JSON, compressed with zstd:
@@ -171,7 +171,7 @@ func whole(key string, scan *report.Scan) error {
 	if scan == nil {
 		return errors.New("there is no scan")
 	}
-	if of := scanner.ByDigest.Key(scanner.Image{Digest: scan.Subject}); key != of && !strings.HasPrefix(key, of+".") {
+	if of := backend.ByDigest.Key(backend.Image{Digest: scan.Subject}); key != of && !strings.HasPrefix(key, of+".") {
 		return fmt.Errorf("it is about %q", report.Clean(scan.Subject, len(key)))
 	}
 	return report.Complete(scan, scan.Subject, scan.ReceivedAt)

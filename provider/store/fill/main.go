@@ -16,10 +16,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/backend"
 	"github.com/imagegate/imagegate/provider/bus"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner"
 	"github.com/imagegate/imagegate/provider/store"
 )
 
@@ -52,7 +52,7 @@ func run(ctx context.Context, url, like, name string, count int) (err error) {
 		return fmt.Errorf("-like: %w", err)
 	}
 	key := func(digest string) string {
-		return scanner.ByRepository.Key(scanner.Image{
+		return backend.ByRepository.Key(backend.Image{
 			Registry: scheme + "://" + reference.Address(scheme, of.Context().RegistryStr()), Repository: of.Context().RepositoryStr(), Digest: digest,
 		})
 	}

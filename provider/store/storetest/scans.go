@@ -7,15 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/backend"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // Digest returns the digest of an image that there is not; each n has its own.
 func Digest(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 
 // Key returns what a scan of the image is kept under that counts everywhere.
-func Key(n int) string { return scanner.ByDigest.Key(scanner.Image{Digest: Digest(n)}) }
+func Key(n int) string { return backend.ByDigest.Key(backend.Image{Digest: Digest(n)}) }
 
 // Scan returns a scan of the image with so many findings, as a scanner of
 // packages makes them: with identifiers, package URLs, a description of some

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/imagegate/imagegate/provider/backend"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/scanner"
 )
 
 // Store is a store of scans, as one replica has it.
@@ -108,8 +108,8 @@ func whole(t *testing.T, join func() Store) {
 
 func keys(t *testing.T, join func() Store) {
 	a, b := join(), join()
-	image := scanner.Image{Registry: "https://r.example:5000", Repository: "team/app", Tag: "1", Index: Digest(9)}
-	for i, sharing := range []scanner.Sharing{scanner.ByDigest, scanner.ByRepository, scanner.ByName} {
+	image := backend.Image{Registry: "https://r.example:5000", Repository: "team/app", Tag: "1", Index: Digest(9)}
+	for i, sharing := range []backend.Sharing{backend.ByDigest, backend.ByRepository, backend.ByName} {
 		image.Digest = Digest(i)
 		revision := put(t, a, sharing.Key(image), Scan(i, 3))
 		scan, err := b.GetAt(bounded(t), sharing.Key(image), revision)
