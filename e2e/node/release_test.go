@@ -31,6 +31,18 @@ func (r release) prepare(t *testing.T) {
 	if err := on.Prepare(t.Context(), r.namespace); err != nil {
 		t.Fatal(err)
 	}
+	furnished(t, r.namespace)
+}
+
+// furnished waits until a namespace has what controllers put into each one: who lists
+// all objects before and after lists those both times.
+func furnished(t *testing.T, namespace string) {
+	t.Helper()
+	eventually(t, func() error {
+		_, account := on.Client.CoreV1().ServiceAccounts(namespace).Get(t.Context(), "default", metav1.GetOptions{})
+		_, authorities := on.Client.CoreV1().ConfigMaps(namespace).Get(t.Context(), "kube-root-ca.crt", metav1.GetOptions{})
+		return errors.Join(account, authorities)
+	})
 }
 
 // upgrade installs a version, or upgrades to it.
@@ -137,6 +149,7 @@ func tenant(t *testing.T, name string) {
 	if err := on.Tenant(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
+	furnished(t, name)
 }
 
 func pod(name, image string) *corev1.Pod {

@@ -67,11 +67,12 @@ func TestRights(t *testing.T) {
 	began := time.Now()
 	r := release{name: "imagegate", namespace: node.AuditedNamespace, helm: on.Helm(4)}
 	r.prepare(t)
-	// Nobody waits for a scan, so that whoever asks is nudged. A certificate is made anew
-	// before the end.
+	// Nobody waits for a scan, so that whoever asks is nudged. The settings of the
+	// certificates are there until a leaf was made anew.
 	settings := []string{"--set", "nudge.enabled=true,mutator.wait.duration=0s", "-f", objects,
-		"--set", "certificates.leafValidity=60s,certificates.caValidity=10m,certificates.propagation=3s,certificates.overlap=8s"}
+		"--set", "certificates.leafValidity=30s,certificates.caValidity=10m,certificates.propagation=3s,certificates.overlap=8s"}
 	r.upgrade(t, "1.0.0", settings...)
+	first := leaf(t, r.namespace)
 	enforcing(t, "rights", bad)
 	eventually(t, func() error { return ask(t.Context(), "rights", good) })
 
@@ -83,6 +84,12 @@ func TestRights(t *testing.T) {
 	eventually(t, func() error { return there("imagegaterules/imagegate", "imagevulnerabilities/rights") })
 	tamper(t, "imagegaterules", "imagegate", labelled)
 	eventually(t, func() error { return there("imagegaterules/imagegate") })
+	eventually(t, func() error {
+		if leaf(t, r.namespace) == first {
+			return errors.New("no certificate was made anew")
+		}
+		return nil
+	})
 	r.upgrade(t, "1.0.0", "--set", "nudge.enabled=true")
 	eventually(t, func() error {
 		if err := there("imagegaterules/imagegate"); err == nil {
@@ -117,6 +124,12 @@ func TestRights(t *testing.T) {
 	fmt.Printf("FIGURE rights of the provider: %d granted, %d used\n", len(granted), len(granted)-unused) //nolint:forbidigo // a figure
 	t.Run("Impersonated", func(t *testing.T) { impersonated(t, r, account) })
 	r.uninstall(t)
+}
+
+// leaf is the certificate that replicas serve.
+func leaf(t *testing.T, namespace string) string {
+	t.Helper()
+	return kubectl(t, "-n", namespace, "get", "secret", "imagegate-tls", "-o", `jsonpath={.data.tls\.crt}`)
 }
 
 // nudged has a workload of each kind ask for an image that nobody has scanned, until
