@@ -172,7 +172,7 @@ func (r *round) publish(ctx context.Context) (provider, everywhere bool) {
 }
 
 // patchWebhook gives each webhook of our configuration the bundle, and touches
-// nothing else of it.
+// nothing else of it. It warns of one that lets tags through unpinned.
 func (r *round) patchWebhook(ctx context.Context, bundle string) error {
 	if r.o.Webhook == "" {
 		return nil
@@ -194,6 +194,10 @@ func (r *round) patchWebhook(ctx context.Context, bundle string) error {
 	var wanted []any
 	for _, h := range hooks {
 		hook, _ := h.(map[string]any)
+		if p, _, _ := unstructured.NestedString(hook, "failurePolicy"); p == "Ignore" {
+			r.warnings.add(WarningUnpinned, "%s has failurePolicy Ignore: while the mutator does not answer, a tag is judged by what it means then, and may mean something else on the node. "+
+				"helm upgrade with --set webhook.failurePolicy=Fail", name)
+		}
 		have, _, _ := unstructured.NestedString(hook, "clientConfig", "caBundle")
 		stale = stale || have != bundle
 		wanted = append(wanted, map[string]any{"name": hook["name"], "clientConfig": map[string]any{"caBundle": bundle}})

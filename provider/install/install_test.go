@@ -416,6 +416,58 @@ func TestGatekeeperThatFailsOpen(t *testing.T) {
 	eventually(t, i, "GatekeeperFailsOpen", "Enforcing", "Certificates")
 }
 
+// TestWhatDeniesLessThanItSeems is warned of: a mutator that fails open, and a
+// Constraint that denies nothing.
+func TestWhatDeniesLessThanItSeems(t *testing.T) {
+	api := newAPIServer(t)
+	i := newInstallation(t, api, nil)
+	i.gatekeeperComes(authority(t).CACert, "Fail", 5)
+	failurePolicy := func(policy string) {
+		u := api.object(mutating, "imagegate-mutator")
+		hooks, _, _ := unstructured.NestedSlice(u.Object, "webhooks")
+		hooks[0].(map[string]any)["failurePolicy"] = policy
+		_ = unstructured.SetNestedSlice(u.Object, hooks, "webhooks")
+	}
+	failurePolicy("Ignore")
+	i.write(strict + "enforcementAction: dryrun\n")
+	s := i.rounds(6)
+	i.fine(s)
+	i.has(s, WarningUnpinned, "--set webhook.failurePolicy=Fail")
+	i.has(s, WarningDeniesNone, "ImageScanPolicy imagegate has enforcementAction dryrun")
+	failurePolicy("Fail")
+	i.write(strict)
+	if s := i.rounds(2); len(s.Warnings) > 0 {
+		t.Errorf("warnings %v", s.Warnings)
+	}
+}
+
+func TestDenies(t *testing.T) {
+	scoped := func(action, point string) map[string]any {
+		return map[string]any{"enforcementAction": "scoped", "scopedEnforcementActions": []any{
+			map[string]any{"action": "warn", "enforcementPoints": []any{map[string]any{"name": "*"}}},
+			map[string]any{"action": action, "enforcementPoints": []any{map[string]any{"name": point}}},
+		}}
+	}
+	for name, c := range map[string]struct {
+		spec map[string]any
+		want bool
+	}{
+		"no action":                   {map[string]any{}, true},
+		"deny":                        {map[string]any{"enforcementAction": "deny"}, true},
+		"warn":                        {map[string]any{"enforcementAction": "warn"}, false},
+		"dryrun":                      {map[string]any{"enforcementAction": "dryrun"}, false},
+		"scoped, at the webhook":      {scoped("deny", "validation.gatekeeper.sh"), true},
+		"scoped, everywhere":          {scoped("deny", "*"), true},
+		"scoped, in audit alone":      {scoped("deny", "audit.gatekeeper.sh"), false},
+		"scoped, dryrun":              {scoped("dryrun", "*"), false},
+		"scoped, and nothing is said": {map[string]any{"enforcementAction": "scoped"}, false},
+	} {
+		if got := denies(&unstructured.Unstructured{Object: map[string]any{"spec": c.spec}}); got != c.want {
+			t.Errorf("%s: denies %v", name, got)
+		}
+	}
+}
+
 // eventually waits for Events, which are sent beside.
 func eventually(t *testing.T, i *installation, reasons ...string) {
 	t.Helper()

@@ -313,7 +313,29 @@ func (p *plan) enforce(ctx context.Context, u *unstructured.Unstructured, gate e
 		p.problem(ReasonNotEnforced, "%s: %v", name, err)
 		return false
 	}
+	if !denies(live) {
+		action, _, _ := unstructured.NestedString(live.Object, "spec", "enforcementAction")
+		p.warnings.add(WarningDeniesNone, "%s has enforcementAction %s: it says what is wrong with a Pod, and lets it in", name, action)
+	}
 	return true
+}
+
+// denies reports whether a Constraint denies anything at admission. Without an action
+// it does; with scoped ones, where one of them does.
+func denies(constraint *unstructured.Unstructured) bool {
+	action, _, _ := unstructured.NestedString(constraint.Object, "spec", "enforcementAction")
+	if action != "scoped" {
+		return action == "" || action == "deny"
+	}
+	scoped, _, _ := unstructured.NestedSlice(constraint.Object, "spec", "scopedEnforcementActions")
+	return slices.ContainsFunc(scoped, func(s any) bool {
+		m, _ := s.(map[string]any)
+		points, _, _ := unstructured.NestedSlice(m, "enforcementPoints")
+		return m["action"] == "deny" && slices.ContainsFunc(points, func(p any) bool {
+			point, _ := p.(map[string]any)
+			return point["name"] == "validation.gatekeeper.sh" || point["name"] == "*"
+		})
+	})
 }
 
 // stillTaken reports whether the object, as it is, is in force.

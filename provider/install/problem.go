@@ -36,6 +36,8 @@ const (
 	WarningFailsOpen    Reason = "gatekeeper_fails_open"
 	WarningShortTimeout Reason = "gatekeeper_short_timeout"
 	WarningNoMTLS       Reason = "clients_need_no_certificate"
+	WarningUnpinned     Reason = "mutator_fails_open"
+	WarningDeniesNone   Reason = "constraint_denies_nothing"
 )
 
 func reasons() []Reason {
@@ -46,7 +48,9 @@ func reasons() []Reason {
 	}
 }
 
-func warnings() []Reason { return []Reason{WarningFailsOpen, WarningShortTimeout, WarningNoMTLS} }
+func warnings() []Reason {
+	return []Reason{WarningFailsOpen, WarningShortTimeout, WarningNoMTLS, WarningUnpinned, WarningDeniesNone}
+}
 
 // eventReason is the reason as Events spell theirs.
 func (r Reason) eventReason() string {
