@@ -179,7 +179,7 @@ func TestTheScannerKnowsItsArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, values := range []string{"{}", "scanner: {bundled: {database: sample}}", "{registry: {insecure: ['a:1']}, scanner: {bundled: {databaseUrl: 'https://a'}}}"} {
+	for _, values := range []string{"{}", "scanner: {bundled: {database: sample}}", "scanner: {bundled: {databaseFile: /db/grype.tar.zst}}", "{registry: {insecure: ['a:1']}, scanner: {bundled: {databaseUrl: 'https://a'}}}"} {
 		for _, w := range workloads(t, objects(t, parse(t, values))) {
 			for _, c := range w.pod.Spec.Containers {
 				if c.Name != "scanner" {

@@ -127,6 +127,9 @@ func TestValuesThatDoNotGoTogetherAreRefusedByName(t *testing.T) {
 		{"{policies: {manage: chart}, customRules: 'deny_image[\"x\"] { true }'}", "customRules: with policies.manage: chart"},
 		{"{policies: {manage: chart}, preCustomRules: 'deny_pod[\"x\"] { true }'}", "preCustomRules: with policies.manage: chart"},
 		{"scanner: {bundled: {disk: 3Gi}}", "scanner.bundled.disk: 3Gi is too little"},
+		{"scanner: {bundled: {databaseFile: /a, databaseUrl: 'https://a'}}", "scanner.bundled.databaseFile: the database is this file's"},
+		{"scanner: {bundled: {databaseFile: /a, database: sample}}", "scanner.bundled.databaseFile: the database is this file's"},
+		{"scanner: {bundled: {databaseFile: a}}", "/scanner/bundled/databaseFile"},
 		{"vexDocuments: {exceptions.yaml: x}", "vexDocuments"},
 		{"config: {server: {listen: ':1'}}", "config.server.listen: the chart sets this itself"},
 		{"config: {verdict: {onlyFixed: true}}", "config.verdict.onlyFixed"},
@@ -246,7 +249,7 @@ var looksLikeDuration = regexp.MustCompile(`^[0-9]+(ms|s|m|h)$`)
 func different(v *doc.Value) (any, bool) {
 	special := map[string]any{
 		"global": map[string]any{"imageRegistry": "elsewhere.example.com"}, "sysdigSecureApiUrl": "https://other.example.com", "httpProxy": "http://p:1", "httpsProxy": "http://p:2",
-		"nats.url": "nats://other:4222", "scanner.harbor.url": "http://other:1", "scanner.anchore.url": "http://other:2", "scanner.bundled.databaseUrl": "https://other",
+		"nats.url": "nats://other:4222", "scanner.harbor.url": "http://other:1", "scanner.anchore.url": "http://other:2", "scanner.bundled.databaseUrl": "https://other", "scanner.bundled.databaseFile": "/other/db.tar.zst",
 		"scanRules": map[string]any{"defaultPolicy": "reject"}, "preScanPolicies": map[string]any{"defaultPolicy": "reject"}, "scanPolicies": map[string]any{"defaultPolicy": "reject"},
 		"customRules": `deny_image["other"] { true }`, "preCustomRules": `deny_pod["other"] { true }`,
 		"policies.match": map[string]any{"name": "other"}, "policies.parameters": map[string]any{"help": "other"},

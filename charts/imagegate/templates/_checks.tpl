@@ -101,6 +101,10 @@
 {{- fail (printf "imagegate: scanner.bundled.disk: %s is too little: the vulnerability database takes 3Gi" $v.scanner.bundled.disk) -}}
 {{- end -}}
 
+{{- if and $v.scanner.bundled.databaseFile (or $v.scanner.bundled.databaseUrl (eq $v.scanner.bundled.database "sample")) -}}
+{{- fail "imagegate: scanner.bundled.databaseFile: the database is this file's: neither database: sample nor databaseUrl goes with it" -}}
+{{- end -}}
+
 {{- if and (eq $v.certificates.mode "certManager") (not $v.certificates.certManager.issuerRef.name) -}}
 {{- fail "imagegate: certificates.certManager.issuerRef.name: mode certManager needs an issuer" -}}
 {{- end -}}

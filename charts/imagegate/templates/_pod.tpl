@@ -201,6 +201,9 @@ spec:
     {{- with $v.scanner.bundled.databaseUrl }}
     - --db-update-url={{ . }}
     {{- end }}
+    {{- with $v.scanner.bundled.databaseFile }}
+    - --db-import={{ . }}
+    {{- end }}
     - --db-max-age={{ $v.scanner.bundled.databaseMaxAge }}
     {{- end }}
     {{- with $v.registry.insecure }}
@@ -235,6 +238,9 @@ spec:
     - {name: cache, mountPath: /cache}
     {{- if include "imagegate.trusts" .root }}
     - {name: trusted-ca, mountPath: /trusted-ca, readOnly: true}
+    {{- end }}
+    {{- with $v.scanner.bundled.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
   {{- end }}
   {{- with $v.extraContainers }}
