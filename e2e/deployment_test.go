@@ -176,6 +176,65 @@ func TestDeploymentWithSlowScanIsRetriedWhenNobodyWaits(t *testing.T) {
 	}
 }
 
+// A tag in a template is read anew for each Pod, and the Pod that there is keeps its
+// digest, whatever is changed of it.
+func TestTwoPodsOfADeploymentWhoseTagMoved(t *testing.T) {
+	ns := namespace(t, denyPolicy)
+	first := sample(t, registry.Fixed)
+	settle(t, pod(ns, "known", first.Ref)).admitted(t)
+	if _, err := shared.Cluster.Kubectl(t.Context(), "delete", "pod", "-n", ns, "known", "--wait"); err != nil {
+		t.Fatal(err)
+	}
+	create(t, deployment(ns, first.Ref)).admitted(t)
+	available(t, ns, patience)
+	before := onlyPod(t, ns)
+	second := pushLabelled(t, registry.Fixed, "v1")
+	for _, args := range [][]string{
+		{"scale", "deployment/app", "--replicas=2"},
+		{"label", "pod/" + before.Name, "touched=yes"},
+	} {
+		if out, err := shared.Cluster.Kubectl(t.Context(), append(args, "-n", ns)...); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	eventually(t, patience, func() error {
+		if d := getDeployment(t, ns); d.Status.AvailableReplicas != 2 {
+			return fmt.Errorf("%d are available: %+v", d.Status.AvailableReplicas, d.Status.Conditions)
+		}
+		return nil
+	})
+	pods, err := shared.Cluster.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		want := second
+		if p.Name == before.Name {
+			want = first
+		}
+		pinned(t, &p, "app", p.Spec.Containers[0].Image, want)
+	}
+}
+
+// The cluster's only node takes all, so a DaemonSet has one Pod, and not none.
+func TestADaemonSetGetsItsPod(t *testing.T) {
+	ns := namespace(t, denyPolicy)
+	img := sample(t, registry.Fixed)
+	create(t, strings.Replace(deployment(ns, img.Ref), "kind: Deployment", "kind: DaemonSet", 1)).admitted(t)
+	eventually(t, patience, func() error {
+		d, err := shared.Cluster.Client.AppsV1().DaemonSets(ns).Get(t.Context(), "app", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if d.Status.NumberReady != 1 {
+			return fmt.Errorf("%d of %d are ready", d.Status.NumberReady, d.Status.DesiredNumberScheduled)
+		}
+		return nil
+	})
+	p := onlyPod(t, ns)
+	pinned(t, p, "app", p.Spec.Containers[0].Image, img)
+}
+
 // The expansion template judges workloads when they are created, which tells a
 // user at once what the ReplicaSet controller would only say in an event.
 func TestDeploymentIsJudgedAtCreation(t *testing.T) {

@@ -26,7 +26,7 @@ func (c *Cluster) startNode(ctx context.Context) error {
 		corev1.ResourceMemory: resource.MustParse("256Gi"),
 		corev1.ResourcePods:   resource.MustParse("1000"),
 	}
-	_, err := c.Client.CoreV1().Nodes().Create(ctx, &corev1.Node{
+	created, err := c.Client.CoreV1().Nodes().Create(ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: map[string]string{corev1.LabelOSStable: "linux"}},
 		Status: corev1.NodeStatus{
 			Capacity: many, Allocatable: many,
@@ -35,6 +35,13 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("create the node: %w", err)
+	}
+	// The API server gives each new Node the taint not-ready, which the node lifecycle
+	// controller, not run here, takes away when a kubelet reports. It keeps DaemonSets
+	// from making Pods.
+	created.Spec.Taints = nil
+	if _, err := c.Client.CoreV1().Nodes().Update(ctx, created, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("take the first taint from the node: %w", err)
 	}
 	// The node works until Stop, not until the start is over
 	nodeCtx, stop := context.WithCancel(context.Background())
