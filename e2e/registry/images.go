@@ -47,11 +47,9 @@ func NewBuilder(root, dir string) *Builder { return &Builder{root: root, dir: di
 // Image makes a Linux image of the program for an architecture. The label is
 // written into the image, so that two labels make two digests.
 func (b *Builder) Image(ctx context.Context, program, arch, label string) (v1.Image, error) {
-	binary := filepath.Join(b.dir, program+"-"+arch)
-	if _, err := os.Stat(binary); err != nil {
-		if err := build.Sample(ctx, b.root, program, arch, binary); err != nil {
-			return nil, err
-		}
+	binary, err := b.Program(ctx, program, arch)
+	if err != nil {
+		return nil, err
 	}
 	data, err := os.ReadFile(binary)
 	if err != nil {
@@ -62,6 +60,16 @@ func (b *Builder) Image(ctx context.Context, program, arch, label string) (v1.Im
 		return nil, fmt.Errorf("make image of %s: %w", program, err)
 	}
 	return img, nil
+}
+
+// Program builds a sample program for Linux on an architecture, once, and returns the
+// path of its file.
+func (b *Builder) Program(ctx context.Context, program, arch string) (string, error) {
+	binary := filepath.Join(b.dir, program+"-"+arch)
+	if _, err := os.Stat(binary); err == nil {
+		return binary, nil
+	}
+	return binary, build.Sample(ctx, b.root, program, arch, binary)
 }
 
 // Of makes a Linux image for an architecture of executable files, in one layer.
@@ -197,20 +205,29 @@ func (r *Registry) PushName(ctx context.Context, repository, tag, label string) 
 	if err != nil {
 		return Pushed{}, fmt.Errorf("push the manifest %s:%s: %w", repository, tag, err)
 	}
-	for _, part := range []struct {
+	return r.put(ctx, repository, tag, manifest, config)
+}
+
+// put stores blobs and the manifest that names them. No network is between: thousands
+// are pushed.
+func (r *Registry) put(ctx context.Context, repository, tag string, manifest []byte, blobs ...[]byte) (Pushed, error) {
+	type part struct {
 		method, path, mediaType string
 		body                    []byte
-	}{
-		{http.MethodPost, "/v2/" + repository + "/blobs/uploads/?digest=" + digestOf(config), "application/octet-stream", config},
-		{http.MethodPut, "/v2/" + repository + "/manifests/" + tag, string(types.OCIManifestSchema1), manifest},
-	} {
+	}
+	var parts []part
+	for _, blob := range blobs {
+		parts = append(parts, part{http.MethodPost, "/v2/" + repository + "/blobs/uploads/?digest=" + digestOf(blob), "application/octet-stream", blob})
+	}
+	parts = append(parts, part{http.MethodPut, "/v2/" + repository + "/manifests/" + tag, string(types.OCIManifestSchema1), manifest})
+	for _, part := range parts {
 		req, err := http.NewRequestWithContext(ctx, part.method, part.path, bytes.NewReader(part.body))
 		if err != nil {
 			return Pushed{}, fmt.Errorf("push the manifest %s:%s: %w", repository, tag, err)
 		}
 		req.Header.Set("Content-Type", part.mediaType)
 		var answer status
-		r.handler.ServeHTTP(&answer, req) // no network between: thousands are pushed
+		r.handler.ServeHTTP(&answer, req)
 		if answer.code != http.StatusCreated {
 			return Pushed{}, fmt.Errorf("push the manifest %s:%s: the registry answered %d", repository, tag, answer.code)
 		}
