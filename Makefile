@@ -16,7 +16,7 @@ MODULES := . scanner e2e charts
 TIMEOUT := 20m
 
 # Not `go run`: it would keep a signal from the program that has to clean up.
-DEMO := go build -C e2e -o ../bin/demo ./demo && exec bin/demo $(if $(NODE),-node)
+DEMO := go build -C e2e -o ../bin/demo ./demo && exec bin/demo $(if $(NODE),-node) $(if $(filter no,$(STORY)),-story=false)
 
 .PHONY: help
 help: ## List the targets
@@ -27,7 +27,7 @@ demo: ## Bring a real cluster up, tell imagegate's story on it, and end; NODE=1:
 	@$(DEMO)
 
 .PHONY: up
-up: ## The same, left running: prints the KUBECONFIG line, ends on Ctrl-C
+up: ## The same, left running: prints how to use it, ends on Ctrl-C; STORY=no: without the story
 	@$(DEMO) -keep
 
 .PHONY: test

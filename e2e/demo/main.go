@@ -1,6 +1,7 @@
 // Command demo brings a real cluster with imagegate up on this machine, shows
 // with kubectl what it does, and ends. With -keep it leaves the cluster running
-// until Ctrl-C. With -node imagegate is installed by its chart on a real node.
+// until Ctrl-C; `demo push` then stores images in its registry. With -node imagegate
+// is installed by its chart on a real node.
 package main
 
 import (
@@ -17,14 +18,22 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "push" {
+		os.Exit(pushed(os.Args[2:]))
+	}
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
+	story := flag.Bool("story", true, "tell the story")
 	onRealNode := flag.Bool("node", false, "install it by its chart on a real node (Linux, root)")
 	flag.Parse()
+	if *onRealNode && !*story {
+		_, _ = fmt.Fprintln(os.Stderr, "demo: -story=false is for the demo without -node")
+		os.Exit(2)
+	}
 	if *onRealNode {
 		os.Exit(onNode(*keep))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *keep)
+	err := run(ctx, *story, *keep)
 	stop()
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "demo:", err)
@@ -32,7 +41,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, keep bool) error {
+func run(ctx context.Context, story, keep bool) error {
 	root, err := build.Root()
 	if err != nil {
 		return err
@@ -51,11 +60,18 @@ func run(ctx context.Context, keep bool) error {
 	}
 	defer s.Stop()
 	t := &teller{voice: voice{run: s.Cluster.KubectlInput, out: os.Stdout}, stack: s}
-	if err := t.tell(ctx); err != nil {
+	if err := t.policy(ctx); err != nil {
 		return fmt.Errorf("%w\nlogs are in %s", err, dir)
 	}
+	if story {
+		if err := t.tell(ctx); err != nil {
+			return fmt.Errorf("%w\nlogs are in %s", err, dir)
+		}
+	}
 	if keep {
-		t.remain(ctx)
+		if err := t.remain(ctx); err != nil {
+			return fmt.Errorf("%w\nlogs are in %s", err, dir)
+		}
 	}
 	s.Stop()
 	return os.RemoveAll(dir)

@@ -102,10 +102,7 @@ func commandLine(args []string) string {
 	words := make([]string, 0, 1+len(args))
 	words = append(words, "kubectl")
 	for _, a := range args {
-		if strings.ContainsAny(a, " {}'\"$;|<>*") {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-		words = append(words, a)
+		words = append(words, quoted(a))
 	}
 	return strings.Join(words, " ")
 }
@@ -127,29 +124,4 @@ func (t *teller) push(ctx context.Context, program, label, repository, tag strin
 	}
 	_, _ = fmt.Fprintf(t.out, "pushed %s\n    is %s\n", pushed.Ref, pushed.Digest)
 	return pushed, nil
-}
-
-// remain says how to use the cluster and waits for Ctrl-C.
-func (t *teller) remain(ctx context.Context) {
-	user, password := "", ""
-	if auth, err := t.stack.Registry.Auth().Authorization(); err == nil {
-		user, password = auth.Username, auth.Password
-	}
-	_, _ = fmt.Fprintf(t.out, `
-Everything is running. In another terminal:
-
-  export KUBECONFIG=%[1]s
-  %[2]s get pods
-
-The registry is http://%[3]s (user %[4]q, password %[5]q). An image of yours goes there with
-
-  docker login -u %[4]s -p '%[5]s' %[3]s
-  docker tag nginx:1.27 %[3]s/nginx:1.27 && docker push %[3]s/nginx:1.27
-
-or without Docker: skopeo copy --dest-tls-verify=false --dest-creds '%[4]s:%[5]s' docker://nginx:1.27 docker://%[3]s/nginx:1.27.
-Then: %[2]s run mine --image %[3]s/nginx:1.27
-Logs are in %[6]s. Ctrl-C ends it all.
-`, t.stack.Cluster.Kubeconfig, t.stack.Cluster.KubectlPath(), t.stack.Registry.Host(), user, password, t.stack.Dir)
-	<-ctx.Done()
-	_, _ = fmt.Fprintln(t.out, "\nending")
 }

@@ -148,6 +148,10 @@ func (s *System) prepare() error {
 	return nil
 }
 
+// DockerConfig is the path of the docker configuration with the registry's
+// credentials.
+func (s *System) DockerConfig() string { return s.dockerConfig }
+
 // WriteCredentials writes the registry's present credentials to the docker
 // configuration that the provider reads.
 func (s *System) WriteCredentials() error {
