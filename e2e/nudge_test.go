@@ -49,7 +49,6 @@ spec:
     metadata: {labels: {app: ` + kind + `}}
     spec:
       restartPolicy: ` + restart + `
-      tolerations: [{operator: Exists}] # nobody takes the node's first taint away, and a DaemonSet minds
       containers: [{name: app, image: %[2]q}]
 `, annotated}
 	}
