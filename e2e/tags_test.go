@@ -17,7 +17,7 @@ import (
 	"github.com/imagegate/imagegate/e2e/registry"
 )
 
-// ruleByTag is the ancestor's example of a rule that judges by tag.
+// ruleByTag is a rule that judges by tag, as those of Sysdig's admission controller may.
 const ruleByTag = `deny_image["latest is not allowed"] { endswith(input.ScanReport.ImageAndTag, ":latest") }`
 
 // applyRules makes a template of rules and a constraint of it for one namespace.

@@ -187,8 +187,9 @@ func TestAutoGenerateFalseNeedsRulesForTheReports(t *testing.T) {
 	}
 }
 
-// TestRulesMayUseTheAncestorsNames in both versions, whatever else they define.
-func TestRulesMayUseTheAncestorsNames(t *testing.T) {
+// TestRulesMayUseTheGivenNames, those of Sysdig's admission controller, in both
+// versions, whatever else they define.
+func TestRulesMayUseTheGivenNames(t *testing.T) {
 	for name, c := range map[string]struct{ rules, want string }{
 		"both":           {`deny_image[msg] { msg := sprintf("%s by %s", [namespace, policies.defaultPolicy]) }`, "shop by accept"},
 		"namespace":      {`deny_image[msg] { namespace == "shop"; msg := "in shop" }`, "in shop"},
@@ -214,7 +215,8 @@ func TestRulesMayUseTheAncestorsNames(t *testing.T) {
 	}
 }
 
-// TestLatestIsNotAllowedAfterPinning is the ancestor's example of a rule by tag.
+// TestLatestIsNotAllowedAfterPinning is a rule by tag, as those of Sysdig's admission
+// controller may be.
 func TestLatestIsNotAllowedAfterPinning(t *testing.T) {
 	const image = "shop@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	pod := strings.Replace(strings.ReplaceAll(customPod, "IMAGE", image), "labels:",

@@ -194,15 +194,19 @@ func TestTheArticleIsCitedByItsAddress(t *testing.T) {
 	const address = "https://sysdig.com/blog/image-scanning-admission-controller/"
 	files, err := read(Root, func(p string) bool {
 		generated := path.Base(p) == "template.yaml" || strings.HasPrefix(p, "charts/imagegate/files/")
-		return !generated && !strings.HasPrefix(p, "charts/documents/") && slices.Contains([]string{".go", ".rego", ".yaml", ".md", ".tpl"}, path.Ext(p))
+		return !generated && !strings.HasPrefix(p, "charts/documents/") && slices.Contains([]string{".go", ".rego", ".yaml", ".md", ".tmpl", ".tpl"}, path.Ext(p))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mentioned := regexp.MustCompile(`(?i)\bthe article\b`)
+	mentioned := regexp.MustCompile(`(?i:\bthe article\b|\bSysdig's article\b)|func Test\w*TheArticle|const theArticle`)
+	unnamed := regexp.MustCompile(`(?i)\bthe ancestor`)
 	for name, text := range files {
 		if mentioned.MatchString(text) && !strings.Contains(text, address) {
 			t.Errorf("%s: cite the article by its title and address, %s", name, address)
+		}
+		if unnamed.MatchString(text) {
+			t.Errorf("%s: say which program the ancestor is", name)
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// theArticle is the values of "Image scanning admission controller" on the Sysdig
-// blog: the example whose Deployment is refused in one namespace and runs in another.
+// theArticle is the values of "Performing Image Scanning on Admission Controller with
+// OPA", https://sysdig.com/blog/image-scanning-admission-controller/: the example
+// whose Deployment is refused in one namespace and runs in another.
 const theArticle = `{
   "autoGenerate": true, "defaultPolicy": "scan-result", "reportPending": "reject", "scanFailed": "reject",
   "alwaysAccept": [], "alwaysReject": [], "alwaysScanResult": [],

@@ -20,7 +20,7 @@ import (
 )
 
 // articleRules read the scanner's own report down to its rows, and the
-// AdmissionRequest, as rules written for the ancestor do.
+// AdmissionRequest, as rules written for Sysdig's admission controller do.
 const articleRules = `
 failed_checks[check] {
   row := input.ScanReport.InnerReport.detail.result.result[_].result.rows[_]

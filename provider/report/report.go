@@ -8,8 +8,10 @@ import (
 )
 
 // ScanReport is the answer to one image reference and what Rego sees as
-// input.ScanReport. ImageAndTag, Status and InnerReport are spelled as in the
-// ancestor's documentation; the other fields are imagegate's own.
+// input.ScanReport. ImageAndTag, Status and InnerReport are spelled as in
+// "Performing Image Scanning on Admission Controller with OPA",
+// https://sysdig.com/blog/image-scanning-admission-controller/; the other fields are
+// imagegate's own, and stand in templates/input.schema.json too.
 type ScanReport struct {
 	// ImageAndTag is the reference as the Pod's author wrote it: as asked for, or
 	// the original that the asker sent beside it, when the provider knows that

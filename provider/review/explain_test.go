@@ -13,8 +13,9 @@ import (
 	"github.com/imagegate/imagegate/provider/review/loopback"
 )
 
-// Rules in the style of the ancestor's documentation, as a policy author would
-// paste them into the Rego Playground beside the explained input.
+// Rules in the style of "Performing Image Scanning on Admission Controller with OPA",
+// https://sysdig.com/blog/image-scanning-admission-controller/, as a policy author
+// would paste them into the Rego Playground beside the explained input.
 const denyRules = `
 package imagegate
 

@@ -39,7 +39,7 @@ const (
 	// that are mapped by tag. An image without a tag gets the made-up tag
 	// sha256-<digest>, which never moves.
 	SubmitDigest Submit = "digest"
-	// SubmitTag lets the service look the tag up, as the ancestor did. It is for
+	// SubmitTag lets the service look the tag up, as sysdiglabs/opa-image-scanner did. It is for
 	// services that do not take digests. Images without a tag cannot be
 	// scanned, and neither can one whose tag has moved meanwhile.
 	SubmitTag Submit = "tag"

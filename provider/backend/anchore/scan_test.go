@@ -143,6 +143,8 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestInnerReportIsTheArticles: "Performing Image Scanning on Admission Controller with
+// OPA", https://sysdig.com/blog/image-scanning-admission-controller/
 func TestInnerReportIsTheArticles(t *testing.T) {
 	s := readShape(t, "testdata/sysdig/check-200-article.json")
 	digest := backendtest.Image(0).Digest

@@ -26,7 +26,9 @@ func objectsOf(t *testing.T, text string) *policy.Objects {
 	return made
 }
 
-// TestTheArticlesSpelling writes both spellings and finds them in the parameters.
+// TestTheArticlesSpelling writes both spellings, of which one is that of "Performing Image
+// Scanning on Admission Controller with OPA",
+// https://sysdig.com/blog/image-scanning-admission-controller/, and finds them in the parameters.
 func TestTheArticlesSpelling(t *testing.T) {
 	made := objectsOf(t, `
 name: mine
