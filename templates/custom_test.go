@@ -282,6 +282,11 @@ func TestCustomRefusals(t *testing.T) {
 		"not a status":     {"deny_image[\"no\"] { \"failed\" != input.ScanReport.Status }", templates.CustomOptions{}, []string{`input.ScanReport.Status is never "failed"`}},
 		"status in":        {"import future.keywords.in\ndeny_image[\"no\"] { input.ScanReport.Status in [\"rejected\", \"scan-failed\"] }", templates.CustomOptions{}, []string{`input.ScanReport.Status is never "scan-failed", only`, `: did you mean scan_failed?`}},
 		"severity":         {"deny_image[\"no\"] { input.ScanReport.Vulnerabilities[i].Severity == \"CRITICAL\" }", templates.CustomOptions{}, []string{`is never "CRITICAL", only`, `: did you mean Critical?`}},
+		"severity by name": {"deny_image[\"no\"] { v := input.ScanReport.Vulnerabilities[_]\n v.Severity == \"high\" }", templates.CustomOptions{}, []string{`rules.rego:2: v.Severity is never "high", only`, `: did you mean High?`}},
+		"severity of some": {"import rego.v1\ndeny_image contains \"no\" if {\n some v in input.ScanReport.Vulnerabilities\n v.Severity in {\"Critical\", \"HIGH\"}\n}", templates.CustomOptions{}, []string{`rules.rego:4: v.Severity is never "HIGH", only`}},
+		"severity of all":  {"import rego.v1\ndeny_image contains \"no\" if {\n every v in input.ScanReport.Summary.Worst { v.Severity != \"low\" }\n}", templates.CustomOptions{}, []string{`rules.rego:3: v.Severity is never "low", only`}},
+		"field of all":     {"import rego.v1\ndeny_image contains \"no\" if {\n report := input.ScanReport\n every v in report.Vulnerabilities { v.Severty == \"High\" }\n}", templates.CustomOptions{}, []string{"rules.rego:4: v has no Severty, only", ": did you mean Severity?"}},
+		"status by name":   {"deny_image[\"no\"] { s := input.ScanReport.Status\n s == \"failed\" }", templates.CustomOptions{}, []string{`rules.rego:2: s is never "failed", only accepted`}},
 		"operation":        {"deny_pod[\"no\"] { input.AdmissionRequest.operation == \"create\" }", templates.CustomOptions{}, []string{`is never "create", only CREATE, UPDATE, DELETE, CONNECT: did you mean CREATE?`}},
 		"too early":        {"deny_pod[\"no\"] {\n  input.ScanReport.Status == \"rejected\"\n}", templates.CustomOptions{}, []string{"rules.rego:2: deny_pod is asked before the scan, when input has no ScanReport: write a deny_image for it"}},
 		"plural":           {"deny_image[\"no\"] { false }\n\ndeny_images[\"no\"] { true }", templates.CustomOptions{}, []string{"rules.rego:3: nobody asks deny_images, only allow_pod, deny_image, deny_pod: did you mean deny_image?"}},
@@ -336,6 +341,10 @@ func TestWhatIsNoMistakeIsLeftAlone(t *testing.T) {
 		"whose groups":               `deny_pod["no"] { input.AdmissionRequest.userInfo.groups[_] == "dev"; input.AdmissionRequest.userInfo.extra.scopes[_] == "x" }`,
 		"an else":                    `level = 1 { input.ScanReport.Status == "accepted" } else = 2 { true } deny_image["no"] { level > 1 }`,
 		"test rules":                 `test_it { deny_image["no"] } deny_image["no"] { true }`,
+		"a name of two meanings":     `deny_image["no"] { v := input.ScanReport.Status; count([v | v := input.ContainerObject.x]) > 0; v == "x" }`,
+		"names in a circle":          `deny_image["no"] { a = b; b = a; input.ContainerObject.name = a; a == "x" }`,
+		"an argument":                `f(v) { v == "x" } deny_image["no"] { v := input.ScanReport.Status; f("x"); v == "accepted" }`,
+		"all of them":                "import future.keywords\ndeny_image[\"no\"] { every v in input.ScanReport.Vulnerabilities { v.Severity in {\"Critical\", \"High\"} }; every c in input.PodObject.spec.containers { c.anything } }",
 		"counts":                     `deny_image["no"] { input.ScanReport.Summary.Counts.Critical + input.ScanReport.Summary.Counts["High"] > 0 }`,
 	} {
 		if _, err := templates.Custom([]byte(rules), templates.CustomOptions{Kind: "MyRules", ScanRules: true}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,6 +42,7 @@ func (o *ownRules) checkMeaning() error {
 			problems = append(problems, o.problem(e.Location, "%s", missing(e)))
 		}
 		problems = append(problems, o.beforeTheScan()...)
+		problems = append(problems, o.missingInEach(schema)...)
 		problems = append(problems, o.neverEqual(schema)...)
 	}
 	slices.SortStableFunc(problems, func(a, b problem) int { return a.row - b.row })
@@ -167,22 +169,50 @@ func (o *ownRules) beforeTheScan() []problem {
 // neverEqual are the comparisons of a part of input with a word that it never is.
 func (o *ownRules) neverEqual(schema schema) []problem {
 	var problems []problem
-	ast.WalkExprs(o.module, func(e *ast.Expr) bool {
-		if !e.IsCall() {
+	for _, rule := range o.module.Rules {
+		names := variablesOf(rule)
+		ast.WalkExprs(rule, func(e *ast.Expr) bool {
+			if !e.IsCall() {
+				return false
+			}
+			for _, pair := range compared(e) {
+				word, isWord := pair[1].Value.(ast.String)
+				written := referenced(pair[0])
+				if !isWord || written == nil {
+					continue
+				}
+				if words := schema.words(names, written); len(words) > 0 && !slices.Contains(words, string(word)) {
+					problems = append(problems, o.problem(e.Location, "%s is never %q, only %s%s", written, string(word), strings.Join(present(words), ", "), didYouMean(string(word), words)))
+				}
+			}
 			return false
-		}
-		for _, pair := range compared(e) {
-			ref, ok := pair[0].Value.(ast.Ref)
-			if !ok || !ref.HasPrefix(ast.InputRootRef) {
-				continue
+		})
+	}
+	return problems
+}
+
+// missingInEach are the fields that the elements of every ... in ... do not have: OPA
+// takes those for anything.
+func (o *ownRules) missingInEach(schema schema) []problem {
+	var problems []problem
+	for _, rule := range o.module.Rules {
+		names := variablesOf(rule)
+		ast.WalkRefs(rule, func(ref ast.Ref) bool {
+			name, _ := ref[0].Value.(ast.Var)
+			for i := 1; names.each[name] && i < len(ref); i++ {
+				whole, ok := names.inInput(ref[:i])
+				part, isName := ref[i].Value.(ast.String)
+				if !ok || !isName {
+					continue
+				}
+				if known := schema.names(whole); len(known) > 0 && !slices.Contains(known, string(part)) {
+					problems = append(problems, o.problem(ref[0].Location, "%s has no %s, only %s%s", ref[:i], string(part), strings.Join(known, ", "), didYouMean(string(part), known)))
+					break
+				}
 			}
-			word, isWord := pair[1].Value.(ast.String)
-			if words := schema.words(ref); isWord && len(words) > 0 && !slices.Contains(words, string(word)) {
-				problems = append(problems, o.problem(e.Location, "%s is never %q, only %s%s", ref, string(word), strings.Join(present(words), ", "), didYouMean(string(word), words)))
-			}
-		}
-		return false
-	})
+			return false
+		})
+	}
 	return problems
 }
 
@@ -243,14 +273,14 @@ func readSchema() (schema, error) {
 	return s, nil
 }
 
-// words are all that the part of input which ref names may be; nil where that is
-// not said.
-func (s schema) words(ref ast.Ref) []string {
-	at := map[string]any(s)
-	for _, part := range ref[1:] {
-		at, _ = s.at(at, part)
+// words are all that the part of input which a reference names may be; nil where that
+// is not said.
+func (s schema) words(names variables, written ast.Ref) []string {
+	ref, ok := names.inInput(written)
+	if !ok {
+		return nil
 	}
-	enum, _ := s.resolved(at)["enum"].([]any)
+	enum, _ := s.below(ref)["enum"].([]any)
 	words := make([]string, 0, len(enum))
 	for _, value := range enum {
 		if word, ok := value.(string); ok {
@@ -258,6 +288,21 @@ func (s schema) words(ref ast.Ref) []string {
 		}
 	}
 	return words
+}
+
+// names are those of all fields of a part of input; nil where it may have others.
+func (s schema) names(ref ast.Ref) []string {
+	properties, _ := s.below(ref)["properties"].(map[string]any)
+	return slices.Sorted(maps.Keys(properties))
+}
+
+// below is the schema of a part of input; empty where there is none.
+func (s schema) below(ref ast.Ref) map[string]any {
+	at := map[string]any(s)
+	for _, part := range ref[1:] {
+		at, _ = s.at(at, part)
+	}
+	return s.resolved(at)
 }
 
 // at is the schema of one part below another.

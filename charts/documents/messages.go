@@ -34,6 +34,9 @@ func quiet() map[string]string {
 		"provider/store/fill":       "a tool of benchmarks",
 		"provider/bucket":           "reach people by the sentences about the store only",
 		"provider/backend/attached": "reasons in the log line 'an attachment is passed over'",
+		"templates/gen":             "the generator's",
+		"templates/mutate":          "a tool of who changes a policy",
+		"templates/regotest":        "a tool of tests",
 		"scanner/server":            "answers to a wrong request, said to who speaks the API",
 		"scanner/rootfs":            "reasons behind 'container runtimes do not unpack it'",
 		"scanner/advisories":        "of the build of the sample database",
@@ -43,7 +46,7 @@ func quiet() map[string]string {
 // Messages returns those of the programs, the templates and the chart.
 func Messages(root string) ([]Message, error) {
 	var all []Message
-	sources, err := Sources(root, false, "provider", "mutator", "scanner")
+	sources, err := Sources(root, false, "provider", "mutator", "scanner", "templates")
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +86,9 @@ func Messages(root string) ([]Message, error) {
 // helpers, and what only describes flags and metrics.
 func skipped(name string) bool {
 	folder, file := path.Dir(name), path.Base(name)
+	if folder == "templates" && !slices.Contains([]string{"custom.go", "input.go", "join.go"}, file) {
+		return true // the generator's
+	}
 	if strings.HasSuffix(folder, "test") || file == "flags.go" || file == "metrics.go" {
 		return true
 	}
@@ -109,7 +115,7 @@ func message(at, format string) (Message, bool) {
 	format = strings.ReplaceAll(format, "%%", "%")
 	text := strings.TrimSpace(gaps.ReplaceAllString(verb.ReplaceAllString(format, Gap), Gap))
 	words := len(word.FindAllString(strings.ReplaceAll(text, Gap, " "), -1))
-	return Message{At: at, Text: text, Part: part || words < 3}, words > 0 && !strings.Contains(text, "\n")
+	return Message{At: at, Text: text, Part: part || words < 3}, words > 0 && !strings.Contains(text, "\n") && !strings.HasPrefix(text, "#")
 }
 
 func lineMessages(name, text string, pattern *regexp.Regexp) (found []Message) {
