@@ -30,7 +30,7 @@ func TestRegoHasThePatternsOfTheTable(t *testing.T) {
 		}
 		return fmt.Sprint(found[0].Expressions[0].Value)
 	}
-	for name, cases := range map[string]map[string]string{"prefix": c.Prefix, "images": c.Images, "namespace": c.Namespace, "identifier": c.Identifier} {
+	for name, cases := range map[string]map[string]string{"prefix": c.Prefix, "images": c.Images, "namespace": c.Namespace, "identifier": c.Identifier, "package": c.Package} {
 		values := make([]string, 0, len(cases))
 		for value := range cases {
 			values = append(values, value)
@@ -70,6 +70,7 @@ func TestSchemasRefuseNoMoreThanTheRules(t *testing.T) {
 		{"imagevulnerabilities", []string{"exceptions", "", "images", ""}, c.Images},
 		{"imagevulnerabilities", []string{"exceptions", "", "namespaces", ""}, c.Namespace},
 		{"imagevulnerabilities", []string{"exceptions", "", "cve"}, c.Identifier},
+		{"imagevulnerabilities", []string{"exceptions", "", "packages", ""}, c.Package},
 	} {
 		at := schemaOf(t, tc.template)
 		for _, name := range tc.path {

@@ -1,5 +1,5 @@
-// Package pattern says what may stand where a setting names images, namespaces or
-// vulnerabilities, and what is wrong with what may not. A rule that can never match
+// Package pattern says what may stand where a setting names images, namespaces,
+// vulnerabilities or packages, and what is wrong with what may not. A rule that can never match
 // lets through what it was written to stop, and nobody sees it: so it is refused
 // where it is read. The templates' lib/patterns.rego says the same in Rego, their
 // schemas and the chart's say most of it, and one table (testdata/cases.yaml) is
@@ -26,6 +26,7 @@ var (
 
 	namespaceForm  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$|^[a-z0-9][a-z0-9-]*\*$`)
 	identifierForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9.:_+]+)+$`)
+	packageVersion = regexp.MustCompile(`=|@v[0-9]`)
 	wholeYear      = regexp.MustCompile(`^(?i:CVE)-[0-9]{4}$`)
 )
 
@@ -116,4 +117,22 @@ func Identifier(s string) error {
 		return nil
 	}
 	return errors.New("no vulnerability is called so: write it as CVE-2021-38561")
+}
+
+// Package says what is wrong with the name of a package, or nothing. It is compared
+// whole with the names that scanners give, of which some have an @ or a slash.
+func Package(s string) error {
+	switch {
+	case s == "":
+		return errors.New("it is empty")
+	case strings.Contains(s, "*"):
+		return errors.New("no package has a * in its name: name each")
+	case strings.HasPrefix(s, "pkg:"):
+		return errors.New("it is a package URL: write the name alone")
+	case packageVersion.MatchString(s):
+		return errors.New("it has a version: write the name alone, for all versions are meant")
+	case strings.TrimSpace(s) != s || strings.ContainsAny(s, ",\n"):
+		return errors.New("no package is called so")
+	}
+	return nil
 }

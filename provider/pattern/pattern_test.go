@@ -16,6 +16,7 @@ func TestEveryPatternOfTheTable(t *testing.T) {
 		"prefix":     {c.Prefix, pattern.Prefix},
 		"namespace":  {c.Namespace, pattern.Namespace},
 		"identifier": {c.Identifier, pattern.Identifier},
+		"package":    {c.Package, pattern.Package},
 	} {
 		for s, want := range of.cases {
 			got := ""

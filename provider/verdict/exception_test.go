@@ -166,7 +166,7 @@ func TestWrongExceptionsAreNamed(t *testing.T) {
 		"namespace pattern":  {"- {" + ok + ", namespaces: ['*-dev']}", `namespaces: "*-dev": a * may stand at the end only`},
 		"namespace twice":    {"- {" + ok + ", namespaces: [dev, dev]}", `namespaces: "dev" is there twice`},
 		"no packages":        {"- {" + ok + ", packages: []}", "packages: is an empty list"},
-		"empty package":      {"- {" + ok + `, packages: [""]}`, `packages: "" is no name`},
+		"empty package":      {"- {" + ok + `, packages: [""]}`, `packages: "": it is empty`},
 		"duplicate": {"- {" + ok + "}\n- {cve: cve-1, images: [docker.io/nginx], expires: 2028-01-01, reason: other}",
 			"entry 2 (cve-1): is about the same as entry 1"},
 		"odd cve":        {`- {cve: "CVE 1", images: [nginx], expires: 2027-01-01, reason: r}`, `cve: "CVE 1": no vulnerability is called so`},

@@ -183,8 +183,8 @@ func checkNamespace(s string) error {
 }
 
 func checkPackage(s string) error {
-	if s == "" || s != strings.TrimSpace(s) {
-		return fmt.Errorf("%q is no name of a package", s)
+	if err := patterns.Package(s); err != nil {
+		return fmt.Errorf("%q: %w", s, err)
 	}
 	return nil
 }

@@ -87,6 +87,13 @@ mistakes contains settings.invalid(sprintf("exceptions[%d].namespaces[%d]", [i, 
 	why := patterns.of_namespace(namespace)
 }
 
+mistakes contains settings.invalid(sprintf("exceptions[%d].packages[%d]", [i, j]), name, sprintf("the name of a package: %s", [why])) if {
+	some i, exception in settings.list("exceptions")
+	some j, name in pod.listed(exception, "packages")
+	pod.present(name)
+	why := patterns.of_package(name)
+}
+
 mistakes contains settings.invalid(sprintf("exceptions[%d].expires", [i]), settings.shown(exception, "expires"), "a date such as 2027-01-31") if {
 	some i, exception in settings.list("exceptions")
 	not expiry_ns(exception)

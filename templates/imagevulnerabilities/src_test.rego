@@ -344,6 +344,8 @@ wrong := [
 	[except({"packages": []}), "exceptions[0].packages - '[]', must be a list of texts"],
 	[except({"cve": "CVE-2021-*"}), "exceptions[0].cve - 'CVE-2021-*', must be the name of one vulnerability: no vulnerability has a * in its name: name each"],
 	[except({"images": ["a", "x/*"]}), "exceptions[0].images[1] - 'x/*', must be images, \"*\" for all: no image has a *: write x/ for all below it"],
+	[except({"packages": ["openssl", "golang.org/x/*"]}), "exceptions[0].packages[1] - 'golang.org/x/*', must be the name of a package: no package has a * in its name: name each"],
+	[except({"packages": ["golang.org/x/text@v0.3.5"]}), "exceptions[0].packages[0] - 'golang.org/x/text@v0.3.5', must be the name of a package: it has a version: write the name alone, for all versions are meant"],
 	[except({"namespaces": ["*"]}), "exceptions[0].namespaces[0] - '*', must be a namespace, or the start of some as in dev-*: for all namespaces leave it out"],
 	[{"report": "x"}, "report - 'x', must be one of violations, warnings"],
 ]

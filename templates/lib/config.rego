@@ -161,3 +161,29 @@ mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key,
 	some i, rule in place.keys[key]
 	not settings.shown(rule, "action") in allowed
 }
+
+# A stricter rule behind one that matches all of it never decides. Sorted, a prefix
+# stands beside one that begins with it: mostly that is all there is to look at.
+mistakes contains sprintf("%s.%s[%d] never decides: '%s' before it matches all that begins with '%s', and the first match wins; put it first", [place.name, key, i, first.prefix, rule.prefix]) if {
+	some place in places
+	some key, allowed in place.known.policies
+	rules := [{"prefix": pod.text(rule, "prefix"), "action": pod.text(rule, "action")} | some rule in place.keys[key]]
+	nested([rule.prefix | some rule in rules])
+	some i, rule in rules
+	rule.action in allowed
+	first := [earlier |
+		some j, earlier in rules
+		j < i
+		earlier.prefix != ""
+		startswith(rule.prefix, earlier.prefix)
+	][0]
+	strictness[rule.action] > strictness[first.action]
+}
+
+nested(prefixes) if {
+	sorted := sort(prefixes)
+	some i, prefix in sorted
+	startswith(sorted[i + 1], prefix)
+}
+
+strictness := {"accept": 0, "scan": 1, "scan-result": 1, "reject": 2}

@@ -36,6 +36,13 @@ wrong := [
 	[{"preScanPolicies": {"customPolicies": [{"prefix": "a/", "action": "scan-result"}]}}, "invalid value for preScanPolicies.customPolicies[0].action - 'scan-result', must be one of accept, reject, scan"],
 	[{"scanRules": {"alwaysReject": ["a/", "evil.example.com/*"]}}, "invalid value for scanRules.alwaysReject[1] - 'evil.example.com/*', must be an image prefix: no image has a *: write evil.example.com/ for all below it"],
 	[{"scanRules": {"byNamespace": {"shop": {"alwaysReject": ["https://evil.example.com/"]}}}}, "invalid value for scanRules.byNamespace.shop.alwaysReject[0] - 'https://evil.example.com/', must be an image prefix: no image has a scheme: write evil.example.com/"],
+	[{"scanPolicies": {"customPolicies": [{"prefix": "b/", "action": "accept"}, {"prefix": "ghcr.io/", "action": "accept"}, {"prefix": "ghcr.io/evil/", "action": "reject"}]}}, "scanPolicies.customPolicies[2] never decides: 'ghcr.io/' before it matches all that begins with 'ghcr.io/evil/', and the first match wins; put it first"],
+	[{"scanPolicies": {"customPolicies": [{"prefix": "nginx", "action": "scan-result"}, {"prefix": "nginx", "action": "reject"}]}}, "scanPolicies.customPolicies[1] never decides: 'nginx' before it matches all that begins with 'nginx', and the first match wins; put it first"],
+	[{"preScanPolicies": {"byNamespace": {"shop": {"customPolicies": [{"prefix": "ghcr.io/", "action": "accept"}, {"prefix": "ghcr.io/b", "action": "scan"}]}}}}, "preScanPolicies.byNamespace.shop.customPolicies[1] never decides: 'ghcr.io/' before it matches all that begins with 'ghcr.io/b', and the first match wins; put it first"],
+	[{"breakGlass": {"users": ["alice", "ops-*"]}}, "invalid value for breakGlass.users - 'ops-*', must be a name: no pattern is known here, and none has a *"],
+	[{"breakGlass": {"groups": ["*"]}}, "invalid value for breakGlass.groups - '*', must be a name: no pattern is known here, and none has a *"],
+	[{"breakGlass": {"annotation": "break glass"}}, "invalid value for breakGlass.annotation - 'break glass', must be the name of an annotation, such as break-glass.imagegate.dev/reason"],
+	[{"breakGlass": {"annotation": "a.io/b/c"}}, "invalid value for breakGlass.annotation - 'a.io/b/c', must be the name of an annotation, such as break-glass.imagegate.dev/reason"],
 	[{"scanPolicies": {"customPolicies": [{"prefix": "*.example.com/", "action": "reject"}]}}, "invalid value for scanPolicies.customPolicies[0].prefix - '*.example.com/', must be an image prefix: no image has a *: name each registry and path"],
 	[{"preScanPolicies": {"customPolicies": [{"prefix": "a.io/Team", "action": "reject"}]}}, "invalid value for preScanPolicies.customPolicies[0].prefix - 'a.io/Team', must be an image prefix: its path has upper case, and no image's has"],
 	[{"scanRules": {"byNamespace": {"*shop": {}}}}, "invalid value for scanRules.byNamespace - '*shop', must be a namespace, or the start of some as in dev-*: a * may stand at the end only, as in dev-*"],
@@ -115,4 +122,20 @@ test_right_values_are_let_through if {
 test_a_mistake_in_one_namespace_does_not_stop_another if {
 	errors({"scanRules": {"byNamespace": {"other": {"defaultPolicy": "x"}}}}) == set()
 	errors({"scanRules": {"byNamespace": {"other": {"alwaysReject": null}}}}) == set()
+}
+
+# What is laxer or the same behind another lets nothing through, and what stands
+# behind a part of itself is asked.
+test_order_that_does_not_matter if {
+	every rules in [
+		[["ghcr.io/evil/", "reject"], ["ghcr.io/", "accept"]],
+		[["ghcr.io/", "reject"], ["ghcr.io/team/", "accept"]],
+		[["ghcr.io/", "accept"], ["ghcr.io/team/", "accept"]],
+		[["ghcr.io/a", "accept"], ["ghcr.io/b", "reject"]],
+		[["ghcr.io/", "reject"], ["ghcr.io/a/", "accept"], ["ghcr.io/a/b/", "reject"]],
+	] {
+		errors({"scanPolicies": {"customPolicies": [{"prefix": rule[0], "action": rule[1]} | some rule in rules]}}) == set()
+	}
+	errors({"breakGlass": {"annotation": "reason", "users": ["system:serviceaccount:a:b", "x@y.z"], "groups": ["oidc:sre team"]}}) == set()
+	errors({"breakGlass": {"annotation": "a.example.com/Why.this_1"}}) == set()
 }

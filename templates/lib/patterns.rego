@@ -1,4 +1,4 @@
-# What is wrong with what names images, namespaces or vulnerabilities: undefined
+# What is wrong with what names images, namespaces, vulnerabilities or packages: undefined
 # where nothing is. A rule that can never match lets through what it was written to
 # stop. Package provider/pattern says the same of the provider's files, and one table
 # (provider/pattern/testdata/cases.yaml) is held against both.
@@ -104,4 +104,18 @@ of_identifier(value) := "no vulnerability has a * in its name: name each" if {
 } else := "no vulnerability is called so: write it as CVE-2021-38561" if {
 	value != ""
 	not regex.match(`^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9.:_+]+)+$`, value)
+}
+
+# The name of a package, which is compared whole.
+of_package("") := "it is empty"
+
+of_package(value) := "no package has a * in its name: name each" if {
+	contains(value, "*")
+} else := "it is a package URL: write the name alone" if {
+	startswith(value, "pkg:")
+} else := "it has a version: write the name alone, for all versions are meant" if {
+	regex.match(`=|@v[0-9]`, value)
+} else := "no package is called so" if {
+	value != ""
+	regex.match(`^\s|\s$|[,\n]`, value)
 }

@@ -96,3 +96,17 @@ test_closest if {
 	patterns.closest({"d*": 1, "dev-*": 1, "dev*": 1, "prod": 1}, "dev-1") == "dev-*"
 	not patterns.closest({"dev": 1, "prod-*": 1}, "dev-1")
 }
+
+test_packages if {
+	every name in ["openssl", "@babel/core", "openssl@3", "golang.org/x/text", "libstdc++6"] {
+		not patterns.of_package(name)
+	}
+	patterns.of_package("") == "it is empty"
+	patterns.of_package("openssl*") == "no package has a * in its name: name each"
+	patterns.of_package("pkg:deb/debian/openssl@3.0") == "it is a package URL: write the name alone"
+	patterns.of_package("requests==2.31") == "it has a version: write the name alone, for all versions are meant"
+	patterns.of_package("golang.org/x/text@v0.3.5") == "it has a version: write the name alone, for all versions are meant"
+	patterns.of_package(" openssl") == "no package is called so"
+	patterns.of_package("openssl ") == "no package is called so"
+	patterns.of_package("openssl,curl") == "no package is called so"
+}

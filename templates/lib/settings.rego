@@ -75,6 +75,23 @@ mistakes contains invalid("breakGlass.groups", group, "a group that not everybod
 	group in {"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}
 }
 
+# Nobody is called so, and an annotation's name is what the API server takes for one.
+mistakes contains invalid(sprintf("breakGlass.%s", [key]), name, "a name: no pattern is known here, and none has a *") if {
+	some key in ["users", "groups"]
+	some name in value(input.parameters, ["breakGlass", key])
+	is_string(name)
+	contains(name, "*")
+}
+
+mistakes contains invalid("breakGlass.annotation", found, "the name of an annotation, such as break-glass.imagegate.dev/reason") if {
+	found := value(input.parameters, ["breakGlass", "annotation"])
+	not named_as_annotations_are(found)
+}
+
+named_as_annotations_are(name) if {
+	regex.match(`^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`, name)
+}
+
 all_present(list) if {
 	is_array(list)
 	every element in list {

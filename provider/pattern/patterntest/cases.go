@@ -17,6 +17,7 @@ type Cases struct {
 	Images     map[string]string `json:"images"`
 	Namespace  map[string]string `json:"namespace"`
 	Identifier map[string]string `json:"identifier"`
+	Package    map[string]string `json:"package"`
 	Closest    []struct {
 		Keys []string `json:"keys"`
 		Is   string   `json:"is"`
@@ -34,7 +35,7 @@ func Read(t testing.TB, file string) Cases {
 	if err := yaml.UnmarshalStrict(text, &c); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Prefix) == 0 || len(c.Images) == 0 || len(c.Namespace) == 0 || len(c.Identifier) == 0 || len(c.Closest) == 0 {
+	if len(c.Prefix) == 0 || len(c.Images) == 0 || len(c.Namespace) == 0 || len(c.Identifier) == 0 || len(c.Package) == 0 || len(c.Closest) == 0 {
 		t.Fatalf("%s has lost a part", file)
 	}
 	return c
