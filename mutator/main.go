@@ -79,7 +79,7 @@ configuration.`,
 			return nil
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return strict.FlagError(cmd.Flags(), err) })
 	config.AddFlags(root.Flags())
 	root.AddCommand(healthCommand(env))
 	version.Of(programName).AddTo(root)

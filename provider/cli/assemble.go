@@ -184,6 +184,7 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports service.Sto
 		GenerationEvery:    generationEvery,
 		FindingsBytes:      c.Server.Limits.FullViewBytes,
 		AnswerBytes:        c.Server.Limits.AnswerBytes,
+		Causes:             p.ends,
 		Logger:             p.log,
 		Registerer:         p.metrics,
 	}

@@ -3,6 +3,8 @@ package cli_test
 import (
 	"bytes"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,8 +46,10 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"serve", "--config", config}, 2, "server.budget"},
 		{[]string{"serve", "--listen", "127.0.0.1:99999", "--data-dir", t.TempDir()}, 1, "server.listen"},
 		{[]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir(), "--scanner-path", rules}, 1, "scanner"},
-		{[]string{"scan"}, 2, "arg"},
-		{[]string{"scan", "UPPER"}, 2, "UPPER"},
+		{[]string{"scan"}, 2, "provider scan takes one IMAGE, and there are 0"},
+		{[]string{"scan", "nginx", "--exeptions", "x"}, 2, "unknown flag: --exeptions: did you mean --exceptions?"},
+		{[]string{"scan", "http://ghcr.io/a/b"}, 2, "a reference has no http://"},
+		{[]string{"scan", "UPPER"}, 2, "upper case"},
 		{[]string{"scan", "nginx", "-o", "xml"}, 2, "table or json"},
 		{[]string{"scan", "nginx", "--pull-secret", "pull"}, 2, "need --namespace and --pull-secrets"},
 		{[]string{"scan", "nginx", "--listen", "127.0.0.1:1"}, 2, "unknown flag"},
@@ -122,9 +126,19 @@ func TestScanOfAnUnreachableImageHasNoReport(t *testing.T) {
 	for output, want := range map[string]string{"table": "Status:  scan_failed", "json": `"Status": "scan_failed"`} {
 		code, out, errs := run(t, "scan", "127.0.0.1:1/app:v1", "-o", output,
 			"--insecure-registries", "127.0.0.1:1", "--scanner-url", "http://127.0.0.1:1", "--data-dir", t.TempDir())
-		if code != 2 || !strings.Contains(out, want) || !strings.Contains(out, "cannot be reached; --log-level info says why") || !strings.Contains(errs, "scanning 127.0.0.1:1/app:v1") {
+		if code != 2 || !strings.Contains(out, want) || !strings.Contains(out, "registry 127.0.0.1:1 cannot be reached: ") || !strings.Contains(out, "connection refused") || !strings.Contains(errs, "scanning 127.0.0.1:1/app:v1") {
 			t.Errorf("%s: exit code %d\n%s\n%s", output, code, out, errs)
 		}
+	}
+}
+
+// What a registry that answers in plain HTTP is missing is a flag.
+func TestScanFromAPlainRegistrySaysWhichFlagIsMissing(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	code, out, _ := run(t, "scan", plain.Listener.Addr().String()+"/app:v1", "--scanner-url", "http://127.0.0.1:1", "--data-dir", t.TempDir())
+	if code != 2 || !strings.Contains(out, "registry.insecure (--insecure-registries)") || strings.Contains(out, "log") {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
 

@@ -100,7 +100,7 @@ func queueShowCommand() *cobra.Command {
 	cmd, _ := queueSubcommand(&cobra.Command{
 		Use:   "show ID",
 		Short: "Show all that is known of a scan",
-		Args:  cobra.ExactArgs(1),
+		Args:  one("ID"),
 	}, func(cmd *cobra.Command, client *admin.Client, f *queueFlags) error {
 		l, err := client.List(cmd.Context(), f.selector)
 		if err != nil {

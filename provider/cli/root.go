@@ -84,9 +84,19 @@ func command() *cobra.Command {
 			return config.CheckVariables(os.Environ())
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return strict.FlagError(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return strict.FlagError(cmd.Flags(), err) })
 	root.AddCommand(serveCommand(), scanCommand(), reviewCommand(), templateCommand(), queueCommand(), healthCommand())
 	version.Of(root.Name()).AddTo(root)
 	addCompletions(root, completions())
 	return root
+}
+
+// one is for a command that takes one argument, what it is being its name.
+func one(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one %s, and there are %d; --help says more", cmd.CommandPath(), what, len(args))
+		}
+		return nil
+	}
 }

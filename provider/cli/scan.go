@@ -69,7 +69,7 @@ func scanCommand() *cobra.Command {
   provider scan -o json registry.example.com/team/app@sha256:...
   provider scan --platform linux/arm64 --severity-threshold Critical nginx:1.27
   provider scan --scanner-database sample nginx:1.27`,
-		Args: cobra.ExactArgs(1),
+		Args: one("IMAGE"),
 	}
 	fs := cmd.Flags()
 	config.AddScanFlags(fs)
@@ -142,7 +142,6 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	if err := cmd.Context().Err(); err != nil {
 		return err // it says nothing of the image
 	}
-	r.Message = strings.ReplaceAll(r.Message, "the provider's log says why", "--log-level info says why")
 	if err := printReport(cmd.OutOrStdout(), r, f.output); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ const (
 var (
 	errLong      = fmt.Errorf("it has more than %d bytes", maxBytes)
 	errPath      = errors.New("no container runtime takes its name: components of a path begin and end with a letter or digit, and none is empty or made of dots")
+	errUpper     = errors.New("its repository has upper case, and no image's has")
 	errAmbiguous = errors.New("container runtimes differ in which registry it names")
 )
 
@@ -40,17 +41,33 @@ func Parse(s string) (name.Reference, error) {
 	}
 	ref, err := name.ParseReference(s)
 	if err != nil {
-		return nil, errors.New(report.Clean(err.Error(), maxWhy))
+		return nil, why(s, err)
 	}
 	named, err := distribution.ParseNormalizedNamed(s)
 	if err != nil {
-		return nil, errPath
+		return nil, why(s, errPath)
 	}
 	repo := ref.Context()
 	if Host(distribution.Domain(named)) != Host(repo.RegistryStr()) || distribution.Path(named) != repo.RepositoryStr() {
 		return nil, errAmbiguous
 	}
 	return ref, nil
+}
+
+// why says what is wrong with s. The library's words for the two mistakes that people
+// make most are a call of its own and s once more.
+func why(s string, err error) error {
+	if scheme, rest, found := strings.Cut(s, "://"); found {
+		if _, parseErr := name.ParseReference(rest); parseErr == nil {
+			return fmt.Errorf("a reference has no %s://", report.Clean(scheme, maxWhy))
+		}
+	}
+	if low := strings.ToLower(s); low != s {
+		if _, parseErr := name.ParseReference(low); parseErr == nil {
+			return errUpper
+		}
+	}
+	return errors.New(report.Clean(err.Error(), maxWhy))
 }
 
 // ParseTag is Parse for a reference without digest.

@@ -199,3 +199,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatPeopleMistypeIsNamed(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://host.example/a:1": "a reference has no https://",
+		"docker://nginx":           "a reference has no docker://",
+		"127.0.0.1:5000/Mine:1":    "its repository has upper case, and no image's has",
+		"NGINX":                    "its repository has upper case, and no image's has",
+	} {
+		if _, err := reference.Parse(in); err == nil || err.Error() != want {
+			t.Errorf("Parse(%q): %v, want %s", in, err, want)
+		}
+	}
+}

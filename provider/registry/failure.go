@@ -105,6 +105,9 @@ func (t target) unreachable(err error) *report.Failure {
 	if p, ok := errors.AsType[*plainHTTPError](err); ok && reference.Host(p.host) != t.host() {
 		return t.unavailable(fmt.Sprintf("sends its readers on to %s over plain HTTP, which is allowed only for registries listed under registry.insecure in the provider's configuration", p.host), err)
 	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		err = fmt.Errorf("it answers in plain HTTP and is not listed under registry.insecure (--insecure-registries): %w", err)
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		err = fmt.Errorf("its certificate is not trusted (registry.caFiles): %w", err)
 	}

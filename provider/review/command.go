@@ -58,7 +58,7 @@ func Command(live Live) *cobra.Command {
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &exit.Error{Code: CodeError, Err: strict.FlagError(err)}
+		return &exit.Error{Code: CodeError, Err: strict.FlagError(cmd.Flags(), err)}
 	})
 	addFlags(cmd, &o)
 	return cmd

@@ -50,7 +50,9 @@ func (p *Policies) providerPaths() map[string]string {
 func (p *Policies) unknownProviders() []string {
 	known := []string{reportsProvider, digestsProvider}
 	for _, provider := range p.providers {
-		known = append(known, provider.Name)
+		if !slices.Contains(known, provider.Name) {
+			known = append(known, provider.Name)
+		}
 	}
 	var notes []string
 	for _, d := range p.constraints {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -139,7 +140,7 @@ func (s *Service) written(ctx context.Context, k *asked, maxBytes int) (r report
 		ImageAndTag: k.query.Reference,
 		Status:      k.answer.status,
 		Digest:      k.answer.digest,
-		Message:     k.answer.message,
+		Message:     s.said(&k.answer),
 	}, k.answer.scan, view, min(maxBytes, s.o.FindingsBytes))
 	if err != nil {
 		failed(report.FailureOf(err))
@@ -149,6 +150,20 @@ func (s *Service) written(ctx context.Context, k *asked, maxBytes int) (r report
 		r = report.Cut(r, "no time was left to send more than the summary")
 	}
 	return r, used
+}
+
+// onlyLogged is what failures say, here and in the backends, whose cause is in the
+// log alone.
+const onlyLogged = "; the provider's log says why"
+
+// said is the message of an answer, with the cause for those who may know it.
+func (s *Service) said(a *answer) string {
+	if s.o.Causes && a.err != nil {
+		if what, ok := strings.CutSuffix(a.message, onlyLogged); ok {
+			return report.CleanMessage(what + ": " + a.err.Error())
+		}
+	}
+	return a.message
 }
 
 // told counts and logs one query's report, audit's as part of its round.

@@ -95,6 +95,10 @@ type Options struct {
 	// AnswerBytes bounds all reports of one call together, in whatever views.
 	AnswerBytes int
 
+	// Causes has failures say what otherwise only the log does. It is for who asks on
+	// the machine itself: a Pod's author must not find out what listens where.
+	Causes bool
+
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	// Now is the clock; nil means time.Now.

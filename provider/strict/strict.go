@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"github.com/imagegate/imagegate/provider/nearest"
 )
 
 // YAML decodes b into the value that into points at, as JSON does.
@@ -50,8 +52,16 @@ func OneOf[S ~string](value S, allowed ...S) error {
 	return fmt.Errorf("must be one of %s", strings.Join(names, ", "))
 }
 
-// FlagError words the mistake in a flag's value.
-func FlagError(err error) error {
+// FlagError words the mistake in a flag of flags, or in its value.
+func FlagError(flags *pflag.FlagSet, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if meant, ok := nearest.To(unknown.GetSpecifiedName(), names); ok {
+			return fmt.Errorf("%w: did you mean --%s?", err, meant)
+		}
+		return err
+	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return Value("--"+invalid.GetFlag().Name, invalid.GetValue(), invalid.GetFlag().Value.Type(), invalid.Unwrap())
 	}

@@ -60,12 +60,13 @@ func TestAMistakeInAFlag(t *testing.T) {
 		"--many=lots": `--many: "lots" must be a whole number`,
 		"--on=maybe":  `--on: "maybe" must be true or false`,
 		"--none=a":    "unknown flag: --none",
+		"--waits=1s":  "unknown flag: --waits: did you mean --wait?",
 	} {
 		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 		fs.Duration("wait", 0, "")
 		fs.Int64("many", 0, "")
 		fs.Bool("on", false, "")
-		if err := strict.FlagError(fs.Parse([]string{args})); err == nil || err.Error() != want {
+		if err := strict.FlagError(fs, fs.Parse([]string{args})); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", args, err, want)
 		}
 	}
