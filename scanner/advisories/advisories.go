@@ -14,6 +14,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -38,8 +39,33 @@ type Advisory struct {
 	// Published is the day the advisory came out, as YYYY-MM-DD.
 	Published string `yaml:"published"`
 	// Source is where the facts were read.
-	Source   string     `yaml:"source"`
+	Source string `yaml:"source"`
+	// Exploited is its entry in CISA's catalogue of known exploited vulnerabilities,
+	// nil when it is not listed.
+	Exploited *Exploited `yaml:"exploited"`
+	// EPSS is its score; nil when none is written down here, as in all files: it
+	// changes from day to day.
+	EPSS     *EPSS      `yaml:"-"`
 	Affected []Affected `yaml:"affected"`
+}
+
+// Exploited is an entry of the catalogue
+// (https://www.cisa.gov/known-exploited-vulnerabilities-catalog).
+type Exploited struct {
+	// CVE is the one that is listed.
+	CVE string `yaml:"cve"`
+	// Added and Due are days as YYYY-MM-DD.
+	Added string `yaml:"added"`
+	Due   string `yaml:"due"`
+	// Ransomware is whether it is known to be used in campaigns of ransomware.
+	Ransomware bool `yaml:"ransomware"`
+}
+
+// EPSS is a score of the Exploit Prediction Scoring System.
+type EPSS struct {
+	CVE string
+	// Probability and Percentile are from 0 to 1.
+	Probability, Percentile float64
 }
 
 // Affected is one range of versions of one package.
@@ -53,6 +79,8 @@ type Affected struct {
 	Versions string `yaml:"versions"`
 	// Fixed is the first version without the vulnerability; empty when there is none.
 	Fixed string `yaml:"fixed"`
+	// FixedOn is the day on which that was there, as YYYY-MM-DD; empty when not known.
+	FixedOn string `yaml:"fixedOn"`
 }
 
 // PublishedAt is Published as a time, midnight UTC.
@@ -154,6 +182,11 @@ func (a Advisory) check() error {
 	if a.Summary == "" || a.Source == "" || len(a.Affected) == 0 {
 		return errors.New("summary, source and affected must be given")
 	}
+	if a.Exploited != nil {
+		if err := a.Exploited.check(); err != nil {
+			return fmt.Errorf("exploited.%w", err)
+		}
+	}
 	for i, f := range a.Affected {
 		if err := f.check(); err != nil {
 			return fmt.Errorf("affected[%d].%w", i, err)
@@ -162,7 +195,22 @@ func (a Advisory) check() error {
 	return nil
 }
 
+func (e Exploited) check() error {
+	if !identifier.MatchString(e.CVE) || !strings.HasPrefix(e.CVE, "CVE-") {
+		return fmt.Errorf("cve: %q is no CVE", e.CVE)
+	}
+	for name, day := range map[string]string{"added": e.Added, "due": e.Due} {
+		if _, err := time.Parse(time.DateOnly, day); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 func (f Affected) check() error {
+	if _, err := time.Parse(time.DateOnly, f.FixedOn); f.FixedOn != "" && err != nil {
+		return fmt.Errorf("fixedOn: %w", err)
+	}
 	switch {
 	case !slices.Contains(ecosystems, f.Ecosystem):
 		return fmt.Errorf("ecosystem: %q is none of %v", f.Ecosystem, ecosystems)

@@ -63,8 +63,51 @@ func fill(dir string, from *advisories.Collection) (err error) {
 		if err := add(w, a, from.AsOf); err != nil {
 			return fmt.Errorf("add %s to the sample database: %w", a.ID, err)
 		}
+		if err := addRisk(w, a, from.AsOf); err != nil {
+			return fmt.Errorf("add the risk of %s to the sample database: %w", a.ID, err)
+		}
 	}
 	return nil
+}
+
+// addRisk adds what is known of exploitation, from sources that are called as in
+// Grype's databases.
+func addRisk(w v6.ReadWriter, a advisories.Advisory, asOf time.Time) error {
+	if e := a.Exploited; e != nil {
+		if err := w.AddProvider(source("kev", asOf)); err != nil {
+			return err
+		}
+		ransomware := "unknown"
+		if e.Ransomware {
+			ransomware = "known"
+		}
+		if err := w.AddKnownExploitedVulnerabilities(&v6.KnownExploitedVulnerabilityHandle{Cve: e.CVE, BlobValue: &v6.KnownExploitedVulnerabilityBlob{
+			Cve: e.CVE, DateAdded: day(e.Added), DueDate: day(e.Due), KnownRansomwareCampaignUse: ransomware,
+		}}); err != nil {
+			return err
+		}
+	}
+	if e := a.EPSS; e != nil {
+		if err := w.AddProvider(source("epss", asOf)); err != nil {
+			return err
+		}
+		return w.AddEpss(&v6.EpssHandle{Cve: e.CVE, Epss: e.Probability, Percentile: e.Percentile, Date: asOf})
+	}
+	return nil
+}
+
+// day reads YYYY-MM-DD, which was checked when it was loaded; nil when there is
+// none.
+func day(s string) *time.Time {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return nil
+	}
+	return &t
+}
+
+func source(id string, asOf time.Time) v6.Provider {
+	return v6.Provider{ID: id, Version: sampleVersion, Processor: sampleProcessor, DateCaptured: &asOf}
 }
 
 func add(w v6.ReadWriter, a advisories.Advisory, asOf time.Time) error {
@@ -99,7 +142,7 @@ func bySource(a advisories.Advisory) map[string][]advisories.Affected {
 }
 
 func vulnerability(a advisories.Advisory, provider string, asOf time.Time) *v6.VulnerabilityHandle {
-	published := a.PublishedAt()
+	published, from := a.PublishedAt(), source(provider, asOf)
 	severities := []v6.Severity{{Scheme: v6.SeveritySchemeCHMLN, Value: a.Severity, Rank: 1}}
 	if a.CVSS != "" {
 		severities = append(severities, v6.Severity{
@@ -113,7 +156,7 @@ func vulnerability(a advisories.Advisory, provider string, asOf time.Time) *v6.V
 		Status:        v6.VulnerabilityActive,
 		PublishedDate: &published,
 		ProviderID:    provider,
-		Provider:      &v6.Provider{ID: provider, Version: sampleVersion, Processor: sampleProcessor, DateCaptured: &asOf},
+		Provider:      &from,
 		BlobValue: &v6.VulnerabilityBlob{
 			ID:          a.ID,
 			Description: a.Summary,
@@ -135,6 +178,8 @@ func affectedPackage(f advisories.Affected, a advisories.Advisory) *v6.AffectedP
 	fix := &v6.Fix{Version: f.Fixed, State: v6.FixedStatus}
 	if f.Fixed == "" {
 		fix.State = v6.NotFixedStatus
+	} else if on := day(f.FixedOn); on != nil {
+		fix.Detail = &v6.FixDetail{Available: &v6.FixAvailability{Date: on, Kind: "advisory"}}
 	}
 	h := &v6.AffectedPackageHandle{
 		Package: &v6.Package{Name: f.Package, Ecosystem: string(types.ecosystem)},

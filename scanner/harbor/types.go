@@ -123,6 +123,56 @@ type VendorAttributes struct {
 	FixState string `json:"fix_state,omitempty"`
 	// Namespace says which of the database's sources the record is from.
 	Namespace string `json:"namespace,omitempty"`
+	// KnownExploited is what the catalogue of known exploited vulnerabilities (KEV)
+	// of CISA has; absent when it is not listed there, or when that is not known:
+	// see Report.RiskData.
+	KnownExploited *KnownExploited `json:"known_exploited,omitempty"`
+	// EPSS is how likely it is to be exploited; absent when there is no score.
+	EPSS *EPSS `json:"epss,omitempty"`
+	// Risk is Grype's score from 0 to 100, made of severity, EPSS and known
+	// exploitation; absent when neither of the latter is known.
+	Risk *float64 `json:"risk,omitempty"`
+	// FixAvailable is when the first version that has the fix was there; absent when
+	// there is none or the database does not tell.
+	FixAvailable *time.Time `json:"fix_available,omitempty"`
+}
+
+// KnownExploited is an entry of the catalogue of known exploited vulnerabilities.
+type KnownExploited struct {
+	// CVEs are those of the finding's that are listed.
+	CVEs []string `json:"cves"`
+	// DateAdded is the day on which it was listed, DueDate that until which CISA
+	// wants it mended: 2023-11-21. Absent when not told.
+	DateAdded string `json:"date_added,omitempty"`
+	DueDate   string `json:"due_date,omitempty"`
+	// Ransomware says that it is known to be used in campaigns of ransomware; false
+	// is not known.
+	Ransomware bool `json:"ransomware"`
+}
+
+// EPSS is a score of the Exploit Prediction Scoring System (https://www.first.org/epss).
+type EPSS struct {
+	CVE string `json:"cve"`
+	// Probability is that of an exploitation in the next 30 days, from 0 to 1.
+	Probability float64 `json:"probability"`
+	// Percentile is which part of all vulnerabilities has at most this probability,
+	// from 0 to 1.
+	Percentile float64 `json:"percentile"`
+	// Date is the day of the score: 2026-11-27.
+	Date string `json:"date"`
+}
+
+// RiskData says of which day what the findings say of exploitation is. Where it is
+// missing that a finding has none of it means nothing.
+type RiskData struct {
+	KnownExploited RiskSource `json:"known_exploited"`
+	EPSS           RiskSource `json:"epss"`
+}
+
+// RiskSource has one of the two: of when the data is, or why it is not whole.
+type RiskSource struct {
+	AsOf    *time.Time `json:"as_of,omitempty"`
+	Missing string     `json:"missing,omitempty"`
 }
 
 // Vulnerability is one finding in one package.
@@ -172,6 +222,8 @@ type Report struct {
 	// DistroEndOfLife is when the maintenance of the distribution ends or ended;
 	// absent when the database does not tell.
 	DistroEndOfLife *time.Time `json:"distro_end_of_life,omitempty"`
+	// RiskData says whether it is known which findings are exploited.
+	RiskData *RiskData `json:"risk_data,omitempty"`
 	// Suppressed are findings that do not count, at most 1000 of them, worst
 	// first. They are not among Vulnerabilities, so that a reader who knows
 	// nothing of them reads the report rightly.

@@ -21,10 +21,10 @@ const (
 )
 
 // vulnerabilities turns matches into Harbor's findings, worst first.
-func vulnerabilities(matches *match.Matches) []harbor.Vulnerability {
+func vulnerabilities(matches *match.Matches, risk *riskData) []harbor.Vulnerability {
 	out := make([]harbor.Vulnerability, 0, matches.Count())
 	for _, m := range matches.Sorted() {
-		out = append(out, finding(m))
+		out = append(out, finding(m, risk))
 	}
 	slices.SortStableFunc(out, worstFirst)
 	return slices.CompactFunc(out, sameFinding)
@@ -47,7 +47,7 @@ func sameFinding(a, b harbor.Vulnerability) bool {
 		a.VendorAttributes.Type == b.VendorAttributes.Type && a.VendorAttributes.Path == b.VendorAttributes.Path
 }
 
-func finding(m match.Match) harbor.Vulnerability {
+func finding(m match.Match, risk *riskData) harbor.Vulnerability {
 	meta := m.Vulnerability.Metadata
 	if meta == nil {
 		meta = &vulnerability.Metadata{} // a record without one is of unknown severity
@@ -69,8 +69,11 @@ func finding(m match.Match) harbor.Vulnerability {
 			Type:      string(m.Package.Type),
 			FixState:  string(m.Vulnerability.Fix.State),
 			Namespace: m.Vulnerability.Namespace,
+
+			FixAvailable: fixAvailable(m.Vulnerability.Fix),
 		},
 	}
+	risk.weigh(&v, meta)
 	if at := m.Package.Locations.ToSlice(); len(at) > 0 {
 		v.VendorAttributes.Path = at[0].RealPath
 	}
@@ -162,10 +165,10 @@ func clip(s string) string {
 
 // suppressed lists what Grype matched and took back, worst first, with its
 // reason.
-func suppressed(ignored []match.IgnoredMatch) []harbor.Suppressed {
+func suppressed(ignored []match.IgnoredMatch, risk *riskData) []harbor.Suppressed {
 	out := make([]harbor.Suppressed, 0, len(ignored))
 	for _, m := range ignored {
-		out = append(out, harbor.Suppressed{Vulnerability: finding(m.Match), Reason: reasons(m.AppliedIgnoreRules)})
+		out = append(out, harbor.Suppressed{Vulnerability: finding(m.Match, risk), Reason: reasons(m.AppliedIgnoreRules)})
 	}
 	slices.SortStableFunc(out, func(a, b harbor.Suppressed) int { return worstFirst(a.Vulnerability, b.Vulnerability) })
 	out = slices.CompactFunc(out, func(a, b harbor.Suppressed) bool {

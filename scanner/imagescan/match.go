@@ -21,8 +21,9 @@ import (
 	"github.com/imagegate/imagegate/scanner/sandbox"
 )
 
-// findMatches looks the packages of a list up in the database.
-func findMatches(ctx context.Context, db vulnerability.Provider, systems distributions, path string) (*sandbox.Findings, error) {
+// findMatches looks the packages of a list up in the database, and what is found in
+// its risk data.
+func findMatches(ctx context.Context, db vulnerability.Provider, systems distributions, risk *riskData, path string) (*sandbox.Findings, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the package list: %w", err)
@@ -56,14 +57,15 @@ func findMatches(ctx context.Context, db vulnerability.Provider, systems distrib
 	if err := provider.err(); err != nil {
 		return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be read")
 	}
-	out := &sandbox.Findings{Packages: len(packages), Unmatched: missing, Suppressed: suppressed(ignored)}
+	out := &sandbox.Findings{Packages: len(packages), Unmatched: missing, Suppressed: suppressed(ignored, risk)}
 	if where.Distro != nil {
 		out.Distro = where.Distro.String()
 		if out.EndOfLife, err = endOfLife(where.Distro, db); err != nil {
 			return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be asked how long the image's distribution is maintained")
 		}
 	}
-	out.Vulnerabilities = vulnerabilities(matches)
+	out.Vulnerabilities = vulnerabilities(matches, risk)
+	out.RiskData = risk.told()
 	return out, nil
 }
 

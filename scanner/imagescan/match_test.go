@@ -66,7 +66,16 @@ func vulnerableText() syftpkg.Package {
 func find(ctx context.Context, t *testing.T, list string) (*sandbox.Findings, error) {
 	t.Helper()
 	db := sample(t)
-	return findMatches(ctx, v6.NewVulnerabilityProvider(db), db, list)
+	return findMatches(ctx, v6.NewVulnerabilityProvider(db), db, riskOf(t, db), list)
+}
+
+func riskOf(t *testing.T, db v6.Reader) *riskData {
+	t.Helper()
+	risk, err := watchRisk(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return risk
 }
 
 // A scan whose time ends while it matches must not look like a clean image.
@@ -91,7 +100,7 @@ func (broken) FindVulnerabilities(...vulnerability.Criteria) ([]vulnerability.Vu
 
 func TestDatabaseThatFailsWhileMatching(t *testing.T) {
 	db := sample(t)
-	got, err := findMatches(t.Context(), broken{v6.NewVulnerabilityProvider(db)}, db, written(t, nil, vulnerableText()))
+	got, err := findMatches(t.Context(), broken{v6.NewVulnerabilityProvider(db)}, db, riskOf(t, db), written(t, nil, vulnerableText()))
 	if err == nil || failure.Of(err).Code != failure.Database {
 		t.Errorf("%+v %v", got, err)
 	}
@@ -169,15 +178,15 @@ func TestTheEndOfADistributionIsTold(t *testing.T) {
 	db := sample(t)
 	provider := v6.NewVulnerabilityProvider(db)
 	bookworm := written(t, &linux.Release{ID: "debian", VersionID: "12"}, vulnerableText())
-	got, err := findMatches(t.Context(), ending{Provider: provider}, db, bookworm)
+	got, err := findMatches(t.Context(), ending{Provider: provider}, db, riskOf(t, db), bookworm)
 	if err != nil || got.EndOfLife == nil || got.EndOfLife.Year() != 2028 {
 		t.Errorf("%+v %v", got, err)
 	}
 	// A database without such dates tells nothing, and that is no failure.
-	if got, err := findMatches(t.Context(), provider, db, bookworm); err != nil || got.EndOfLife != nil {
+	if got, err := findMatches(t.Context(), provider, db, riskOf(t, db), bookworm); err != nil || got.EndOfLife != nil {
 		t.Errorf("%+v %v", got, err)
 	}
-	got, err = findMatches(t.Context(), ending{Provider: provider, err: errors.New("database disk image is malformed")}, db, bookworm)
+	got, err = findMatches(t.Context(), ending{Provider: provider, err: errors.New("database disk image is malformed")}, db, riskOf(t, db), bookworm)
 	if err == nil || failure.Of(err).Code != failure.Database {
 		t.Errorf("%+v %v", got, err)
 	}

@@ -52,6 +52,10 @@ func (s *Scanner) Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findi
 		return nil, failure.Wrap(failure.Database, err, "the vulnerability database could not be opened")
 	}
 	defer reader.Close() //nolint:errcheck // read only, and the process ends here
+	risk, err := watchRisk(reader)
+	if err != nil {
+		return nil, failure.Wrap(failure.Internal, err, "the vulnerability database could not be asked for risk data")
+	}
 	opened := time.Now()
 
 	// Even when the package list is known the manifest is fetched: it proves
@@ -69,7 +73,7 @@ func (s *Scanner) Scan(ctx context.Context, req sandbox.Request) (*sandbox.Findi
 		}
 	}
 	listed := time.Now()
-	findings, err := findMatches(ctx, v6.NewVulnerabilityProvider(reader), reader, sbom)
+	findings, err := findMatches(ctx, v6.NewVulnerabilityProvider(risk), reader, risk, sbom)
 	if err != nil {
 		return nil, explain(err, req)
 	}

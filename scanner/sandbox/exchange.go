@@ -95,6 +95,8 @@ type Findings struct {
 	// EndOfLife is when the maintenance of the distribution ends or ended; nil
 	// when the database does not tell.
 	EndOfLife *time.Time `json:"endOfLife,omitempty"`
+	// RiskData says whether it is known which findings are exploited.
+	RiskData *harbor.RiskData `json:"riskData,omitempty"`
 }
 
 // Outcome is what a child answers: findings or a failure.

@@ -10,18 +10,24 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/imagegate/imagegate/scanner/advisories"
+	"github.com/imagegate/imagegate/scanner/database"
 	"github.com/imagegate/imagegate/scanner/harbor"
+	"github.com/imagegate/imagegate/scanner/worker"
 )
 
 // The worker finds what Grype's own command line of the same version finds with
 // the same database, finding by finding.
 func TestSameFindingsAsGrype(t *testing.T) {
 	reg := startRegistry(t)
-	w := startWorker(t, nil)
+	file := riskySample(t)
+	w := startWorker(t, func(c *worker.Config) { c.Database.Sample, c.Database.Import = false, file })
 	cli := newGrype(t, reg, w.cache)
+	weighed := map[string]bool{}
 	for _, sample := range []struct {
 		name, repository string
 		image            v1.Image
@@ -34,6 +40,11 @@ func TestSameFindingsAsGrype(t *testing.T) {
 		digest := push(t, reg, repository, sample.image)
 		got := ofWorker(w.report(t, request(reg, repository, digest)))
 		want := cli.scan(t, repository+"@"+digest)
+		for _, l := range want {
+			for _, part := range []string{"listed", "probability", "risk", "fix of"} {
+				weighed[part] = weighed[part] || strings.Contains(l, ", "+part+" ")
+			}
+		}
 		if len(want) == 0 {
 			t.Errorf("%s: Grype finds nothing, which proves nothing", name)
 		}
@@ -43,6 +54,63 @@ func TestSameFindingsAsGrype(t *testing.T) {
 			t.Errorf("%s: the findings differ", name)
 		}
 	}
+	if len(weighed) != 4 || !weighed["listed"] || !weighed["probability"] || !weighed["risk"] || !weighed["fix of"] {
+		t.Errorf("Grype does not tell all of the risk, which proves nothing: %v", weighed)
+	}
+}
+
+// riskySample is the sample with scores for every flaw that has a CVE, two of which
+// are known to be exploited beside those that are, and with a day for every fix.
+func riskySample(t *testing.T) string {
+	t.Helper()
+	all, err := advisories.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scored := map[string]bool{}
+	for i := range all.Advisories {
+		a := &all.Advisories[i]
+		for n := range a.Affected {
+			a.Affected[n].FixedOn = fmt.Sprintf("2026-10-%02d", i+1)
+		}
+		at := slices.IndexFunc(append([]string{a.ID}, a.Aliases...), func(id string) bool { return strings.HasPrefix(id, "CVE-") })
+		if at < 0 {
+			continue
+		}
+		cve := append([]string{a.ID}, a.Aliases...)[at]
+		if !scored[cve] {
+			scored[cve] = true
+			a.EPSS = &advisories.EPSS{CVE: cve, Probability: 0.9 / float64(i+1), Percentile: 1 - 0.01*float64(i)}
+		}
+		if a.ID == "GHSA-ppp9-7jff-5vj2" {
+			a.Exploited = &advisories.Exploited{CVE: cve, Added: "2026-11-02", Due: "2026-11-23", Ransomware: true}
+		}
+	}
+	file, err := database.BuildSample(t.TempDir(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// risk is what is known of a finding's, in the words of both; what is not known is
+// left out.
+func risk(listed []string, probability, percentile float64, score float64, fixes string) string {
+	var out string
+	if len(listed) > 0 {
+		out += ", listed " + strings.Join(listed, " and ")
+	}
+	if probability > 0 {
+		out += fmt.Sprintf(", probability %.6f percentile %.6f", probability, percentile)
+	}
+	// Grype's 0 is of a flaw of which it knows neither.
+	if score > 0 {
+		out += fmt.Sprintf(", risk %.6f", score)
+	}
+	if fixes != "" {
+		out += ", fix of " + fixes
+	}
+	return out
 }
 
 // difference is in the manner of diff: - is Grype's only, + the worker's only.
@@ -72,7 +140,23 @@ func ofWorker(r harbor.Report) []string {
 	var out []string
 	add := func(kind string, v harbor.Vulnerability) {
 		a := v.VendorAttributes
-		out = append(out, line(kind, v.ID, v.Package, v.Version, a.Type, a.PURL, string(v.Severity), v.FixVersion, a.FixState, a.Namespace, a.Path))
+		var listed []string
+		if k := a.KnownExploited; k != nil {
+			listed = append(listed, fmt.Sprintf("%s %s %s %v", strings.Join(k.CVEs, " "), k.DateAdded, k.DueDate, k.Ransomware))
+		}
+		var probability, percentile, score float64
+		if a.EPSS != nil {
+			probability, percentile = a.EPSS.Probability, a.EPSS.Percentile
+		}
+		if a.Risk != nil {
+			score = *a.Risk
+		}
+		fix := ""
+		if a.FixAvailable != nil {
+			fix = a.FixAvailable.Format(time.DateOnly)
+		}
+		out = append(out, line(kind, v.ID, v.Package, v.Version, a.Type, a.PURL, string(v.Severity), v.FixVersion, a.FixState, a.Namespace, a.Path)+
+			risk(listed, probability, percentile, score, fix))
 	}
 	for _, v := range r.Vulnerabilities {
 		add("found", v)
@@ -128,9 +212,23 @@ type grypeMatch struct {
 		Namespace string `json:"namespace"`
 		Severity  string `json:"severity"`
 		Fix       struct {
-			Versions []string `json:"versions"`
-			State    string   `json:"state"`
+			Versions  []string `json:"versions"`
+			State     string   `json:"state"`
+			Available []struct {
+				Date string `json:"date"`
+			} `json:"available"`
 		} `json:"fix"`
+		Risk float64 `json:"risk"`
+		EPSS []struct {
+			EPSS       float64 `json:"epss"`
+			Percentile float64 `json:"percentile"`
+		} `json:"epss"`
+		KnownExploited []struct {
+			CVE        string `json:"cve"`
+			Added      string `json:"dateAdded"`
+			Due        string `json:"dueDate"`
+			Ransomware string `json:"knownRansomwareCampaignUse"`
+		} `json:"knownExploited"`
 	} `json:"vulnerability"`
 	Artifact struct {
 		Name      string `json:"name"`
@@ -167,7 +265,20 @@ func (g *grype) scan(t *testing.T, image string) []string {
 		if len(a.Locations) > 0 {
 			path = a.Locations[0].Path
 		}
-		out = append(out, line(kind, v.ID, a.Name, a.Version, a.Type, a.PURL, v.Severity, strings.Join(v.Fix.Versions, ", "), v.Fix.State, v.Namespace, path))
+		var listed []string
+		for _, k := range v.KnownExploited {
+			listed = append(listed, fmt.Sprintf("%s %s %s %v", k.CVE, k.Added, k.Due, strings.EqualFold(k.Ransomware, "known")))
+		}
+		var probability, percentile float64
+		if len(v.EPSS) > 0 {
+			probability, percentile = v.EPSS[0].EPSS, v.EPSS[0].Percentile
+		}
+		fix := ""
+		if len(v.Fix.Available) > 0 {
+			fix, _, _ = strings.Cut(v.Fix.Available[0].Date, "T")
+		}
+		out = append(out, line(kind, v.ID, a.Name, a.Version, a.Type, a.PURL, v.Severity, strings.Join(v.Fix.Versions, ", "), v.Fix.State, v.Namespace, path)+
+			risk(listed, probability, percentile, v.Risk, fix))
 	}
 	for _, m := range doc.Matches {
 		add("found", m)

@@ -242,6 +242,7 @@ func (w *Worker) scan(ctx context.Context, req harbor.ScanRequest) ([]byte, erro
 
 		UnmatchedPackages: found.Unmatched,
 		DistroEndOfLife:   found.EndOfLife,
+		RiskData:          found.RiskData,
 	}
 	raw, err := json.Marshal(report)
 	if err != nil {
