@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,6 +49,10 @@ Images are read with the credentials of docker login ($DOCKER_CONFIG or
 ~/.docker/config.json), or with those of --docker-config. With --pull-secrets,
 which needs a cluster, they are those that a Pod of --namespace would have:
 its --service-account's, and each --pull-secret.
+
+The table has what is known to be exploited first, then the worst severity and the
+highest risk score (0 to 100). A score of EPSS is the probability of an exploitation
+in the next 30 days; ? is not known, which is not "no".
 
 --namespace is also the one whose exceptions count. Without --platform an image
 of several platforms is judged by the worst of registry.platforms.
@@ -183,6 +188,7 @@ func printTable(w io.Writer, r report.ScanReport) error {
 	head("Scanned:", stamp(r.ScannedAt))
 	head("Database:", stamp(r.DatabaseBuiltAt))
 	head("Covered:", covered(r.Summary))
+	head("Risk data:", riskData(r.Summary))
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -190,15 +196,68 @@ func printTable(w io.Writer, r report.ScanReport) error {
 		return nil
 	}
 	_, _ = fmt.Fprintln(t)
-	_, _ = fmt.Fprintln(t, "SEVERITY\tID\tPACKAGE\tINSTALLED\tFIXED")
-	for _, v := range r.Vulnerabilities {
-		fixed := v.Fixed
-		if fixed == "" {
-			fixed = "-"
+	weighed := r.Summary != nil && r.Summary.Risk != nil
+	columns := []string{"SEVERITY", "ID", "PACKAGE", "INSTALLED", "FIXED"}
+	if weighed {
+		columns = append(columns, "EXPLOITED", "EPSS", "RISK")
+	}
+	_, _ = fmt.Fprintln(t, strings.Join(columns, "\t"))
+	for _, v := range report.ByRisk(r.Vulnerabilities) {
+		row := []string{v.Severity.String(), v.ID, v.Package, v.Installed, cmp.Or(v.Fixed, "-")}
+		if weighed {
+			row = append(row, exploited(v.KnownExploited, r.Summary.Risk), epss(v.EPSS), score(v.Risk))
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.Severity, v.ID, v.Package, v.Installed, fixed)
+		_, _ = fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	return t.Flush()
+}
+
+// exploited is since when a finding is known to be exploited; no, only where that is
+// known.
+func exploited(k *report.KnownExploited, known *report.RiskSummary) string {
+	switch {
+	case k == nil && known.KnownExploitedAsOf.IsZero():
+		return "?"
+	case k == nil:
+		return "-"
+	case k.Ransomware:
+		return strings.TrimSpace(k.Added + " ransomware")
+	}
+	return cmp.Or(k.Added, "yes")
+}
+
+// epss is a probability with its percentile, which must not be taken for each other.
+func epss(e *report.EPSS) string {
+	if e == nil {
+		return "?"
+	}
+	const percent = 100
+	return fmt.Sprintf("%.2f%% (percentile %.0f)", e.Probability*percent, e.Percentile*percent)
+}
+
+func score(risk *float64) string {
+	if risk == nil {
+		return "?"
+	}
+	return fmt.Sprintf("%.1f", *risk)
+}
+
+// riskData says of which day what is known of exploitation is.
+func riskData(s *report.Summary) string {
+	if s == nil || s.Risk == nil {
+		return ""
+	}
+	var parts []string
+	if at := s.Risk.KnownExploitedAsOf; !at.IsZero() {
+		parts = append(parts, "known exploited vulnerabilities of "+at.UTC().Format(time.DateOnly))
+	}
+	if at := s.Risk.EPSSAsOf; !at.IsZero() {
+		parts = append(parts, "EPSS of "+at.UTC().Format(time.DateOnly))
+	}
+	for _, m := range s.Risk.Missing {
+		parts = append(parts, "without "+m)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // covered says what was looked at, and what was not.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -103,5 +104,52 @@ func TestDockerLoginIsUsed(t *testing.T) {
 	}
 	if got := use("given.json"); got != "given.json" {
 		t.Error(got)
+	}
+}
+
+func TestTheTableSaysWhatIsExploited(t *testing.T) {
+	at := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	found := []report.Vulnerability{
+		{ID: "CVE-1", Package: "a", Installed: "1", Severity: report.SeverityHigh, EPSS: &report.EPSS{Probability: 0.0125, Percentile: 0.79}, Risk: new(float64(1.25))},
+		{ID: "CVE-2", Package: "b", Installed: "1", Fixed: "2", Severity: report.SeverityHigh},
+		{ID: "CVE-3", Package: "c", Installed: "1", Severity: report.SeverityLow, KnownExploited: &report.KnownExploited{Added: "2026-11-02", Ransomware: true}, Risk: new(float64(33))},
+	}
+	for name, c := range map[string]struct {
+		risk *report.RiskSummary
+		want []string
+	}{
+		"known": {&report.RiskSummary{KnownExploitedAsOf: at, EPSSAsOf: at}, []string{
+			"Risk data:|known exploited vulnerabilities of 2026-11-26; EPSS of 2026-11-26",
+			"SEVERITY|ID|PACKAGE|INSTALLED|FIXED|EXPLOITED|EPSS|RISK",
+			"Low|CVE-3|c|1|-|2026-11-02 ransomware|?|33.0",
+			"High|CVE-1|a|1|-|-|1.25% (percentile 79)|1.2",
+			"High|CVE-2|b|1|2|-|?|?",
+		}},
+		"not known": {&report.RiskSummary{Missing: []string{"known exploited vulnerabilities: it could not be read"}, EPSSAsOf: at}, []string{
+			"Risk data:|EPSS of 2026-11-26; without known exploited vulnerabilities: it could not be read",
+			"High|CVE-2|b|1|2|?|?|?",
+		}},
+		"not told": {nil, []string{"SEVERITY|ID|PACKAGE|INSTALLED|FIXED", "High|CVE-2|b|1|2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			r := report.ScanReport{ImageAndTag: "a", Status: report.Rejected, Summary: &report.Summary{Risk: c.risk}, Vulnerabilities: found}
+			if err := printReport(&out, r, "table"); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for l := range strings.Lines(out.String()) {
+				got = append(got, strings.Join(regexp.MustCompile(`\s{2,}`).Split(strings.TrimSpace(l), -1), "|"))
+			}
+			next := 0
+			for _, l := range got {
+				if next < len(c.want) && l == c.want[next] {
+					next++
+				}
+			}
+			if next < len(c.want) {
+				t.Errorf("no %q in its order in\n%s", c.want[next], strings.Join(got, "\n"))
+			}
+		})
 	}
 }

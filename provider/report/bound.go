@@ -30,6 +30,7 @@ func (v *Vulnerability) Bound() error {
 	v.Package, v.PURL = Clean(v.Package, keptPackage), Clean(v.PURL, keptPURL)
 	v.Installed, v.Fixed = Clean(v.Installed, keptVersion), Clean(v.Fixed, keptVersion)
 	v.Description, v.Suppressed = Clean(v.Description, keptDescription), Clean(v.Suppressed, keptDescription)
+	v.boundRisk()
 	var links []string
 	for _, l := range v.Links {
 		if len(l) <= keptLink && len(links) < keptLinks {

@@ -33,7 +33,7 @@ func Merge(lead *Scan, scans []OnPlatform, complete bool) *Scan {
 			m.add(v, s.Platform)
 		}
 	}
-	out.Coverage = mergeCoverage(all, complete)
+	out.Coverage, out.RiskData = mergeCoverage(all, complete), mergeRisk(all, complete)
 	if !out.Unlisted {
 		out.Vulnerabilities = slices.Clip(m.list)
 		Arrange(out.Vulnerabilities)
@@ -87,7 +87,8 @@ func together(a, b Vulnerability) Vulnerability {
 	if b.Severity > a.Severity {
 		out, other = b, a
 	}
-	out.Fixed = lowest(a.Fixed, b.Fixed)
+	out = riskier(out, other)
+	out.Fixed, out.FixAvailable = lowest(a.Fixed, b.Fixed), fixedSince(a, b)
 	if out.Published.IsZero() || !other.Published.IsZero() && other.Published.Before(out.Published) {
 		out.Published = other.Published
 	}

@@ -63,6 +63,9 @@ type Summary struct {
 	SuppressedBy []SuppressedFinding `json:",omitempty"`
 	// Coverage is what was looked at; absent when that is not known.
 	Coverage *Coverage `json:",omitempty"`
+	// Risk is how likely the findings are exploited; absent when the scanner says
+	// nothing of the kind, which is not the same as a risk of nothing.
+	Risk *RiskSummary `json:",omitempty"`
 }
 
 // Finding is a vulnerability in one line.
@@ -72,6 +75,9 @@ type Finding struct {
 	Installed string
 	Fixed     string `json:",omitempty"`
 	Severity  Severity
+	// Exploited says that it is known to be exploited; that it is absent may mean that
+	// nobody knows: Summary.Risk says.
+	Exploited bool `json:",omitempty"`
 	// Platforms are those of an index that have the finding, at most
 	// MaxPlatforms.
 	Platforms []string `json:",omitempty"`
@@ -128,6 +134,7 @@ func FindingOf(v Vulnerability) Finding {
 		Installed: Clean(v.Installed, maxVersion),
 		Fixed:     Clean(v.Fixed, maxVersion),
 		Severity:  v.Severity,
+		Exploited: v.KnownExploited != nil,
 		Platforms: v.platforms(),
 	}
 }
@@ -146,7 +153,11 @@ func (f Finding) String() string {
 	if f.Fixed != "" {
 		fix = ", fixed in " + f.Fixed
 	}
-	return fmt.Sprintf("%s (%s) in %s %s%s", f.ID, f.Severity, f.Package, f.Installed, fix)
+	severity := f.Severity.String()
+	if f.Exploited {
+		severity += ", known to be exploited"
+	}
+	return fmt.Sprintf("%s (%s) in %s %s%s", f.ID, severity, f.Package, f.Installed, fix)
 }
 
 // SuppressedOf returns what is said of a suppressed v, bounded and printable.

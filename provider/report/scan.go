@@ -27,9 +27,18 @@ type Vulnerability struct {
 	Fixed    string
 	Severity Severity
 	// Published is when the advisory was made public, zero when not known.
-	Published   time.Time `json:",omitzero"`
-	Description string    `json:",omitempty"`
-	Links       []string  `json:",omitempty"`
+	Published time.Time `json:",omitzero"`
+	// KnownExploited is its entry among the known exploited vulnerabilities, EPSS its
+	// score, Risk one from 0 to 100 that the scanner makes of both and the severity.
+	// Each is nil when there is none, or when that is not known: Scan.RiskData says.
+	KnownExploited *KnownExploited `json:",omitempty"`
+	EPSS           *EPSS           `json:",omitempty"`
+	Risk           *float64        `json:",omitempty"`
+	// FixAvailable is when the first version that has the fix was there, zero when not
+	// known.
+	FixAvailable time.Time `json:",omitzero"`
+	Description  string    `json:",omitempty"`
+	Links        []string  `json:",omitempty"`
 	// Platforms are those of an index on which the finding counts, or on which it
 	// was suppressed when it counts on none; nil for a plain image and in a
 	// stored scan, which is of one manifest.
@@ -91,6 +100,9 @@ type Scan struct {
 	// LeftOut is what the scanner says that it does not report; nil when it says
 	// nothing of the kind.
 	LeftOut *LeftOut `json:",omitempty"`
+	// RiskData says whether it is known which findings are exploited; nil when the
+	// scanner says nothing of the kind.
+	RiskData *RiskData `json:",omitempty"`
 	// Believed names the scanner that was configured, when it made the scan, to be
 	// believed when it lists nothing and does not say what it looked at; empty for
 	// one that was not. Whether it still is asks the verdict.
@@ -112,7 +124,8 @@ type Scan struct {
 }
 
 // Arrange identifies the findings of a scan and puts the worst first: by
-// severity, then those that have a fix, then by identifier, the latest first, whose
+// severity, then those that are known to be exploited, those that have a fix, those
+// that are likelier to be exploited; then by identifier, the latest first, whose
 // fix is most often the latest too; then by package and version, so that equal scans
 // read alike, whoever made them, and a list that must be cut loses what matters
 // least.
@@ -123,7 +136,9 @@ func Arrange(v []Vulnerability) {
 	slices.SortStableFunc(v, func(a, b Vulnerability) int {
 		return cmp.Or(
 			cmp.Compare(b.Severity, a.Severity),
+			listedFirst(a, b),
 			cmp.Compare(fixRank(a), fixRank(b)),
+			likelierFirst(a, b),
 			compareVersions(b.ID, a.ID),
 			cmp.Compare(a.Package, b.Package),
 			cmp.Compare(a.Installed, b.Installed),

@@ -67,7 +67,7 @@ func Fit(r ScanReport, scan *Scan, view View, maxBytes int) (ScanReport, int, er
 	r.Scanner, r.ScannedAt, r.DatabaseBuiltAt = Clean(scan.Scanner, maxPackage), scan.ScannedAt, scan.DatabaseBuiltAt
 	if !scan.Unlisted {
 		r.Summary = Summarize(scan.Vulnerabilities)
-		r.Summary.Coverage = scan.Coverage.clean()
+		r.Summary.Coverage, r.Summary.Risk = scan.Coverage.clean(), scan.risk()
 	}
 	if view == ViewSummary || view == "" {
 		return fitSummary(r)

@@ -28,6 +28,7 @@ type vulnerabilityReport struct {
 	Packages        json.RawMessage `json:"packages"`
 	Unmatched       json.RawMessage `json:"unmatched_packages"`
 	EndOfLife       json.RawMessage `json:"distro_end_of_life"`
+	RiskData        json.RawMessage `json:"risk_data"`
 }
 
 // suppressedItem is a finding that the scanner set aside.
@@ -54,6 +55,15 @@ type vendorAttributes struct {
 	Aliases   []string `json:"aliases"`
 	Published string   `json:"published"`
 	PURL      string   `json:"purl"`
+}
+
+// riskAttributes are the bundled worker's too. They are read by themselves, each as
+// far as it can be: what is wrong with one must not hide another.
+type riskAttributes struct {
+	KnownExploited json.RawMessage `json:"known_exploited"`
+	EPSS           json.RawMessage `json:"epss"`
+	Risk           json.RawMessage `json:"risk"`
+	FixAvailable   json.RawMessage `json:"fix_available"`
 }
 
 // decode reads a report. Whatever cannot be read as one is a failure; whether
@@ -86,6 +96,7 @@ func decode(r *reply, m *metadata) (*report.Scan, error) {
 		Overall:         overall,
 		Coverage:        in.coverage(),
 		LeftOut:         m.leftOut(),
+		RiskData:        in.riskData(),
 		Inner:           inner.Bytes(),
 	}
 	for _, i := range items {
@@ -276,8 +287,65 @@ func (i item) vulnerability() (report.Vulnerability, error) {
 		v.Published = date(vendor.Published)
 		v.PURL = vendor.PURL
 	}
+	var risk riskAttributes
+	if json.Unmarshal(i.Vendor, &risk) == nil {
+		risk.into(&v)
+	}
 	return v, v.Bound()
 }
+
+// into fills in what is known of a finding's risk.
+func (r *riskAttributes) into(v *report.Vulnerability) {
+	if said := string(r.KnownExploited); said != "" && said != "null" && said != "false" {
+		var k struct {
+			Added      string `json:"date_added"`
+			Due        string `json:"due_date"`
+			Ransomware bool   `json:"ransomware"`
+		}
+		// It is an entry, even one that cannot be read.
+		_ = json.Unmarshal(r.KnownExploited, &k)
+		v.KnownExploited = &report.KnownExploited{Added: k.Added, Due: k.Due, Ransomware: k.Ransomware}
+	}
+	var e struct {
+		Probability *float64 `json:"probability"`
+		Percentile  *float64 `json:"percentile"`
+		Date        string   `json:"date"`
+	}
+	if json.Unmarshal(r.EPSS, &e) == nil && e.Probability != nil && e.Percentile != nil {
+		v.EPSS = &report.EPSS{Probability: *e.Probability, Percentile: *e.Percentile, Date: e.Date}
+	}
+	var score *float64
+	if json.Unmarshal(r.Risk, &score) == nil {
+		v.Risk = score
+	}
+	var at string
+	if json.Unmarshal(r.FixAvailable, &at) == nil {
+		v.FixAvailable = date(at)
+	}
+}
+
+// riskData is what the bundled worker says of its risk data; nil from others, and
+// when it cannot be read.
+func (v *vulnerabilityReport) riskData() *report.RiskData {
+	type source struct {
+		AsOf    time.Time `json:"as_of"`
+		Missing string    `json:"missing"`
+	}
+	var in *struct {
+		KnownExploited source `json:"known_exploited"`
+		EPSS           source `json:"epss"`
+	}
+	if json.Unmarshal(v.RiskData, &in) != nil || in == nil {
+		return nil
+	}
+	read := func(s source) report.RiskSource {
+		return report.RiskSource{AsOf: s.AsOf, Missing: report.Clean(s.Missing, maxMissing)}
+	}
+	return &report.RiskData{KnownExploited: read(in.KnownExploited), EPSS: read(in.EPSS)}
+}
+
+// maxMissing bounds what is kept of why risk data is missing.
+const maxMissing = 160
 
 func date(s string) time.Time {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {

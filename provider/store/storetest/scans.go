@@ -86,6 +86,10 @@ func Full(n int) *report.Scan {
 	s.Overall = report.SeverityHigh
 	s.LeftOut = &report.LeftOut{Severities: []report.Severity{report.SeverityLow}, Unfixed: true, Packages: "packages of languages"}
 	s.Coverage = &report.Coverage{Distribution: "debian 12.5", Packages: 9, Uncounted: true, Unmatched: 2, EndOfLife: s.ScannedAt.AddDate(2, 0, 0), Gap: "a target"}
+	s.RiskData = &report.RiskData{
+		KnownExploited: report.RiskSource{AsOf: s.ScannedAt.AddDate(0, 0, -1), Missing: "a part"},
+		EPSS:           report.RiskSource{AsOf: s.ScannedAt.AddDate(0, 0, -2), Missing: "another"},
+	}
 	s.Believed = "scanner.harbor"
 	s.Attached = true
 	s.SignedBy = []string{"key-1", "key-2"}
@@ -97,6 +101,10 @@ func Full(n int) *report.Scan {
 		v.Aliases = []string{"GHSA-1"}
 		v.Fixed = "9.9"
 		v.Severity = report.SeverityHigh
+		v.KnownExploited = &report.KnownExploited{Added: "2023-11-21", Due: "2023-12-12", Ransomware: true}
+		v.EPSS = &report.EPSS{Probability: 0.25, Percentile: 0.75, Date: "2026-11-27"}
+		v.Risk = new(float64(82.5))
+		v.FixAvailable = v.Published.AddDate(0, 0, 1)
 		v.Platforms = []string{"linux/arm64"}
 		v.Suppressed = "the scanner set it aside"
 	}
