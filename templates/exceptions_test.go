@@ -3,6 +3,7 @@ package templates_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -34,9 +35,24 @@ func TestExceptionsMeanWhatTheTableSays(t *testing.T) {
 	}
 	for _, c := range exceptiontest.Cases(t) {
 		t.Run(c.Name, func(t *testing.T) {
+			finding := map[string]any{"ID": c.ID, "Aliases": c.Aliases, "Package": c.Package, "Installed": "1", "Severity": "High"}
+			if c.Fixed != "" {
+				finding["Fixed"] = c.Fixed
+			}
+			if !c.FixAvailable.IsZero() {
+				finding["FixAvailable"] = c.FixAvailable.Format(time.RFC3339)
+			}
+			if c.Exploited {
+				finding["KnownExploited"] = map[string]any{"Ransomware": false}
+			}
+			risk := map[string]any{}
+			if c.Known {
+				risk["KnownExploitedAsOf"] = c.Now.Format(time.RFC3339)
+			}
 			report := map[string]any{
+				"Summary":     map[string]any{"Total": 1, "Risk": risk},
 				"ImageAndTag": c.Image, "Status": "rejected", "Digest": exceptiontest.Manifest, "ScannedAt": "2026-11-01T00:00:00Z",
-				"Vulnerabilities": []any{map[string]any{"ID": c.ID, "Aliases": c.Aliases, "Package": c.Package, "Installed": "1", "Severity": "High"}},
+				"Vulnerabilities": []any{finding},
 			}
 			metadata := map[string]any{"name": "p", "namespace": c.Namespace}
 			if c.Written != "" {

@@ -270,7 +270,7 @@ func different(v *doc.Value) (any, bool) {
 		"service.ipFamilyPolicy": "RequireDualStack", "log.level": "warn", "scanner.bundled.database": "sample", "image.pullPolicy": "Never", "policies.enforcementAction": "warn",
 		"mutator.onUnresolved": "keep", "scanner.harbor.verify": "off", "webhook.failurePolicy": "Ignore", "provider.clientAuth": "off", "log.format": "text",
 		"worker.affinity": map[string]any{"podAffinity": map[string]any{}}, "affinity": map[string]any{"podAffinity": map[string]any{}}, "certificates.caValidity": "99999h",
-		"verdict.unmatchedPackages": "accept", "verdict.noPackages": "accept", "verdict.endOfLife": "accept",
+		"verdict.unmatchedPackages": "accept", "verdict.noPackages": "accept", "verdict.endOfLife": "accept", "verdict.kev": "deny",
 	}
 	if other, ok := special[v.Name()]; ok {
 		return other, true

@@ -224,6 +224,9 @@ func verdictOptions(c *config.Config, p *parts) verdict.Options {
 	return verdict.Options{
 		Threshold:      c.Verdict.SeverityThreshold,
 		OnlyFixed:      c.Verdict.OnlyFixed,
+		KEV:            c.Verdict.KEV,
+		MinCVEAge:      c.Verdict.MinCVEAge.Duration,
+		MinFixAge:      c.Verdict.MinFixAge.Duration,
 		ExceptionsFile: c.Verdict.ExceptionsFile,
 		VEXFiles:       c.Verdict.VEXFiles,
 		Tighten:        c.Verdict.Tighten,

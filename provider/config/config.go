@@ -359,6 +359,14 @@ func (c *Config) KeepReports() time.Duration {
 type Verdict struct {
 	SeverityThreshold report.Severity `json:"severityThreshold"`
 	OnlyFixed         bool            `json:"onlyFixed"`
+	// KEV is what a finding counts for that is known to be exploited: report, like any
+	// other, or deny, whatever its severity and whether there is a fix. With deny a
+	// report that does not know which are is scan_failed.
+	KEV verdict.KEV `json:"kev"`
+	// MinCVEAge is how long a finding does not count after it was published, MinFixAge
+	// how long after its first fix was there; zero: it counts at once.
+	MinCVEAge metav1.Duration `json:"minCVEAge"`
+	MinFixAge metav1.Duration `json:"minFixAge"`
 	// ExceptionsFile is a YAML list of exceptions, each with an end and a
 	// reason; it is read again when it changes.
 	ExceptionsFile string `json:"exceptionsFile,omitempty"`
@@ -451,6 +459,7 @@ func Default() Config {
 		},
 		Verdict: Verdict{
 			SeverityThreshold: report.SeverityHigh,
+			KEV:               verdict.KEVReport,
 			UnmatchedPackages: verdict.Reject,
 			NoPackages:        verdict.Reject,
 			EndOfLife:         verdict.Reject,

@@ -102,7 +102,7 @@ scanner:
   pullThrough: {listen: ":8446", url: "http://provider:8446"}
   bundled: {path: config_test.go, database: sample, databaseUrl: "http://mirror"}
 store: {nats: {url: 'nats://127.0.0.1:4222'}}
-verdict: {severityThreshold: medium, onlyFixed: true, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
+verdict: {severityThreshold: medium, onlyFixed: true, kev: deny, minCVEAge: 72h, minFixAge: 48h, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
 nudge: {enabled: true, kubeconfig: config.go}
 log: {level: debug, format: text, verbose: true}
 `
@@ -220,6 +220,9 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"unmatched packages", "verdict: {unmatchedPackages: maybe}", `verdict.unmatchedPackages: Invalid value: "maybe": must be one of accept, reject`},
 		{"unmatched packages left blank", "verdict: {unmatchedPackages: \"\"}", "verdict.unmatchedPackages: Invalid value"},
 		{"no packages", "verdict: {noPackages: perhaps}", "verdict.noPackages: Invalid value"},
+		{"exploited", "verdict: {kev: ignore}", "verdict.kev: Invalid value"},
+		{"age of a vulnerability", "verdict: {minCVEAge: -1h}", "verdict.minCVEAge: Invalid value"},
+		{"age of a fix", "verdict: {minFixAge: -1h}", "verdict.minFixAge: Invalid value"},
 		{"end of life", "verdict: {endOfLife: never}", "verdict.endOfLife: Invalid value"},
 		{"age of the data", "verdict: {maxDatabaseAge: -1h}", "verdict.maxDatabaseAge: Invalid value"},
 		{"empty report", "scanner: {harbor: {url: http://x, emptyReport: maybe}}", `scanner.harbor.emptyReport: Invalid value: "maybe": must be one of accept, reject`},

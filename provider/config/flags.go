@@ -108,6 +108,7 @@ func bindScans(fs *pflag.FlagSet, c *Config) {
 	str(&c.Scanner.Bundled.DatabaseFile, "scanner-database-file", "database (archive or .db file) that the bundled worker takes in at its start, in place of downloads")
 	fs.TextVar(&c.Verdict.SeverityThreshold, "severity-threshold", c.Verdict.SeverityThreshold, "severity from which a finding rejects an image")
 	fs.BoolVar(&c.Verdict.OnlyFixed, "only-fixed", c.Verdict.OnlyFixed, "ignore findings without a fixed version")
+	str((*string)(&c.Verdict.KEV), "kev", "findings that are known to be exploited: report, or deny whatever their severity, fixed or not")
 	str((*string)(&c.Verdict.UnmatchedPackages), "unmatched-packages", "images some of whose packages nobody could look up: reject or accept")
 	str((*string)(&c.Verdict.NoPackages), "no-packages", "images in which there was nothing to look up: reject or accept")
 	str((*string)(&c.Verdict.EndOfLife), "end-of-life", "images of a distribution that is known to be past its end of life: reject or accept")

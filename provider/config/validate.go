@@ -293,6 +293,9 @@ func (v *Verdict) validate(p *field.Path) (errs field.ErrorList) {
 	for i, f := range v.VEXFiles {
 		errs = append(errs, readable(p.Child("vexFiles").Index(i), f)...)
 	}
+	errs = append(errs, oneOf(p.Child("kev"), v.KEV, verdict.KEVReport, verdict.KEVDeny)...)
+	errs = append(errs, notNegative(p.Child("minCVEAge"), v.MinCVEAge)...)
+	errs = append(errs, notNegative(p.Child("minFixAge"), v.MinFixAge)...)
 	errs = append(errs, oneOf(p.Child("unmatchedPackages"), v.UnmatchedPackages, verdict.Accept, verdict.Reject)...)
 	errs = append(errs, oneOf(p.Child("noPackages"), v.NoPackages, verdict.Accept, verdict.Reject)...)
 	errs = append(errs, oneOf(p.Child("endOfLife"), v.EndOfLife, verdict.Accept, verdict.Reject)...)

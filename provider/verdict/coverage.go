@@ -22,7 +22,7 @@ const (
 // gap says why an image that no finding keeps out has not been looked into
 // enough to let it in, or nothing. It names the setting that decides.
 func (o *Options) gap(scan *report.Scan, now time.Time) string {
-	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.leftOut(scan), o.unmatched(scan.Coverage), o.ended(scan.Coverage, now), o.nothing(scan.Coverage)} {
+	for _, why := range []string{o.oldData(scan, now), o.silence(scan), o.unknownRisk(scan), o.leftOut(scan), o.unmatched(scan.Coverage), o.ended(scan.Coverage, now), o.nothing(scan.Coverage)} {
 		if why != "" {
 			return why
 		}
@@ -66,9 +66,15 @@ func (o *Options) leftOut(scan *report.Scan) string {
 		return ""
 	}
 	for _, s := range report.Severities() {
+		if o.KEV == KEVDeny && scan.LeftOut.Misses(s) {
+			return fmt.Sprintf("the scanner is configured not to report findings of severity %s, which may be known to be exploited (verdict.kev)", s)
+		}
 		if s >= o.Threshold && scan.LeftOut.Misses(s) {
 			return fmt.Sprintf("the scanner is configured not to report findings of severity %s, which count here (verdict.severityThreshold)", s)
 		}
+	}
+	if scan.LeftOut.Unfixed && o.KEV == KEVDeny {
+		return "the scanner is configured not to report what has no fix yet, which may be known to be exploited (verdict.kev)"
 	}
 	if scan.LeftOut.Unfixed && !o.OnlyFixed {
 		return "the scanner is configured not to report what has no fix yet, which counts here (verdict.onlyFixed)"

@@ -15,6 +15,8 @@
 //     images: [ghcr.io/acme/]    # see pattern; "*" is every image
 //     namespaces: [shop]         # optional; left out means all
 //     packages: [golang.org/x/text] # optional; left out means all
+//     kev: deny                  # optional: not for what is known to be exploited
+//     minFixAge: 14d             # optional: until a fix has been there for so long
 //     expires: 2026-12-01        # the first moment of that day in UTC, or RFC 3339
 //     reason: language tags are not parsed from requests
 //

@@ -20,6 +20,10 @@ type exception struct {
 	namespaces []string
 	packages   []string
 	expires    time.Time
+	// kevDeny ends it for what is known to be exploited; minFixAge when a fix has been
+	// there for so long, nil never.
+	kevDeny   bool
+	minFixAge *time.Duration
 	// until is the end as the operator wrote it.
 	until  string
 	reason string
@@ -89,8 +93,9 @@ func newExceptions(all []*exception) *exceptions {
 }
 
 // suppression returns why a finding does not count, or nothing.
-func (x *exceptions) suppression(i image, v *report.Vulnerability, at time.Time) string {
-	e := x.find(i, v, func(e *exception) bool { return !e.expired(at) })
+// known says whether it is known which findings are exploited.
+func (x *exceptions) suppression(i image, v *report.Vulnerability, known bool, at time.Time) string {
+	e := x.find(i, v, func(e *exception) bool { return !e.expired(at) && e.holds(v, known, at) })
 	if e == nil {
 		return ""
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -29,6 +30,20 @@ type exceptionEntry struct {
 	Packages   optionalList `json:"packages"`
 	Expires    string       `json:"expires"`
 	Reason     string       `json:"reason"`
+	KEV        optionalText `json:"kev"`
+	MinFixAge  optionalText `json:"minFixAge"`
+}
+
+// optionalText tells a text that is left out from one that is empty or null.
+type optionalText struct {
+	given bool
+	text  string
+}
+
+// UnmarshalJSON is called for null as well.
+func (o *optionalText) UnmarshalJSON(b []byte) error {
+	o.given = true
+	return json.Unmarshal(b, &o.text)
 }
 
 // optionalList tells a list that is left out, which means "all", from one that
@@ -131,6 +146,14 @@ func (n *exceptionEntry) exception() (*exception, error) {
 	e.expires, err = parseExpiry(n.Expires)
 	fail("expires", err)
 	fail("reason", checkReason(e.reason))
+	if n.KEV.given {
+		e.kevDeny = true
+		if n.KEV.text != string(KEVDeny) {
+			fail("kev", fmt.Errorf("%q must be deny; leave it out to let the exception hold for what is known to be exploited", n.KEV.text))
+		}
+	}
+	e.minFixAge, err = parseSpan(n.MinFixAge)
+	fail("minFixAge", err)
 	e.by = fmt.Sprintf("exception until %s: %s", e.until, e.reason)
 	return e, errors.Join(errs...)
 }
@@ -161,6 +184,29 @@ func parseExpiry(s string) (time.Time, error) {
 		return at, nil
 	}
 	return time.Time{}, fmt.Errorf("%q is neither a date (2026-12-01) nor a time (2026-12-01T12:00:00Z)", s)
+}
+
+// parseSpan reads a time span as a Constraint has it; nil when it is left out.
+func parseSpan(s optionalText) (*time.Duration, error) {
+	if !s.given {
+		return nil, nil
+	}
+	const digits = 5
+	number, unit := strings.TrimRight(s.text, "mhd"), time.Duration(0)
+	switch strings.TrimPrefix(s.text, number) {
+	case "m":
+		unit = time.Minute
+	case "h":
+		unit = time.Hour
+	case "d":
+		unit = 24 * time.Hour
+	}
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || unit == 0 || len(number) > digits {
+		return nil, fmt.Errorf("%q is no time span such as 36h or 7d", s.text)
+	}
+	span := time.Duration(n) * unit
+	return &span, nil
 }
 
 func checkReason(s string) error {

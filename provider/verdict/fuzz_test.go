@@ -44,10 +44,10 @@ func FuzzExceptions(f *testing.F) {
 		}
 		after := at.AddDate(10000, 0, 0)
 		i := imageOf(Subject{Reference: "nginx", Digest: digest})
-		if by := x.suppression(i, &v, after); by != "" {
+		if by := x.suppression(i, &v, true, after); by != "" {
 			t.Errorf("still in force after ten thousand years: %s", by)
 		}
-		if by := x.suppression(i, &report.Vulnerability{}, at); by != "" {
+		if by := x.suppression(i, &report.Vulnerability{}, true, at); by != "" {
 			t.Errorf("a finding without identifier is suppressed: %s", by)
 		}
 	})

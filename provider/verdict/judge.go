@@ -169,7 +169,7 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 	if len(scan.VEX) > 0 {
 		r.vex = append(r.vex, j.attachedStatements(scan))
 	}
-	t := tally{o: &j.o}
+	t := tally{o: &j.o, at: r.at}
 	out := r.mark(scan, i)
 	for n := range out.Vulnerabilities {
 		ours := scan.Vulnerabilities[n].Suppressed == ""
@@ -192,6 +192,7 @@ func (j *Judge) Judge(scan *report.Scan, s Subject) Outcome {
 // mark returns the scan with Suppressed filled in, on a copy if it must.
 func (r rules) mark(scan *report.Scan, i image) *report.Scan {
 	out := scan
+	_, known := scan.KnowsExploited()
 	if len(r.exceptions.all) == 0 && countStatements(r.vex) == 0 {
 		return out
 	}
@@ -200,7 +201,7 @@ func (r rules) mark(scan *report.Scan, i image) *report.Scan {
 		if v.Suppressed != "" {
 			continue
 		}
-		by := r.exceptions.suppression(i, v, r.at)
+		by := r.exceptions.suppression(i, v, known, r.at)
 		if by == "" {
 			by = suppression(r.vex, i, v)
 		}

@@ -31,11 +31,19 @@ func TestExceptionsMeanWhatTheTableSays(t *testing.T) {
 			}
 			f := finding(c.ID, report.SeverityHigh, "")
 			f.Aliases, f.Package = c.Aliases, c.Package
+			f.Fixed, f.FixAvailable = c.Fixed, c.FixAvailable
+			if c.Exploited {
+				f.KnownExploited = &report.KnownExploited{}
+			}
+			scan := scanOf(f)
+			if c.Known {
+				scan.RiskData = &report.RiskData{KnownExploited: report.RiskSource{AsOf: c.Now}}
+			}
 			s := verdict.Subject{Reference: c.Image, Digest: exceptiontest.Index, Manifest: exceptiontest.Manifest, Namespace: c.Namespace}
 			if c.Written != "" {
 				s.Reference = c.Written
 			}
-			if got := j.Judge(scanOf(f), s); (got.Status == report.Accepted) != (c.Want == exceptiontest.Excepted) {
+			if got := j.Judge(scan, s); (got.Status == report.Accepted) != (c.Want == exceptiontest.Excepted) {
 				t.Errorf("%s %q, want it %s", got.Status, got.Message, c.Want)
 			}
 		})

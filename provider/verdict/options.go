@@ -18,6 +18,13 @@ type Options struct {
 	Threshold report.Severity
 	// OnlyFixed ignores findings that have no fixed version yet.
 	OnlyFixed bool
+	// KEV is what a finding counts for that is known to be exploited.
+	KEV KEV
+	// MinCVEAge is how long a finding does not count after it was published,
+	// MinFixAge how long after its first fix was there; zero is no such grace. What is
+	// of no known date has none, and neither has what KEVDeny rejects.
+	MinCVEAge time.Duration
+	MinFixAge time.Duration
 	// ExceptionsFile is a YAML list of exceptions; empty is none.
 	ExceptionsFile string
 	// VEXFiles are OpenVEX documents.
@@ -75,8 +82,17 @@ func (o *Options) complete() error {
 			errs = append(errs, fmt.Errorf("option %s: %q must be one of %s, %s", name, *choice, Accept, Reject))
 		}
 	}
-	if o.MaxDatabaseAge < 0 {
-		errs = append(errs, fmt.Errorf("option MaxDatabaseAge: %s is negative", o.MaxDatabaseAge))
+	switch o.KEV {
+	case "":
+		o.KEV = KEVReport
+	case KEVReport, KEVDeny:
+	default:
+		errs = append(errs, fmt.Errorf("option KEV: %q must be one of %s, %s", o.KEV, KEVReport, KEVDeny))
+	}
+	for name, age := range map[string]time.Duration{"MaxDatabaseAge": o.MaxDatabaseAge, "MinCVEAge": o.MinCVEAge, "MinFixAge": o.MinFixAge} {
+		if age < 0 {
+			errs = append(errs, fmt.Errorf("option %s: %s is negative", name, age))
+		}
 	}
 	for i, f := range o.VEXFiles {
 		switch {

@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
 )
@@ -12,12 +13,17 @@ const maxNamed = 2
 
 // tally is what the findings of one scan amount to.
 type tally struct {
-	o *Options
+	o  *Options
+	at time.Time
 	// counting is how many findings reject the image, worst the first of them.
 	counting int
 	worst    *report.Vulnerability
-	// below is how many do not reject it although nothing suppresses them.
-	below int
+	// exploited is how many of them do so for being known to be exploited.
+	exploited int
+	// below is how many do not reject it although nothing suppresses them, inGrace how
+	// many will for they are too new.
+	below   int
+	inGrace int
 	// standing is how many reach the threshold unsuppressed, fixed or not, and
 	// excused how many of those that reach it this configuration suppressed.
 	standing int
@@ -41,7 +47,8 @@ func (t *tally) add(v *report.Vulnerability, ours bool) {
 	if t.first == nil {
 		t.first = v
 	}
-	reaches := v.Severity >= t.o.Threshold
+	exploited := t.o.exploited(v)
+	reaches := v.Severity >= t.o.Threshold || exploited
 	if v.Suppressed != "" {
 		t.suppress(v)
 		if ours && reaches {
@@ -52,13 +59,21 @@ func (t *tally) add(v *report.Vulnerability, ours bool) {
 	if reaches {
 		t.standing++
 	}
-	if !reaches || t.o.OnlyFixed && v.Fixed == "" {
+	switch {
+	case !reaches, !exploited && t.o.OnlyFixed && v.Fixed == "":
 		t.below++
+		return
+	case !exploited && t.o.inGrace(v, t.at):
+		t.inGrace++
 		return
 	}
 	t.counting++
-	if t.worst == nil {
+	// What is exploited is more urgent than what is severe.
+	if t.worst == nil || exploited && t.exploited == 0 {
 		t.worst = v
+	}
+	if exploited {
+		t.exploited++
 	}
 }
 
@@ -96,7 +111,7 @@ func (t *tally) byThreshold() (report.Status, string) {
 }
 
 func (t *tally) scannerAccepts() (report.Status, string) {
-	if t.o.Tighten && t.worst != nil {
+	if (t.o.Tighten || t.exploited > 0) && t.worst != nil {
 		return report.Rejected, t.rejection() + "; the scanner's own policy accepts the image"
 	}
 	if t.o.Tighten && t.unlisted {
@@ -131,7 +146,7 @@ func (t *tally) rejection() string {
 		if t.counting == 2 {
 			noun = "finding"
 		}
-		fmt.Fprintf(&b, "; and %d more %s of severity %s or worse%s", t.counting-1, noun, t.o.Threshold, t.qualifier())
+		fmt.Fprintf(&b, "; and %d more %s of severity %s or worse%s%s", t.counting-1, noun, t.o.Threshold, t.qualifier(), t.orExploited())
 	}
 	if t.suppressed > 0 {
 		fmt.Fprintf(&b, "; %d suppressed", t.suppressed)
@@ -140,10 +155,13 @@ func (t *tally) rejection() string {
 }
 
 func (t *tally) acceptance() string {
-	if t.below == 0 && t.suppressed == 0 {
+	if t.below == 0 && t.suppressed == 0 && t.inGrace == 0 {
 		return foundNothing(t.coverage)
 	}
-	s := fmt.Sprintf("no finding of severity %s or worse%s (%d below", t.o.Threshold, t.qualifier(), t.below)
+	s := fmt.Sprintf("no finding of severity %s or worse%s%s (%d below", t.o.Threshold, t.qualifier(), t.orExploited(), t.below)
+	if t.inGrace > 0 {
+		s += fmt.Sprintf(", %d too new to count", t.inGrace)
+	}
 	if t.suppressed > 0 {
 		s += fmt.Sprintf(", %d suppressed: %s", t.suppressed, strings.Join(t.named, "; "))
 		if more := t.suppressed - len(t.named); more > 0 {
@@ -155,6 +173,13 @@ func (t *tally) acceptance() string {
 		s += fmt.Sprintf("; nobody could look up %d of %s", c.Unmatched, c)
 	}
 	return s
+}
+
+func (t *tally) orExploited() string {
+	if t.o.KEV == KEVDeny {
+		return " or known to be exploited"
+	}
+	return ""
 }
 
 func (t *tally) qualifier() string {

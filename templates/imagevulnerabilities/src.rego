@@ -34,7 +34,7 @@ mistakes contains settings.invalid(key, found, settings.one_of(severities)) if {
 ranked(name) if rank[lower(name)]
 
 mistakes contains settings.invalid(key, found, "a time span such as 90m, 36h or 7d") if {
-	some key in ["maxReportAge", "minCVEAge", "expiresSoon"]
+	some key in ["maxReportAge", "minCVEAge", "minFixAge", "expiresSoon"]
 	found := settings.parameter(key)
 	not settings.span_ns(found)
 }
@@ -43,6 +43,11 @@ mistakes contains settings.invalid(key, found, settings.one_of(["accept", "rejec
 	some key in ["reportPending", "scanFailed"]
 	found := settings.parameter(key)
 	not found in ["accept", "reject"]
+}
+
+mistakes contains settings.invalid("kev", found, settings.one_of(["report", "deny"])) if {
+	found := settings.parameter("kev")
+	not found in ["report", "deny"]
 }
 
 mistakes contains settings.invalid("onlyFixed", found, "true or false") if {
@@ -112,6 +117,18 @@ some_present(list) if {
 	count(list) > 0
 }
 
+mistakes contains settings.invalid(sprintf("exceptions[%d].kev", [i]), settings.shown(exception, "kev"), "deny, or left out") if {
+	some i, exception in settings.list("exceptions")
+	exception.kev != null
+	exception.kev != "deny"
+}
+
+mistakes contains settings.invalid(sprintf("exceptions[%d].minFixAge", [i]), settings.shown(exception, "minFixAge"), "a time span such as 90m, 36h or 7d") if {
+	some i, exception in settings.list("exceptions")
+	exception.minFixAge != null
+	not settings.span_ns(exception.minFixAge)
+}
+
 mistakes contains settings.blank(sprintf("exceptions[%d].%s", [i, key])) if {
 	some i, exception in settings.list("exceptions")
 	some key, found in exception
@@ -148,7 +165,7 @@ names_of(subject, report) := {subject[0], messages.name(subject, report)} | {spr
 }
 
 # Each on its own: what one cannot say must not silence another.
-faults(images, report) := (({fault | fault := unjudged(report)} | {fault | fault := incomplete(report)}) | {fault | fault := stale(report)}) | {fault | fault := vulnerable(images, report)}
+faults(images, report) := ((({fault | fault := unjudged(report)} | {fault | fault := incomplete(report)}) | {fault | fault := hidden(report)}) | {fault | fault := stale(report)}) | {fault | fault := vulnerable(images, report)}
 
 final(report) if report.Status in {"accepted", "rejected"}
 
@@ -189,6 +206,42 @@ incomplete(report) := sprintf("Its list of vulnerabilities was cut at %v, which 
 	cut(report)
 	not whole(report)
 	severity({"Severity": "Unknown"}) >= threshold
+}
+
+# What is known to be exploited denies, so it must be known and listed.
+hidden(report) := concat("", ["Scan failed: it is not known which of its vulnerabilities are exploited, which is needed here (kev)", messages.after(": ", unknown_risk(report))]) if {
+	denies_exploited
+	final(report)
+	not knows_exploited(report)
+	not accepted_by("scanFailed")
+} else := "Its list of vulnerabilities was cut, and what is known to be exploited is not all in it" if {
+	denies_exploited
+	final(report)
+	knows_exploited(report)
+	is_array(listed(report))
+	cut(report)
+	not whole(report)
+	not lists_exploited(report)
+}
+
+denies_exploited if settings.parameter("kev") == "deny"
+
+knows_exploited(report) if pod.text(report.Summary.Risk, "KnownExploitedAsOf") != ""
+
+lists_exploited(report) if count([v | some v in listed(report); is_exploited(v); pod.text(v, "Suppressed") == ""]) >= report.Summary.Risk.KnownExploited
+
+# Why it is not known, in the provider's words.
+unknown_risk(report) := why[0] if {
+	why := [missing | some missing in pod.listed(report.Summary.Risk, "Missing"); is_string(missing); startswith(missing, "known exploited")]
+	count(why) > 0
+} else := ""
+
+is_exploited(v) if is_object(v.KnownExploited)
+
+# What denies whatever its severity, its fix and its age.
+urgent(v) if {
+	denies_exploited
+	is_exploited(v)
 }
 
 cut(report) if object.get(report, "Truncated", false) != false
@@ -235,12 +288,20 @@ stale(report) := sprintf("Its report is of %s and too old; reports may be %s old
 
 vulnerable(images, report) := concat("", [told(images, counting(images, report)[0]), others(counting(images, report))])
 
+or_exploited := " or known to be exploited" if {
+	denies_exploited
+} else := ""
+
 others(findings) := "" if {
 	count(findings) == 1
-} else := sprintf(", and %d more not below %s: %s", [count(findings) - 1, threshold_name, concat(", ", [sprintf("%v", [word(v, "ID")]) | some v in array.slice(findings, 1, 6)])])
+} else := sprintf(", and %d more not below %s%s: %s", [count(findings) - 1, threshold_name, or_exploited, concat(", ", [sprintf("%v", [word(v, "ID")]) | some v in array.slice(findings, 1, 6)])])
 
 # A finding in a line.
-told(images, v) := sprintf("%v (%v) in %v %v, %s%s", [word(v, "ID"), word(v, "Severity"), word(v, "Package"), word(v, "Installed"), fix(v), lapsed(images, v)])
+told(images, v) := sprintf("%v (%v%s) in %v %v, %s%s", [word(v, "ID"), word(v, "Severity"), exploited(v), word(v, "Package"), word(v, "Installed"), fix(v), lapsed(images, v)])
+
+exploited(v) := ", known to be exploited" if {
+	is_exploited(v)
+} else := ""
 
 # A field of a finding, whatever the scanner left out.
 word(v, field) := v[field] if {
@@ -259,14 +320,20 @@ lapsed(images, v) := sprintf(", its exception expired %s", [dates[0]]) if {
 fixed(v) if pod.text(v, "Fixed") != ""
 
 # The findings to judge: at or above the threshold, not set aside by scanner or
-# provider, with a fix where only those count.
+# provider, with a fix where only those count; and what denies in any case.
 candidates(report) := [v |
 	final(report)
 	some v in listed(report)
-	severity(v) >= threshold
+	judged(v)
 	pod.text(v, "Suppressed") == ""
-	fix_counts(v)
 ]
+
+judged(v) if urgent(v)
+
+judged(v) if {
+	severity(v) >= threshold
+	fix_counts(v)
+}
 
 fix_counts(_) if not settings.parameter("onlyFixed")
 
@@ -280,17 +347,39 @@ severity(v) := rank[lower(settings.parameter("unknownSeverity"))] if {
 	ranked(v.Severity)
 } else := rank.critical
 
-# The findings that deny.
-counting(images, report) := [v |
+# The findings that deny, the urgent ones first.
+counting(images, report) := array.concat([v | some v in denying(images, report); urgent(v)], [v | some v in denying(images, report); not urgent(v)])
+
+denying(images, report) := [v |
 	some v in candidates(report)
-	not excepted(images, v)
+	not excepted(images, report, v)
 	not in_grace(v)
 ]
 
-excepted(images, v) if {
+excepted(images, report, v) if {
 	some exception in exceptions(images, v)
 	expiry_ns(exception) > now
+	holds(exception, report, v)
 }
+
+# Whether an exception holds as long as it has not expired. What is not known ends it.
+holds(exception, report, v) if {
+	holds_for_exploited(exception, report, v)
+	holds_for_fix(exception, v)
+}
+
+holds_for_exploited(exception, _, _) if not settings.value(exception, ["kev"])
+
+holds_for_exploited(_, report, v) if {
+	knows_exploited(report)
+	not is_exploited(v)
+}
+
+holds_for_fix(exception, _) if not settings.value(exception, ["minFixAge"])
+
+holds_for_fix(_, v) if not fixed(v)
+
+holds_for_fix(exception, v) if younger(pod.text(v, "FixAvailable"), exception.minFixAge)
 
 # The exceptions for a finding, expired or not.
 exceptions(images, v) := [exception |
@@ -375,28 +464,48 @@ covers_package(exception, _) if not settings.value(exception, ["packages"])
 covers_package(exception, v) if v.Package in exception.packages
 
 # A fresh finding does not stop a Pod yet: those who must fix it have some time.
-in_grace(v) if grace_ends(v) > now
+in_grace(v) if {
+	not urgent(v)
+	count(graces(v)) > 0
+}
 
-grace_ends(v) := time.parse_rfc3339_ns(v.Published) + settings.span_ns(settings.parameter("minCVEAge"))
+# How long a finding does not deny yet, by the date from which that is.
+graces(v) := {["published", v.Published, time.parse_rfc3339_ns(v.Published) + settings.span_ns(span)] |
+	span := settings.parameter("minCVEAge")
+	younger(v.Published, span)
+} | {["its fix came", v.FixAvailable, time.parse_rfc3339_ns(v.FixAvailable) + settings.span_ns(span)] |
+	span := settings.parameter("minFixAge")
+	fixed(v)
+	younger(v.FixAvailable, span)
+}
+
+# A date in the future is a mistake: taken for new it would stay so.
+younger(date, span) if {
+	from := time.parse_rfc3339_ns(date)
+	from - now <= skew_ns
+	from + settings.span_ns(span) > now
+}
 
 # What passes for now and will not always.
 warnings := {{"msg": msg, "details": {"image": subject[0], "warning": kind}} |
 	some subject, report in reports_of
 	images := names_of(subject, report)
 	some v in candidates(report)
-	some [kind, words] in concerns(images, v)
+	some [kind, words] in concerns(images, report, v)
 	msg := sprintf("Image '%s' WARNING. %s: %s.", [messages.name(subject, report), told(images, v), words])
 }
 
-concerns(images, v) := {["exception", words] |
+concerns(images, report, v) := {["exception", words] |
 	some exception in exceptions(images, v)
+	holds(exception, report, v)
 	expiry_ns(exception) > now
 	expiry_ns(exception) - now < soon
 	words := sprintf("its exception expires %s (%s)", [exception.expires, exception.reason])
 } | {["grace", words] |
-	in_grace(v)
-	not excepted(images, v)
-	words := sprintf("published %s, it will deny after %s", [v.Published, time.format([grace_ends(v), "UTC", "RFC3339"])])
+	not urgent(v)
+	not excepted(images, report, v)
+	some [since, date, end] in graces(v)
+	words := sprintf("%s %s, it will deny after %s", [since, date, time.format([end, "UTC", "RFC3339"])])
 }
 
 soon := settings.span_ns(settings.parameter("expiresSoon")) if {

@@ -177,6 +177,94 @@ test_grace if {
 	listing([critical], {"minCVEAge": "2d", "report": "warnings"}) == {concat("", ["Image 'x/a:1' WARNING. ", first, ": published 2027-01-14T12:00:00Z, it will deny after 2027-01-16T12:00:00Z."])}
 }
 
+fixed_lately := object.union(medium, {"Severity": "High", "FixAvailable": "2027-01-14T12:00:00Z"})
+
+lately := "CVE-3 (High) in c 1, fixed in 2"
+
+test_grace_of_a_fix if {
+	listing([fixed_lately], {"minFixAge": "2d"}) == set()
+	listing([fixed_lately], {"minFixAge": "24h"}) == rejected(lately)
+	listing([object.remove(fixed_lately, ["FixAvailable"])], {"minFixAge": "99999d"}) == rejected(lately)
+	listing([object.union(fixed_lately, {"Fixed": ""})], {"minFixAge": "2d"}) == rejected("CVE-3 (High) in c 1, no fix yet")
+	listing([fixed_lately], {"minFixAge": "2d", "report": "warnings"}) == {concat("", ["Image 'x/a:1' WARNING. ", lately, ": its fix came 2027-01-14T12:00:00Z, it will deny after 2027-01-16T12:00:00Z."])}
+	both := object.union(fixed_lately, {"Published": "2027-01-14T12:00:00Z"})
+	listing([both], {"minCVEAge": "2d"}) == set()
+	count(listing([both], {"minCVEAge": "2d", "minFixAge": "3d", "report": "warnings"})) == 2
+}
+
+# What is dated in the future would be new for ever.
+test_no_grace_for_dates_to_come if {
+	listing([object.union(critical, {"Published": "2027-01-15T12:04:00Z"})], {"minCVEAge": "2d"}) == set()
+	listing([object.union(critical, {"Published": "2027-01-15T12:06:00Z"})], {"minCVEAge": "2d"}) == rejected(first)
+	listing([object.union(fixed_lately, {"FixAvailable": "2027-01-15T12:06:00Z"})], {"minFixAge": "2d"}) == rejected(lately)
+}
+
+# A report that knows what is exploited, which is so many.
+knowing(vulnerabilities, exploited) := object.union(report(vulnerabilities), {"Summary": {"Total": count(vulnerabilities), "Risk": {"KnownExploited": exploited, "KnownExploitedAsOf": "2027-01-14T00:00:00Z"}}})
+
+exploited := object.union(high, {"ID": "CVE-5", "Severity": "Low", "KnownExploited": {"Added": "2027-01-13", "Ransomware": false}})
+
+fifth := "CVE-5 (Low, known to be exploited) in b 1, no fix yet"
+
+test_exploited_denies if {
+	said(knowing([exploited], 1), {}) == set()
+	said(knowing([exploited], 1), {"kev": "report"}) == set()
+	said(knowing([exploited], 1), {"kev": "deny"}) == rejected(fifth)
+	said(knowing([exploited], 1), {"kev": "deny", "severityThreshold": "Critical", "onlyFixed": true, "minCVEAge": "9999d", "minFixAge": "9999d"}) == rejected(fifth)
+	said(knowing([high, exploited], 1), {"kev": "deny"}) == rejected(concat("", [fifth, ", and 1 more not below High or known to be exploited: CVE-2"]))
+	said(knowing([medium], 0), {"kev": "deny"}) == set()
+	said(knowing([object.union(exploited, {"Suppressed": "VEX not_affected"})], 0), {"kev": "deny"}) == set()
+
+	# It denies already, so nothing warns that it will.
+	said(knowing([object.union(exploited, {"Severity": "High", "Published": "2027-01-15T00:00:00Z"})], 1), {"kev": "deny", "minCVEAge": "2d", "report": "warnings"}) == set()
+}
+
+test_exceptions_hold_for_what_is_exploited if {
+	excepting := except({"cve": "CVE-5"})
+	said(knowing([exploited], 1), object.union(excepting, {"kev": "deny"})) == set()
+	said(knowing([exploited], 1), object.union(except({"cve": "CVE-5", "kev": "deny"}), {"kev": "deny"})) == rejected(fifth)
+}
+
+test_exceptions_that_end_with_the_fix if {
+	listing([fixed_lately], until_fixed("2d")) == set()
+	listing([fixed_lately], until_fixed("24h")) == rejected(lately)
+	listing([object.remove(fixed_lately, ["FixAvailable"])], until_fixed("2d")) == rejected(lately)
+	listing([object.union(fixed_lately, {"Fixed": ""})], until_fixed("0d")) == set()
+	listing([fixed_lately], until_fixed("0d")) == rejected(lately)
+}
+
+until_fixed(age) := except({"cve": "CVE-3", "minFixAge": age})
+
+test_exceptions_that_end_with_exploitation if {
+	said(knowing([high], 0), except({"cve": "CVE-2", "kev": "deny"})) == set()
+	listing([high], except({"cve": "CVE-2", "kev": "deny"})) == rejected(second)
+}
+
+unknown_exploited := "Scan failed: it is not known which of its vulnerabilities are exploited, which is needed here (kev)"
+
+test_unknown_exploitation_is_a_failed_scan if {
+	listing([medium], {"kev": "deny"}) == rejected(unknown_exploited)
+	listing([], {"kev": "deny"}) == rejected(unknown_exploited)
+	listing([high], {"kev": "deny"}) == rejected(second) | rejected(unknown_exploited)
+	listing([medium], {"kev": "deny", "scanFailed": "accept"}) == set()
+	listing([medium], {"kev": "report"}) == set()
+	why := object.union(report([]), {"Summary": {"Total": 0, "Risk": {"Missing": ["EPSS: no", "known exploited vulnerabilities: it could not be read"]}}})
+	said(why, {"kev": "deny"}) == rejected(concat("", [unknown_exploited, ": known exploited vulnerabilities: it could not be read"]))
+	said(object.union(report([]), {"Summary": {"Total": 0, "Risk": {"KnownExploitedAsOf": ""}}}), {"kev": "deny"}) == rejected(unknown_exploited)
+}
+
+some_cut(exploited_in_all) := object.union(knowing([medium], exploited_in_all), {"Truncated": true, "Summary": {"Total": 9}})
+
+test_a_cut_list_must_have_what_is_exploited if {
+	hidden := "Its list of vulnerabilities was cut, and what is known to be exploited is not all in it"
+	said(some_cut(1), {"kev": "deny"}) == rejected(hidden)
+	said(some_cut(0), {"kev": "deny"}) == set()
+	said(some_cut(1), {}) == set()
+	said(object.union(some_cut(1), {"Summary": {"Total": 1}}), {"kev": "deny"}) == set()
+	counted := object.union(knowing([exploited], 2), {"Truncated": true, "Summary": {"Total": 9}})
+	said(counted, {"kev": "deny"}) == rejected(hidden) | rejected(fifth)
+}
+
 except(exception) := {"exceptions": [object.union({"cve": "CVE-1", "images": ["*"], "expires": "2027-12-31", "reason": "not reachable"}, exception)]}
 
 test_exceptions if {
@@ -327,6 +415,10 @@ wrong := [
 	[{"maxReportAge": "week"}, "maxReportAge - 'week', must be a time span such as 90m, 36h or 7d"],
 	[{"maxReportAge": false}, "maxReportAge - 'false', must be a time span such as 90m, 36h or 7d"],
 	[{"minCVEAge": 7}, "minCVEAge - '7', must be a time span such as 90m, 36h or 7d"],
+	[{"minFixAge": "2 weeks"}, "minFixAge - '2 weeks', must be a time span such as 90m, 36h or 7d"],
+	[{"kev": "accept"}, "kev - 'accept', must be one of report, deny"],
+	[except({"kev": "report"}), "exceptions[0].kev - 'report', must be deny, or left out"],
+	[except({"minFixAge": "soon"}), "exceptions[0].minFixAge - 'soon', must be a time span such as 90m, 36h or 7d"],
 	[{"expiresSoon": "-1d"}, "expiresSoon - '-1d', must be a time span such as 90m, 36h or 7d"],
 	[{"reportPending": "x"}, "reportPending - 'x', must be one of accept, reject"],
 	[{"scanFailed": true}, "scanFailed - 'true', must be one of accept, reject"],

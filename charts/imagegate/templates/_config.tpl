@@ -114,6 +114,9 @@ store:
 verdict:
   severityThreshold: {{ $v.verdict.severityThreshold }}
   onlyFixed: {{ $v.verdict.onlyFixed }}
+  kev: {{ $v.verdict.kev }}
+  minCVEAge: {{ $v.verdict.minCVEAge }}
+  minFixAge: {{ $v.verdict.minFixAge }}
   unmatchedPackages: {{ $v.verdict.unmatchedPackages }}
   noPackages: {{ $v.verdict.noPackages }}
   endOfLife: {{ $v.verdict.endOfLife }}

@@ -27,13 +27,19 @@ type Case struct {
 	// Image is what the Pod has.
 	Image string `json:"image"`
 	// Written is what its author wrote, as far as the provider vouches for it.
-	Written   string    `json:"written"`
-	Namespace string    `json:"namespace"`
-	ID        string    `json:"id"`
-	Aliases   []string  `json:"aliases"`
-	Package   string    `json:"package"`
-	Now       time.Time `json:"now"`
-	Want      string    `json:"want"`
+	Written   string   `json:"written"`
+	Namespace string   `json:"namespace"`
+	ID        string   `json:"id"`
+	Aliases   []string `json:"aliases"`
+	Package   string   `json:"package"`
+	// Fixed and FixAvailable are of the finding, as is Exploited; Known says that the
+	// scan knows which findings are.
+	Fixed        string    `json:"fixed"`
+	FixAvailable time.Time `json:"fixAvailable"`
+	Exploited    bool      `json:"exploited"`
+	Known        bool      `json:"known"`
+	Now          time.Time `json:"now"`
+	Want         string    `json:"want"`
 }
 
 // Index and Manifest are the digests of the image that is judged.
