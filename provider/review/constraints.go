@@ -59,7 +59,7 @@ func (e *Engine) addConstraint(ctx context.Context, c document) error {
 		}
 	}
 	if _, err := e.evaluator.AddConstraint(ctx, object); err != nil {
-		return err
+		return explained(err, schema)
 	}
 	return nil
 }

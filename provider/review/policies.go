@@ -114,7 +114,44 @@ func (p *Policies) Notes() []string {
 			notes = append(notes, fmt.Sprintf("%s: %s is left out: it has no spec.targets", d.source, d.label()))
 		}
 	}
+	notes = append(notes, p.matchingNoPods()...)
 	return append(notes, p.unknownProviders()...)
+}
+
+// matchingNoPods says of the Constraints whose template judges Pods alone, as all do
+// that have imagegate's library, and whose match names everything else. A cluster
+// takes them, and they deny nothing.
+func (p *Policies) matchingNoPods() []string {
+	judging := map[string]bool{}
+	for _, t := range p.templates {
+		eachString(t.object.Object, func(s string) {
+			if strings.Contains(s, "package lib.pod\n") {
+				judging[t.parsed.Spec.CRD.Spec.Names.Kind] = true
+			}
+		})
+	}
+	var notes []string
+	for _, d := range p.constraints {
+		kinds, found, err := unstructured.NestedSlice(d.object.Object, "spec", "match", "kinds")
+		if !judging[d.object.GetKind()] || err != nil || len(kinds) == 0 || !found || slices.ContainsFunc(kinds, namesPods) {
+			continue
+		}
+		notes = append(notes, fmt.Sprintf(`%s: %s judges Pods and matches none: write spec.match.kinds as [{apiGroups: [""], kinds: [Pod]}]; workloads are judged as the Pods that an ExpansionTemplate makes of them`,
+			d.source, d.label()))
+	}
+	return notes
+}
+
+func namesPods(entry any) bool {
+	kinds, ok := entry.(map[string]any)
+	if !ok {
+		return false
+	}
+	names := func(key, name string) bool {
+		list, found, err := unstructured.NestedStringSlice(kinds, key)
+		return err == nil && (!found || len(list) == 0 || slices.Contains(list, name) || slices.Contains(list, "*"))
+	}
+	return names("apiGroups", "") && names("kinds", "Pod")
 }
 
 func (p *Policies) add(docs []document) error {

@@ -115,6 +115,14 @@ func TestRemarks(t *testing.T) {
 		"a Provider that there is not": {options(files("pod-good.yaml"), func(o *Options) {
 			o.Constraints = []string{write(t, "typo.yaml", "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: TestStatus\nmetadata: {name: typo}\nspec: {parameters: {provider: imagegat-provider}}\n")}
 		}), `TestStatus typo asks the Provider "imagegat-provider", which none of the files has; known are imagegate-provider, imagegate-digests. A cluster without it denies every image`},
+		"no Pods": {options(files("pod-good.yaml"), func(o *Options) {
+			o.Templates = []string{"../../templates/imageregistryallowed/template.yaml"}
+			o.Constraints = []string{write(t, "pods.yaml", "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ImageRegistryAllowed\nmetadata: {name: pods}\nspec: {match: {kinds: [{apiGroups: [v1], kinds: [Pod]}, {apiGroups: [\"\"], kinds: [Pods]}]}, parameters: {registries: [docker.io]}}\n")}
+		}), `ImageRegistryAllowed pods judges Pods and matches none: write spec.match.kinds as [{apiGroups: [""], kinds: [Pod]}]`},
+		"a Provider that is there twice": {options(files("pod-good.yaml"), func(o *Options) {
+			provider := "apiVersion: externaldata.gatekeeper.sh/v1beta1\nkind: Provider\nmetadata: {name: imagegate-digests}\nspec: {url: \"https://a/digests\", timeout: 1}\n---\n"
+			o.Constraints = []string{write(t, "typo.yaml", provider+"apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: TestStatus\nmetadata: {name: typo}\nspec: {parameters: {provider: imagegate}}\n")}
+		}), `known are imagegate-provider, imagegate-digests. A`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, stderr, err := run(t, tt.o)
@@ -360,5 +368,16 @@ func TestUserOfManifests(t *testing.T) {
 	o := options(files("pod-bad.yaml"), func(o *Options) { o.User = "ann" })
 	if _, stdout, _, err := run(t, o); err != nil || !strings.Contains(stdout, "is rejected by ann") {
 		t.Errorf("error %v, output %s", err, stdout)
+	}
+}
+
+// Of a value that does not fit a pattern the schema shows the pattern alone.
+func TestASchemasRefusalSaysWhatTheFieldIsFor(t *testing.T) {
+	_, _, _, err := run(t, options(files("pod-good.yaml"), func(o *Options) {
+		o.Templates = []string{"../../templates/imagescanpolicy/template.yaml"}
+		o.Constraints = []string{write(t, "star.yaml", "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ImageScanPolicy\nmetadata: {name: star}\nspec: {parameters: {scanRules: {byNamespace: {dev: {alwaysReject: [\"evil.example.com/*\"]}}}}}\n")}
+	}))
+	if err == nil || !strings.Contains(err.Error(), "all that begins so. A * or a scheme is in no image and is refused") {
+		t.Error(err)
 	}
 }
