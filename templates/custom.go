@@ -81,7 +81,7 @@ func Custom(rules []byte, options CustomOptions) ([]byte, error) {
 	if err := own.checkMeaning(); err != nil {
 		return nil, err
 	}
-	crd, err := customCRD(options)
+	crd, err := customCRD(options, own.views())
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +283,24 @@ func (o *ownRules) compiler() *ast.Compiler {
 
 // customCRD is the image scan policy's CRD under another kind, with the
 // parameters that still mean something.
-func customCRD(options CustomOptions) ([]byte, error) {
+// views are those that have what the rules read, the least first: with a smaller one
+// they would find nothing, and deny nothing.
+func (o *ownRules) views() []any {
+	views := []any{"summary", "findings", "full"}
+	least := 0
+	ast.WalkTerms(o.module, func(t *ast.Term) bool {
+		switch {
+		case t.Value.Compare(ast.String("InnerReport")) == 0:
+			least = 2
+		case t.Value.Compare(ast.String("Vulnerabilities")) == 0:
+			least = max(least, 1)
+		}
+		return false
+	})
+	return views[least:]
+}
+
+func customCRD(options CustomOptions, views []any) ([]byte, error) {
 	base, err := frame("imagescanpolicy")
 	if err != nil {
 		return nil, err
@@ -316,11 +333,13 @@ func customCRD(options CustomOptions) ([]byte, error) {
 		"description":                  "Rules from " + options.File + ".",
 	}
 	template.Spec.CRD.Spec.Names = map[string]string{"kind": options.Kind}
+	properties, _ := template.Spec.CRD.Spec.Validation.OpenAPIV3Schema["properties"].(map[string]any)
+	view, ok := properties["view"].(map[string]any)
+	if !ok {
+		return nil, errors.New("reading the base of the template: no parameter view")
+	}
+	view["enum"] = views
 	if !options.ScanRules {
-		properties, ok := template.Spec.CRD.Spec.Validation.OpenAPIV3Schema["properties"].(map[string]any)
-		if !ok {
-			return nil, errors.New("reading the base of the template: no parameters")
-		}
 		for _, name := range []string{"help", "scanRules", "preScanPolicies", "scanPolicies"} {
 			delete(properties, name)
 		}

@@ -352,3 +352,29 @@ func TestWhatIsNoMistakeIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// With a smaller view than the rules read they would deny nothing.
+func TestTheViewHasWhatTheRulesRead(t *testing.T) {
+	for rules, want := range map[string]string{
+		`deny_image["no"] { input.ScanReport.Status != "accepted" }`:                                             "summary findings full",
+		"deny_image[v.ID] { v := input.ScanReport.Vulnerabilities[_]; v.Severity == \"High\" }":                  "findings full",
+		"report := input.ScanReport\n\ndeny_image[\"no\"] { report.InnerReport.status == \"fail\" }":             "full",
+		"deny_image[\"no\"] { count(object.get(input.ScanReport, \"Vulnerabilities\", [])) > 9 }\n# InnerReport": "findings full",
+	} {
+		for _, scanRules := range []bool{false, true} {
+			made, err := templates.Custom([]byte(rules), templates.CustomOptions{Kind: "MyRules", ScanRules: scanRules})
+			if err != nil {
+				t.Errorf("%s: %v", rules, err)
+				continue
+			}
+			schema := schemaIn(t, made).Properties["view"]
+			var found []string
+			for _, value := range schema.Enum {
+				found = append(found, strings.Trim(string(value.Raw), `"`))
+			}
+			if got := strings.Join(found, " "); got != want {
+				t.Errorf("%s: %s, want %s", rules, got, want)
+			}
+		}
+	}
+}

@@ -93,6 +93,11 @@ func TestSchemasRefuseNoMoreThanTheRules(t *testing.T) {
 
 func schemaOf(t *testing.T, policy string) *apiextensionsv1.JSONSchemaProps {
 	t.Helper()
+	return schemaIn(t, readFile(t, policy+"/template.yaml"))
+}
+
+func schemaIn(t *testing.T, made []byte) *apiextensionsv1.JSONSchemaProps {
+	t.Helper()
 	var template struct {
 		Spec struct {
 			CRD struct {
@@ -104,7 +109,7 @@ func schemaOf(t *testing.T, policy string) *apiextensionsv1.JSONSchemaProps {
 			} `json:"crd"`
 		} `json:"spec"`
 	}
-	if err := yaml.Unmarshal(readFile(t, policy+"/template.yaml"), &template); err != nil {
+	if err := yaml.Unmarshal(made, &template); err != nil {
 		t.Fatal(err)
 	}
 	return &template.Spec.CRD.Spec.Validation.OpenAPIV3Schema
