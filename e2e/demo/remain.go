@@ -32,6 +32,8 @@ func (t *teller) remain(ctx context.Context) error {
 	_, _ = fmt.Fprint(t.out, strings.NewReplacer(
 		"KUBECONFIG_FILE", quoted(t.stack.Cluster.Kubeconfig),
 		"KUBECTL_FOLDER", quoted(filepath.Dir(t.stack.Cluster.KubectlPath())),
+		"PROVIDER", quoted(t.stack.Programs.Provider),
+		"DOCKER_CONFIG", quoted(t.stack.System.DockerConfig()),
 		"PUSH", quoted(demo)+" push -credentials "+quoted(t.stack.System.DockerConfig()),
 		"GOOD", quoted(good),
 		"BAD", quoted(bad),
@@ -65,6 +67,10 @@ database knows; the third copies an image, the fourth takes what docker save wro
   kubectl run mine --image=HOST/mine:1
 
 is let in, and mine:bad is not.
+
+The same scan without the cluster, and with its findings as a table:
+
+  PROVIDER scan --scanner-database sample --insecure-registries HOST --docker-config DOCKER_CONFIG HOST/mine:bad
 
 A policy is introduced in three steps, in a real cluster days apart: README.md, "From dryrun to
 deny". First nothing is denied, and audit lists what would be:

@@ -224,6 +224,10 @@ func TestUp(t *testing.T) {
 			u.does(t, "kubectl get pod mine -o jsonpath={.spec.containers[0].image}", host+"/mine@sha256:")
 			u.refused(t, "kubectl run bad --image="+host+"/mine:bad", flaw, "scan result is 'reject'")
 		}},
+		{"scan", func(t *testing.T) {
+			scan := u.commands(t, " scan --scanner-database sample")[0]
+			u.refused(t, "IMAGEGATE_DATA_DIR="+t.TempDir()+" "+scan, flaw, "rejected", "SEVERITY")
+		}},
 		{"DaemonSet", func(t *testing.T) {
 			u.does(t, "kubectl apply -f - <<EOF\n"+strings.ReplaceAll(daemonSet, "IMAGE", host+"/mine:1")+"EOF", "created")
 			u.until(t, "kubectl get daemonset agent -o jsonpath={.status.numberReady}", "1")
