@@ -46,6 +46,9 @@ func misfit(raw []byte, t reflect.Type, err error) error {
 	if path == "" {
 		return errors.New(must)
 	}
+	if must == aText && (string(value) == "true" || string(value) == "false") {
+		must += ": in YAML on, off, yes and no are true and false unless they are quoted"
+	}
 	return fmt.Errorf("%s: %s %s", strings.TrimPrefix(path, "."), shown(value), must)
 }
 

@@ -80,3 +80,14 @@ func TestOneOf(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who wrote verify: off reads nothing of a false.
+func TestAnUnquotedOffIsExplained(t *testing.T) {
+	var into struct {
+		Verify string `json:"verify"`
+	}
+	want := "verify: false must be a text: in YAML on, off, yes and no are true and false unless they are quoted"
+	if err := strict.YAML([]byte("verify: off"), &into); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
