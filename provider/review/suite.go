@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,9 @@ func runSuites(ctx context.Context, options Options, stdout io.Writer) (passed b
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("running suites: %w", err)
 	}
+	if options.Filter != "" && !ran(suites, results, strings.Contains(options.Filter, "//")) {
+		return false, usageError(fmt.Sprintf("--run: %q matches no test or case of %s", options.Filter, options.Suite))
+	}
 	var out bytes.Buffer
 	if err := (verify.PrinterGo{}).Print(&out, results, options.Verbose); err != nil {
 		return false, fmt.Errorf("printing the results: %w", err)
@@ -59,6 +63,24 @@ func runSuites(ctx context.Context, options Options, stdout io.Writer) (passed b
 		return false, fmt.Errorf("writing the results: %w", err)
 	}
 	return passed, nil
+}
+
+// ran reports whether anything was looked at that a filter names: a case, or unless it
+// names cases a test that has none.
+func ran(suites []suite, results []verify.SuiteResult, cases bool) bool {
+	for i, s := range suites {
+		for j, test := range results[i].TestResults {
+			if test.Skipped {
+				continue
+			}
+			alone := len(s.Tests[j].Cases) == 0 || s.Tests[j].Invalid
+			if test.Error != nil || alone && !cases ||
+				slices.ContainsFunc(test.CaseResults, func(c verify.CaseResult) bool { return !c.Skipped }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // suiteRunner runs suites through gator's own runner, one case at a time, so

@@ -105,6 +105,9 @@ func TestSuitesThatCannotRun(t *testing.T) {
 		"nothing below":    {empty + "/...", "no Suite below"},
 		"no directory":     {"testdata/suites/suite.yaml/...", "is not a directory"},
 		"a misspelling":    {brokenSuite(t, "reports: ../", "report: ../"), `test status: case 1: unknown field "report"`},
+		"no cases":         {brokenSuite(t, "    cases:", "    case:"), `unknown field "tests[0].case"`},
+		"no number":        {brokenSuite(t, "violations: 1", "violation: 1"), `test status: case 2: unknown field "assertions[0].violation"`},
+		"no message":       {brokenSuite(t, "message: image", "mesage: image"), `test status: case 2: unknown field "assertions[0].mesage"`},
 		"a list of files":  {brokenSuite(t, "reports: ../", "reports: [a] # ../"), `test status: case 1: reports: a list must be a text`},
 		"an empty case":    {brokenSuite(t, "      - name: accepted\n", "      -\n      - name: accepted\n"), `test status: case 1 is empty`},
 		"no string":        {brokenSuite(t, "reports: ../reports/reports.yaml", "reports: [a]"), "reports"},
@@ -118,6 +121,16 @@ func TestSuitesThatCannotRun(t *testing.T) {
 				t.Errorf("exit code %d, error %v, want %q, output %s", code, err, tt.want, stdout)
 			}
 		})
+	}
+}
+
+// gator passes when it ran nothing.
+func TestAFilterThatMatchesNothingIsAMistake(t *testing.T) {
+	for _, filter := range []string{"nosuch", "status//nosuch", "//nosuch"} {
+		code, stdout, _, err := run(t, Options{Suite: "testdata/suites/suite.yaml", Filter: filter})
+		if code != CodeError || err == nil || !strings.Contains(err.Error(), "matches no test or case of testdata/suites/suite.yaml") {
+			t.Errorf("%s: exit code %d, error %v, output %s", filter, code, err, stdout)
+		}
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/verify"
-	"sigs.k8s.io/yaml"
 
 	"github.com/imagegate/imagegate/provider/strict"
 )
@@ -26,15 +25,39 @@ type suite struct {
 	reports [][]string
 }
 
-// suiteCase has the fields of a case, gator's for gator to read. gator ignores
-// unknown fields; here one is refused, for a misspelled `reports` would run
-// the case with every scan pending.
-type suiteCase struct {
-	Name       json.RawMessage `json:"name"`
-	Object     json.RawMessage `json:"object"`
-	Inventory  json.RawMessage `json:"inventory"`
-	Assertions json.RawMessage `json:"assertions"`
+// suiteFields are those of a suite, gator's for gator to read. gator ignores
+// unknown fields; here one is refused, for a misspelled `cases` would run none, a
+// misspelled `violations` would take any number of them, and a misspelled `reports`
+// would run the case with every scan pending.
+type suiteFields struct {
+	APIVersion json.RawMessage `json:"apiVersion"`
+	Kind       json.RawMessage `json:"kind"`
+	Metadata   json.RawMessage `json:"metadata"`
+	Tests      []suiteTest     `json:"tests"`
 	Skip       json.RawMessage `json:"skip"`
+}
+
+type suiteTest struct {
+	Name       any               `json:"name"`
+	Template   json.RawMessage   `json:"template"`
+	Constraint json.RawMessage   `json:"constraint"`
+	Expansion  json.RawMessage   `json:"expansion"`
+	Cases      []json.RawMessage `json:"cases"`
+	Invalid    json.RawMessage   `json:"invalid"`
+	Skip       json.RawMessage   `json:"skip"`
+}
+
+type suiteAssertion struct {
+	Violations json.RawMessage `json:"violations"`
+	Message    json.RawMessage `json:"message"`
+}
+
+type suiteCase struct {
+	Name       json.RawMessage  `json:"name"`
+	Object     json.RawMessage  `json:"object"`
+	Inventory  json.RawMessage  `json:"inventory"`
+	Assertions []suiteAssertion `json:"assertions"`
+	Skip       json.RawMessage  `json:"skip"`
 	// Reports names the reports file that answers the case's external data.
 	Reports string `json:"reports"`
 }
@@ -120,13 +143,8 @@ func shown(dir, absolute, file string) string {
 }
 
 func readReportsFields(b []byte) ([][]string, error) {
-	var content struct {
-		Tests []struct {
-			Name  any               `json:"name"`
-			Cases []json.RawMessage `json:"cases"`
-		} `json:"tests"`
-	}
-	if err := yaml.Unmarshal(b, &content); err != nil {
+	var content suiteFields
+	if err := strict.YAML(b, &content); err != nil {
 		return nil, fmt.Errorf("reading the suite: %w", err)
 	}
 	out := make([][]string, len(content.Tests))
