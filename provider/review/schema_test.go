@@ -121,6 +121,8 @@ func holds(t *testing.T, schema definition, at string, d definition, typ reflect
 		wanted = "boolean"
 	case typ.Kind() == reflect.Int:
 		wanted = "integer"
+	case typ.Kind() == reflect.Float64:
+		wanted = "number"
 	default:
 		t.Errorf("%s: nobody knows what becomes of %s", at, typ)
 	}
