@@ -35,10 +35,10 @@ type store interface {
 	GetDB() *gorm.DB
 }
 
-// riskData is the database with its look-ups of known exploitation and of EPSS
-// watched. Grype takes one that fails for a vulnerability of which nothing is
-// known, which is how the worst of all looks like the rest: here it is
-// remembered, and the report says that its data is not whole.
+// riskData is the database with what was asked of known exploitation and of EPSS.
+// Grype takes a look-up that fails for a vulnerability of which nothing is known,
+// which is how the worst of all looks like the rest: here it is asked again for what
+// was found, and when that fails too the report says that its data is not whole.
 type riskData struct {
 	store
 	mu        sync.Mutex
@@ -128,20 +128,34 @@ func (l *lookup[T]) fail(cve string, err error) {
 	slog.Warn("risk data is missing", "vulnerability", cve, "error", err)
 }
 
-// ask looks a CVE up, once each. What failed is asked again: it may be locked
-// for a moment, and what is found then is told.
+// ask looks a CVE up, once each, but for what failed: it may be out of reach for a
+// moment only.
 func (l *lookup[T]) ask(cve string, from func(string) ([]T, error)) ([]T, error) {
 	key := strings.ToUpper(cve)
 	if found, ok := l.found[key]; ok {
 		return found, nil
 	}
 	found, err := from(cve)
-	if err != nil {
-		l.fail(cve, err)
-		return found, err
+	if err == nil {
+		l.found[key] = found
 	}
-	l.found[key] = found
-	return found, nil
+	return found, err
+}
+
+// insist asks for a finding's CVE: what fails now is missing in the report. What was
+// found in spite of it is told.
+func (r *riskData) insist(cve string) ([]v6.KnownExploitedVulnerabilityHandle, []v6.EpssHandle) {
+	listed, err := r.GetKnownExploitedVulnerabilities(cve)
+	scores, errScores := r.GetEpss(cve)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.exploited.fail(cve, err)
+	}
+	if errScores != nil {
+		r.epss.fail(cve, errScores)
+	}
+	return listed, scores
 }
 
 // source is what a report says of the data.
@@ -191,13 +205,11 @@ func (r *riskData) weigh(v *harbor.Vulnerability, meta *vulnerability.Metadata) 
 	weighed := vulnerability.Metadata{Severity: meta.Severity, Cvss: meta.Cvss, EPSS: meta.EPSS}
 	a := &v.VendorAttributes
 	for _, cve := range cves(v) {
-		// Errors are remembered; what was found in spite of them is told.
-		listed, _ := r.GetKnownExploitedVulnerabilities(cve)
+		listed, scores := r.insist(cve)
 		for _, k := range listed {
 			a.KnownExploited = together(a.KnownExploited, known(k))
 			weighed.KnownExploited = append(weighed.KnownExploited, vulnerability.KnownExploited{CVE: k.Cve, KnownRansomwareCampaignUse: k.BlobValue.KnownRansomwareCampaignUse})
 		}
-		scores, _ := r.GetEpss(cve)
 		for _, s := range scores {
 			if a.EPSS == nil || s.Epss > a.EPSS.Probability {
 				a.EPSS = &harbor.EPSS{CVE: s.Cve, Probability: s.Epss, Percentile: s.Percentile, Date: s.Date.UTC().Format(time.DateOnly)}
