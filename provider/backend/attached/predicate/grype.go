@@ -80,8 +80,12 @@ type grypeMatch struct {
 		URLs        []string `json:"urls"`
 		Description string   `json:"description"`
 		Fix         struct {
-			Versions []string `json:"versions"`
+			Versions  []string        `json:"versions"`
+			Available json.RawMessage `json:"available"`
 		} `json:"fix"`
+		KnownExploited json.RawMessage `json:"knownExploited"`
+		EPSS           json.RawMessage `json:"epss"`
+		Risk           json.RawMessage `json:"risk"`
 	} `json:"vulnerability"`
 	Related []struct {
 		ID string `json:"id"`
@@ -215,5 +219,56 @@ func (m grypeMatch) vulnerability() (report.Vulnerability, error) {
 			v.Aliases = append(v.Aliases, r.ID)
 		}
 	}
+	m.weigh(&v)
 	return v, nil
+}
+
+// weigh fills in what the report says of a finding's risk. That it says nothing means
+// nothing: Grype is silent as well when it cannot read its list of what is exploited,
+// which is why a report of its has no report.RiskData.
+func (m grypeMatch) weigh(v *report.Vulnerability) {
+	var listed []struct {
+		Added      string `json:"dateAdded"`
+		Due        string `json:"dueDate"`
+		Ransomware string `json:"knownRansomwareCampaignUse"`
+	}
+	err := json.Unmarshal(m.Vulnerability.KnownExploited, &listed)
+	switch raw := string(m.Vulnerability.KnownExploited); {
+	case raw == "" || raw == "null":
+	case err != nil:
+		v.KnownExploited = &report.KnownExploited{} // an entry, even one that cannot be read
+	case len(listed) > 0:
+		v.KnownExploited = &report.KnownExploited{Added: listed[0].Added, Due: listed[0].Due}
+		for _, k := range listed {
+			v.KnownExploited.Ransomware = v.KnownExploited.Ransomware || strings.EqualFold(k.Ransomware, "known")
+		}
+	}
+	var scores []struct {
+		Probability *float64 `json:"epss"`
+		Percentile  *float64 `json:"percentile"`
+		Date        string   `json:"date"`
+	}
+	if json.Unmarshal(m.Vulnerability.EPSS, &scores) == nil {
+		for _, s := range scores {
+			if s.Probability != nil && s.Percentile != nil && (v.EPSS == nil || *s.Probability > v.EPSS.Probability) {
+				v.EPSS = &report.EPSS{Probability: *s.Probability, Percentile: *s.Percentile, Date: s.Date}
+			}
+		}
+	}
+	var score float64
+	// Grype writes 0 where it knows neither.
+	if json.Unmarshal(m.Vulnerability.Risk, &score) == nil && score > 0 {
+		v.Risk = &score
+	}
+	var fixes []struct {
+		Date string `json:"date"`
+	}
+	if len(m.Vulnerability.Fix.Versions) > 0 && json.Unmarshal(m.Vulnerability.Fix.Available, &fixes) == nil {
+		for _, f := range fixes {
+			at, err := time.Parse(time.DateOnly, f.Date)
+			if err == nil && (v.FixAvailable.IsZero() || at.Before(v.FixAvailable)) {
+				v.FixAvailable = at
+			}
+		}
+	}
 }

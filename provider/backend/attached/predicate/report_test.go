@@ -135,6 +135,38 @@ func TestTrivyTellsTheAdvisoryAtGitHub(t *testing.T) {
 	}
 }
 
+// Grype says what is exploited, and nothing when it could not read that: what it says
+// counts, and its silence does not.
+func TestGrypeTellsWhatIsExploited(t *testing.T) {
+	read := func(fields string) (report.Vulnerability, *report.Scan) {
+		t.Helper()
+		got, err := read(predicate.CosignVuln, cosign(grype(`[{"vulnerability":{"id":"CVE-1","severity":"High",`+fields+`},"artifact":{"name":"a"}}]`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Scan.Vulnerabilities[0], got.Scan
+	}
+	v, scan := read(`"fix":{"versions":["2","3"],"available":[{"version":"3","date":"2026-10-09","kind":"advisory"},{"version":"2","date":"2026-10-07"}]},
+		"knownExploited":[{"cve":"CVE-1","dateAdded":"2026-10-02","dueDate":"2026-10-23","knownRansomwareCampaignUse":"Known"}],
+		"epss":[{"cve":"CVE-1","epss":0.25,"percentile":0.75,"date":"2026-10-29"}],"risk":82.5`)
+	if v.KnownExploited == nil || *v.KnownExploited != (report.KnownExploited{Added: "2026-10-02", Due: "2026-10-23", Ransomware: true}) ||
+		v.EPSS == nil || *v.EPSS != (report.EPSS{Probability: 0.25, Percentile: 0.75, Date: "2026-10-29"}) || v.Risk == nil || *v.Risk != 82.5 ||
+		v.FixAvailable.Format(time.DateOnly) != "2026-10-07" {
+		t.Errorf("%+v %+v %+v", v, v.KnownExploited, v.EPSS)
+	}
+	if why, ok := scan.KnowsExploited(); ok || why == "" {
+		t.Error("a report of Grype's is believed to know all that is exploited")
+	}
+	for fields, listed := range map[string]bool{
+		`"risk":0`: false, `"knownExploited":null,"epss":null,"risk":null`: false, `"knownExploited":[],"epss":[]`: false,
+		`"knownExploited":[{}],"epss":[{"percentile":0.97}]`: true, `"knownExploited":"yes","epss":"much","risk":"high","fix":{"versions":["2"],"available":"soon"}`: true,
+	} {
+		if v, _ := read(fields); (v.KnownExploited != nil) != listed || v.EPSS != nil || v.Risk != nil || !v.FixAvailable.IsZero() {
+			t.Errorf("%s: %+v", fields, v)
+		}
+	}
+}
+
 func TestWhatIsNoReport(t *testing.T) {
 	const rule = `[{"id":"CVE-1","properties":{"security-severity":"5.0"}}]`
 	for name, c := range map[string]struct {
