@@ -57,7 +57,7 @@ func startUp(t *testing.T) *up {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	u.cmd = exec.Command(program, "-keep", "-story=false") //nolint:noctx // it is to end on a signal
+	u.cmd = exec.Command(program, "-keep", "-story=false")
 	u.cmd.Stderr = &u.stderr
 	// A group as a terminal's: Ctrl-C reaches all in it.
 	u.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

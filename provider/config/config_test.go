@@ -181,6 +181,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"no client CA", "server: {tls: {certFile: config_test.go, keyFile: config_test.go}}", "server.tls.clientCAFile"},
 		{"missing file", "registry: {dockerConfig: /does/not/exist}", "registry.dockerConfig"},
 		{"client auth", "server: {tls: {clientAuth: maybe}}", "server.tls.clientAuth"},
+		{"attached, and nobody's keys", "scanner: {attached: {maxAge: 24h}}", "scanner.attached.keyFiles: Required value: must be set when other attached settings are"},
 		{"attached, unstated", "scanner: {attached: {unstated: maybe}}", "scanner.attached.unstated"},
 		{"registry with scheme", `registry: {insecure: ["http://a:5000"]}`, "registry.insecure[0]"},
 		{"token server with a name", `registry: {tokenHosts: ["10.0.0.5:5001", "auth.example.com"]}`, "registry.tokenHosts[1]"},

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -190,6 +191,9 @@ func (s *Scanner) validate(p *field.Path) (errs field.ErrorList) {
 			errs = append(errs, field.Required(at, "must have "+r.addresses()))
 		}
 		errs = append(errs, r.validate(at)...)
+	}
+	if len(s.Attached.KeyFiles) == 0 && !reflect.ValueOf(s.Attached).IsZero() {
+		errs = append(errs, field.Required(p.Child("attached", "keyFiles"), "must be set when other attached settings are"))
 	}
 	for i, f := range s.Attached.KeyFiles {
 		errs = append(errs, readable(p.Child("attached", "keyFiles").Index(i), f)...)
