@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/imagegate/imagegate/provider/install/policy"
+	"github.com/imagegate/imagegate/templates"
 )
 
 // policies applies what is written: templates, then Constraints and the rest, then
@@ -312,6 +313,9 @@ func (p *plan) enforce(ctx context.Context, u *unstructured.Unstructured, gate e
 	if err := p.taken(live, p.pods); err != nil {
 		p.problem(ReasonNotEnforced, "%s: %v", name, err)
 		return false
+	}
+	if !templates.MatchesPods(live) {
+		p.warnings.add(WarningDeniesNone, `%s matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`, name)
 	}
 	if !denies(live) {
 		action, _, _ := unstructured.NestedString(live.Object, "spec", "enforcementAction")

@@ -16,6 +16,8 @@ import (
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/reader"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	imagegate "github.com/imagegate/imagegate/templates"
 )
 
 // API groups of what a policy directory may hold.
@@ -132,26 +134,13 @@ func (p *Policies) matchingNoPods() []string {
 	}
 	var notes []string
 	for _, d := range p.constraints {
-		kinds, found, err := unstructured.NestedSlice(d.object.Object, "spec", "match", "kinds")
-		if !judging[d.object.GetKind()] || err != nil || len(kinds) == 0 || !found || slices.ContainsFunc(kinds, namesPods) {
+		if !judging[d.object.GetKind()] || imagegate.MatchesPods(d.object) {
 			continue
 		}
 		notes = append(notes, fmt.Sprintf(`%s: %s judges Pods and matches none: write spec.match.kinds as [{apiGroups: [""], kinds: [Pod]}]; workloads are judged as the Pods that an ExpansionTemplate makes of them`,
 			d.source, d.label()))
 	}
 	return notes
-}
-
-func namesPods(entry any) bool {
-	kinds, ok := entry.(map[string]any)
-	if !ok {
-		return false
-	}
-	names := func(key, name string) bool {
-		list, found, err := unstructured.NestedStringSlice(kinds, key)
-		return err == nil && (!found || len(list) == 0 || slices.Contains(list, name) || slices.Contains(list, "*"))
-	}
-	return names("apiGroups", "") && names("kinds", "Pod")
 }
 
 func (p *Policies) add(docs []document) error {
