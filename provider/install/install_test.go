@@ -435,7 +435,7 @@ func TestWhatDeniesLessThanItSeems(t *testing.T) {
 	i.has(s, WarningUnpinned, "--set webhook.failurePolicy=Fail")
 	i.has(s, WarningDeniesNone, "ImageScanPolicy imagegate has enforcementAction dryrun")
 	i.write(strict + `match: {kinds: [{apiGroups: [apps], kinds: [Deployment]}]}` + "\n")
-	i.has(i.rounds(2), WarningDeniesNone, `ImageScanPolicy imagegate matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`)
+	i.has(i.rounds(2), WarningMatchesNone, `ImageScanPolicy imagegate matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`)
 	failurePolicy("Fail")
 	i.write(strict)
 	if s := i.rounds(2); len(s.Warnings) > 0 {

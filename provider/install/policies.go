@@ -315,7 +315,7 @@ func (p *plan) enforce(ctx context.Context, u *unstructured.Unstructured, gate e
 		return false
 	}
 	if !templates.MatchesPods(live) {
-		p.warnings.add(WarningDeniesNone, `%s matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`, name)
+		p.warnings.add(WarningMatchesNone, `%s matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`, name)
 	}
 	if !denies(live) {
 		action, _, _ := unstructured.NestedString(live.Object, "spec", "enforcementAction")

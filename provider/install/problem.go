@@ -38,6 +38,7 @@ const (
 	WarningNoMTLS       Reason = "clients_need_no_certificate"
 	WarningUnpinned     Reason = "mutator_fails_open"
 	WarningDeniesNone   Reason = "constraint_denies_nothing"
+	WarningMatchesNone  Reason = "constraint_matches_no_pods"
 )
 
 func reasons() []Reason {
@@ -49,7 +50,7 @@ func reasons() []Reason {
 }
 
 func warnings() []Reason {
-	return []Reason{WarningFailsOpen, WarningShortTimeout, WarningNoMTLS, WarningUnpinned, WarningDeniesNone}
+	return []Reason{WarningFailsOpen, WarningShortTimeout, WarningNoMTLS, WarningUnpinned, WarningDeniesNone, WarningMatchesNone}
 }
 
 // eventReason is the reason as Events spell theirs.
