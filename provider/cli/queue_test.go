@@ -154,7 +154,7 @@ func TestTheQueueIsLookedIntoAndMended(t *testing.T) {
 		{[]string{"purge"}, 2, "nothing is chosen"},
 		{[]string{"purge", "nonsense"}, 1, "nonsense: there is no such scan"},
 		{[]string{"show", "nonsense"}, 2, "there is no scan nonsense"},
-		{[]string{"show"}, 2, "arg"},
+		{[]string{"show"}, 2, "takes one ID"},
 		{[]string{"list", "-o", "xml"}, 2, "table, json or yaml"},
 		{[]string{"list", "--image", "UPPER case"}, 2, "UPPER case"},
 		{[]string{"retry", "--all"}, 0, ""},
