@@ -40,8 +40,13 @@ func (n *Node) startRegistry() error {
 		return err
 	}
 	quiet := log.New(io.Discard, "", 0)
+	// The handler reads a part of a blob under its one lock. Over one HTTP/2 connection
+	// the bodies of those who wait for the lock fill the window that all streams share,
+	// and the one who has it waits for ever.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	images := registry.New(registry.Logger(quiet), registry.WithBlobHandler(registry.NewDiskBlobHandler(blobs)), registry.WithReferrersSupport(true))
-	n.registry = &http.Server{ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet,
+	n.registry = &http.Server{ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet, Protocols: &protocols,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, password, _ := r.BasicAuth()
 			if strings.HasPrefix(r.URL.Path, "/v2/private/") && subtle.ConstantTimeCompare([]byte(user+":"+password), []byte(User+":"+Password)) != 1 {
