@@ -42,22 +42,23 @@ func (b *Backend) kinds() []kind {
 	}
 }
 
-// Kind is the kind of the backend, as its field is called; empty: there is none.
-func (b *Backend) Kind() string {
+// configured is the kind of the backend; its zero value where there is none.
+func (b *Backend) configured() kind {
 	for _, k := range b.kinds() {
 		if k.settings.address() != "" {
-			return k.name
+			return k
 		}
 	}
-	return ""
+	return kind{}
 }
+
+// Kind is the kind of the backend, as its field is called; empty: there is none.
+func (b *Backend) Kind() string { return b.configured().name }
 
 // Address is the URL of the backend; empty: there is none.
 func (b *Backend) Address() string {
-	for _, k := range b.kinds() {
-		if a := k.settings.address(); a != "" {
-			return a
-		}
+	if k := b.configured(); k.settings != nil {
+		return k.settings.address()
 	}
 	return ""
 }
