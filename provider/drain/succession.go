@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -80,11 +81,15 @@ func (s *Succession) Succeeded(ctx context.Context) bool {
 }
 
 // Companion returns a function for Times.Succeeded of a process that ends together
-// with another, whose /readyz it asks: it is succeeded when that one is.
+// with another, whose /readyz it asks: it is succeeded when that one is, or is over.
+// One that does not answer in time is not over.
 func Companion(client *http.Client, readyz string) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		h, _, err := askReady(ctx, client, readyz)
-		return err != nil || h.Get(endingHeader) != alone
+		if err != nil {
+			return errors.Is(err, syscall.ECONNREFUSED)
+		}
+		return h.Get(endingHeader) != alone
 	}
 }
 

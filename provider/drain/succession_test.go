@@ -49,6 +49,9 @@ func TestSuccession(t *testing.T) {
 		if us.Succeeded(t.Context()) || !us.Alone() {
 			t.Errorf("it was succeeded by %s", name)
 		}
+		if companion(t.Context()) != (name == "one that ends" || name == "one that is not ready") {
+			t.Errorf("its companion takes %s for it", name)
+		}
 	}
 	set(process(other, http.StatusOK))
 	if !us.Succeeded(t.Context()) || us.Alone() {

@@ -57,6 +57,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address of the API: host:port, a Unix socket to make, unix:///path, or an inherited one, fd://3")
 	f.StringVar(&cfg.CacheDir, "cache-dir", defaultCacheDir(), "directory for scans, package lists and the database, one worker's alone (the provider's own is its --data-dir with /scanner)")
 	f.BoolVar(&cfg.Beside, "beside", false, "work in a folder below --cache-dir, with the database that is there, while another worker has the directory")
+	f.DurationVar(&cfg.ShutdownLimit, "shutdown-limit", cfg.ShutdownLimit, "for how long to go on after the signal to end, at most, while clients are connected (0: not at all)")
 	f.IntVar(&cfg.Jobs.Workers, "workers", cfg.Jobs.Workers, "scans that run at once")
 	f.IntVar(&cfg.Jobs.PerShare, "per-share", 0, "scans that run at once for one registry, or for one of those on whose behalf they are asked for (0: all workers but one)")
 	f.DurationVar(&cfg.Jobs.Abandon, "abandon-after", cfg.Jobs.Abandon, "end a scan whose report nobody has asked for in this time")

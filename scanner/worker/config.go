@@ -55,6 +55,10 @@ type Config struct {
 	// Warm keeps a prepared child waiting while no scan runs.
 	Warm bool
 
+	// ShutdownLimit is for how long the worker goes on, once it was told to end, while
+	// clients are connected; 0: not at all.
+	ShutdownLimit time.Duration
+
 	// Command runs a child: this binary with its hidden subcommand. Env is
 	// added to its environment.
 	Command []string
@@ -128,6 +132,7 @@ func (c *Config) Validate() error {
 	wrong(c.Limits.Stall <= 0, "--stall-timeout: must be positive")
 	wrong(c.Limits.LeastTransfer < 0, "--least-transfer: must not be negative")
 	wrong(c.Limits.TransferWindow < time.Second, "--transfer-window: must be at least 1s")
+	wrong(c.ShutdownLimit < 0, "--shutdown-limit: must not be negative")
 	wrong(c.Memory != Fit && c.Memory < leastScanMemory, "--memory: must be at least 256MiB")
 	wrong(c.Limits.Memory != Fit && c.Limits.Memory < 128*mib, "--memory-limit: must be at least 128MiB")
 	wrong(c.Limits.File != Fit && c.Limits.File < mib, "--file-limit: must be at least 1MiB")

@@ -137,14 +137,16 @@ func (w *Worker) claim() (err error) {
 // Addr is where the API listens.
 func (w *Worker) Addr() net.Addr { return w.ln.Addr() }
 
-// Run serves until ctx ends, then stops scans and returns. It must be called
-// once.
+// Run serves until ctx ends, and after that as Config.ShutdownLimit says, then stops
+// scans and returns. It must be called once.
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.release()
 	told := ctx
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(told))
 	defer cancel(nil)
+	var clients clients
 	srv := &http.Server{
+		ConnState:         clients.note,
 		Handler:           w.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -177,7 +179,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.db.Run(ctx)
 	}()
 	defer w.db.Close() //nolint:errcheck // only a lock
-	<-ctx.Done()
+	select {
+	case <-told.Done():
+		clients.stay(ctx, w.cfg.ShutdownLimit)
+		cancel(nil)
+	case <-ctx.Done():
+	}
 	w.log.Info("scanner worker stops")
 	stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()

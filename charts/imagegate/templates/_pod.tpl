@@ -193,6 +193,8 @@ spec:
     {{- /* The limit of an emptyDir cannot be seen within: what goes beyond it evicts the Pod. */}}
     - --disk={{ mul 973 (trimSuffix "Gi" $v.scanner.bundled.disk | int64) }}MiB
     - --workers={{ $v.scanner.bundled.workers }}
+    {{- /* A Pod one of whose containers has ended is not ready: it stays as long as the provider, which asks it. */}}
+    - --shutdown-limit={{ sub (int64 $v.terminationGracePeriodSeconds) 5 }}s
     - --log-level={{ $v.log.level }}
     - --log-format={{ $v.log.format }}
     {{- if eq $v.scanner.bundled.database "sample" }}
