@@ -40,3 +40,18 @@ func TestWhoEndsGoesOnUntilTheLastAnswer(t *testing.T) {
 		return ""
 	})
 }
+
+// Who ends alone asks at the address of the Service whether another one answers, and
+// tells its own answers there from another's.
+func TestAProcessIsTheSameAtEachAddress(t *testing.T) {
+	w := newWorld(t)
+	r := start(t, w.configured(t, func(c *config.Config) { c.Server.Probes = "127.0.0.1:0" }))
+	names := map[string]bool{}
+	for _, address := range []string{"http://" + r.probes, "https://" + r.listen} {
+		_, header, _ := r.page(t, address+"/readyz")
+		names[header.Get("Imagegate-Process")] = true
+	}
+	if len(names) != 1 || names[""] {
+		t.Errorf("it calls itself %v", names)
+	}
+}

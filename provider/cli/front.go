@@ -116,7 +116,7 @@ func (f *front) run(l life, c *config.Config) {
 // open answers with the parts, which are all there.
 func (f *front) open(c *config.Config, p *parts) error {
 	if c.Role.Answers() {
-		h, err := server.NewHandler(serverOptions(c, p, f.ready.checks))
+		h, err := server.NewHandler(serverOptions(c, p, f.operate))
 		if err != nil {
 			return err
 		}

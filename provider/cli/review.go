@@ -51,9 +51,7 @@ func live(ctx context.Context, cmd *cobra.Command) (http.Handler, func(), error)
 	}
 	// The caller is this process: there is no TLS, and so no client certificate.
 	c.Server.TLS.ClientAuth = config.ClientAuthOff
-	h, err := server.NewHandler(serverOptions(&c, p, func(ctx context.Context) []server.Check {
-		return []server.Check{{Name: "scanner", Err: p.scanners.Ready(ctx), Needed: true}}
-	}))
+	h, err := server.NewHandler(serverOptions(&c, p, nil))
 	if err != nil {
 		end()
 		return nil, nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -166,7 +167,7 @@ func completeTLS(c *config.Config, log *slog.Logger) error {
 	return nil
 }
 
-func serverOptions(c *config.Config, p *parts, ready func(context.Context) []server.Check) server.Options {
+func serverOptions(c *config.Config, p *parts, probes http.Handler) server.Options {
 	return server.Options{
 		Service:           p.service,
 		Budget:            c.Server.Budget.Duration,
@@ -177,7 +178,7 @@ func serverOptions(c *config.Config, p *parts, ready func(context.Context) []ser
 		AnswerBytes:       int64(c.Server.Limits.AnswerBytes),
 		FindingsBytes:     int64(c.Server.Limits.FullViewBytes),
 		RequireClientCert: c.Server.TLS.ClientAuth == config.ClientAuthRequire,
-		Ready:             ready,
+		Probes:            probes,
 		Logger:            p.log,
 		Verbose:           c.Log.Verbose,
 		Metrics:           p.metrics,

@@ -285,6 +285,13 @@ func (r *running) ask(t *testing.T, image, namespace string, wait time.Duration)
 // get returns the status and body of a page.
 func (r *running) get(t *testing.T, url string) (int, string) {
 	t.Helper()
+	status, _, text := r.page(t, url)
+	return status, text
+}
+
+// page is get, with the headers.
+func (r *running) page(t *testing.T, url string) (int, http.Header, string) {
+	t.Helper()
 	resp, err := r.client.Get(url)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.log)
@@ -294,7 +301,7 @@ func (r *running) get(t *testing.T, url string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(b)
+	return resp.StatusCode, resp.Header, string(b)
 }
 
 // ready waits until /readyz has that status and all of the lines.

@@ -63,17 +63,18 @@ func (s *Succession) Mark(h http.Header) {
 
 // Succeeded is for Times. It asks over a connection of its own, since each may lead to
 // another replica, whether one answers that is not this process, is ready, and does
-// not end itself.
+// not end itself. What does not say which process it is may be this one.
 func (s *Succession) Succeeded(ctx context.Context) bool {
 	if s.readyz == "" {
 		return true
 	}
 	h, code, err := askReady(ctx, s.client, s.readyz)
+	by := h.Get(processHeader)
 	var unknown *net.DNSError
 	switch {
 	case errors.As(err, &unknown) && unknown.IsNotFound:
 		// The Service is gone, and nobody asks through it.
-	case err != nil || code != http.StatusOK || h.Get(endingHeader) != "" || h.Get(processHeader) == s.id:
+	case err != nil || code != http.StatusOK || h.Get(endingHeader) != "" || by == "" || by == s.id:
 		return false
 	}
 	s.relieved.Store(true)

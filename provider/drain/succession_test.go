@@ -42,6 +42,7 @@ func TestSuccession(t *testing.T) {
 		"itself":                   process(us, http.StatusOK),
 		"one that is not ready":    process(other, http.StatusServiceUnavailable),
 		"one that ends":            process(ends, http.StatusOK),
+		"one without a name":       func(http.ResponseWriter, *http.Request) {},
 		"one that says nothing":    func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"something that redirects": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 	} {
@@ -49,7 +50,7 @@ func TestSuccession(t *testing.T) {
 		if us.Succeeded(t.Context()) || !us.Alone() {
 			t.Errorf("it was succeeded by %s", name)
 		}
-		if companion(t.Context()) != (name == "one that ends" || name == "one that is not ready") {
+		if companion(t.Context()) != (name == "one that ends" || name == "one that is not ready" || name == "one without a name") {
 			t.Errorf("its companion takes %s for it", name)
 		}
 	}

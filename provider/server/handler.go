@@ -58,8 +58,9 @@ type Options struct {
 	// that the TLS side has verified. Probes and metrics need none: the kubelet
 	// has no certificate to show.
 	RequireClientCert bool
-	// Ready says how the parts are that requests depend on.
-	Ready  func(ctx context.Context) []Check
+	// Probes answers everything else: NewProbes's, the same at each address of the process.
+	// nil: there is nothing else.
+	Probes http.Handler
 	Logger *slog.Logger
 	// Verbose logs each request and answer whole.
 	Verbose bool
@@ -77,8 +78,8 @@ type handler struct {
 	bytes *turns.Amounts
 }
 
-// NewHandler returns the routes: POST /scan-reports, POST /digests, and GET
-// /healthz, /readyz, /metrics.
+// NewHandler returns the routes: POST /scan-reports, POST /digests, and those of
+// Options.Probes.
 func NewHandler(o Options) (http.Handler, error) {
 	m, err := newMetrics(o.Metrics)
 	if err != nil {
@@ -91,7 +92,9 @@ func NewHandler(o Options) (http.Handler, error) {
 	r := chi.NewRouter()
 	r.Post(wire.PathScanReports, h.protocol("scan-reports", h.scanReports))
 	r.Post(wire.PathDigests, h.protocol("digests", h.digests))
-	r.Mount("/", NewProbes(ProbeOptions{Ready: o.Ready, Logger: o.Logger, Metrics: o.Metrics}))
+	if o.Probes != nil {
+		r.Mount("/", o.Probes)
+	}
 	return r, nil
 }
 

@@ -73,10 +73,12 @@ func handler(t testing.TB, change ...func(*server.Options)) http.Handler {
 	o := server.Options{
 		Service: answering{}, Budget: 50 * time.Millisecond, MaxWait: 300 * time.Millisecond, Concurrency: 2,
 		Limits:  wire.Limits{BodyBytes: 2000, Keys: 5, KeyBytes: 100},
-		Ready:   func(context.Context) []server.Check { return nil },
 		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Metrics: prometheus.NewRegistry(),
 	}
+	o.Probes = server.NewProbes(server.ProbeOptions{
+		Ready: func(context.Context) []server.Check { return nil }, Logger: o.Logger, Metrics: o.Metrics,
+	})
 	for _, c := range change {
 		c(&o)
 	}
@@ -259,8 +261,9 @@ func TestOperations(t *testing.T) {
 		{Name: "scanner", Needed: true, Err: fmt.Errorf("x: %w", &report.Failure{Message: "it cannot be reached", Err: errors.New("connection refused")})},
 	}
 	h := handler(t, func(o *server.Options) {
-		o.Ready = func(context.Context) []server.Check { return ready }
-		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.Probes = server.NewProbes(server.ProbeOptions{
+			Ready: func(context.Context) []server.Check { return ready }, Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: o.Metrics,
+		})
 	})
 	get := func(path string) (int, string) {
 		rec := httptest.NewRecorder()
