@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,8 @@ type Judge struct {
 	failures   *prometheus.CounterVec
 	// powerless counts VEX statements that can have no effect.
 	powerless *prometheus.CounterVec
+	// generation counts the changes of the files.
+	generation atomic.Uint64
 	// parsing, when set, is called before files are parsed: tests stop there.
 	parsing func()
 
@@ -101,6 +104,7 @@ func (j *Judge) reload() error {
 		changed, err := j.exceptions.Reload()
 		errs = append(errs, j.count(partExceptions, err))
 		if x, _ := j.exceptions.Get(); changed {
+			j.generation.Add(1)
 			j.o.Logger.Info("loaded exceptions", "file", j.o.ExceptionsFile, "exceptions", len(x.all))
 		}
 	}
@@ -108,6 +112,7 @@ func (j *Judge) reload() error {
 		changed, err := j.vex.Reload()
 		errs = append(errs, j.count(partVEX, err))
 		if x, _ := j.vex.Get(); changed {
+			j.generation.Add(1)
 			j.o.Logger.Info("loaded VEX documents", "files", j.o.VEXFiles, "statements", len(x.all))
 			if u := x.useless(); len(u) > 0 {
 				j.warnOfPowerless(u, sourceFiles)

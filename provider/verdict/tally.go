@@ -49,23 +49,23 @@ func (t *tally) add(v *report.Vulnerability, ours bool) {
 	}
 	exploited := t.o.exploited(v)
 	reaches := v.Severity >= t.o.Threshold || exploited
-	if v.Suppressed != "" {
+	if v.Suppressed == "" && reaches {
+		t.standing++
+	}
+	switch t.o.effect(v, t.at) {
+	case SetAside:
 		t.suppress(v)
 		if ours && reaches {
 			t.excused++
 		}
 		return
-	}
-	if reaches {
-		t.standing++
-	}
-	switch {
-	case !reaches, !exploited && t.o.OnlyFixed && v.Fixed == "":
+	case Below, Unfixed:
 		t.below++
 		return
-	case !exploited && t.o.inGrace(v, t.at):
+	case InGrace:
 		t.inGrace++
 		return
+	case Rejects:
 	}
 	t.counting++
 	// What is exploited is more urgent than what is severe.
