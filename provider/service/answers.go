@@ -169,6 +169,10 @@ func (s *Service) said(a *answer) string {
 // told counts and logs one query's report, audit's as part of its round.
 func (s *Service) told(ctx context.Context, k *asked, r report.ScanReport) {
 	s.metrics.reports.WithLabelValues(string(r.Status)).Inc()
+	if i := k.answer.image; i != nil {
+		i.Written = k.query.written()
+		s.o.Seen(*i)
+	}
 	log, level := s.o.Logger, slog.LevelInfo
 	if k.query.Asker == AskerAudit {
 		s.rounds.add(r.Status)

@@ -90,6 +90,10 @@ type Options struct {
 	// answered from it; nil trusts all.
 	Trusts func(scan *report.Scan) bool
 
+	// Seen is told of each image that was answered about, whose manifests are known; it
+	// must not block. Nil: nobody is.
+	Seen func(Image)
+
 	// FindingsBytes bounds a report in the findings and full views.
 	FindingsBytes int
 	// AnswerBytes bounds all reports of one call together, in whatever views.

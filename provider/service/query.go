@@ -113,6 +113,8 @@ type answer struct {
 	// cache tells for the log where the answer came from, err why there is none.
 	cache string
 	err   error
+	// image is what was asked about, for Options.Seen.
+	image *Image
 }
 
 func failedAnswer(digest string, f *report.Failure, until, now time.Time) answer {
@@ -155,7 +157,9 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 		answers[i] = wait()
 		answers[i].platform = res.Manifests[i].Platform
 	}
-	return combine(answers, res.Digest)
+	a := combine(answers, res.Digest)
+	a.image = s.imageOf(q, res)
+	return a
 }
 
 // combine makes the answers about an image's manifests into one: the worst
