@@ -43,7 +43,10 @@ const generationEvery = time.Minute
 type parts struct {
 	service *service.Service
 	judge   *verdict.Judge
-	images  *registry.Resolver
+	reports service.Store
+	// seen is told of each image that was answered about; may be nil.
+	seen   func(service.Image)
+	images *registry.Resolver
 	// scanners are the backends, behind one port.
 	scanners *route.Router
 	// elsewhere says that they are, and scans are not made here.
@@ -113,11 +116,12 @@ func dataDir(c *config.Config) (string, error) {
 }
 
 // assemble starts the parts of a command that ends: nothing is kept, and what is
-// to be scanned is scanned here. They run until close.
-func assemble(ctx context.Context, c *config.Config, log *slog.Logger) (*parts, error) {
+// to be scanned is scanned here. They run until close. seen, where it is not nil, is
+// told of each image that was answered about.
+func assemble(ctx context.Context, c *config.Config, log *slog.Logger, seen func(service.Image)) (*parts, error) {
 	c.Role = config.RoleAll // in a Pod the environment is that of its server
 	p := newParts(log)
-	p.ends = true
+	p.ends, p.seen = true, seen
 	p.advice = login(c, os.LookupEnv)
 	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
 	if err != nil {
@@ -137,7 +141,7 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports service.Sto
 			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	p.grace = c.Scan.Grace.Duration
+	p.grace, p.reports = c.Scan.Grace.Duration, reports
 	if p.hosts, err = transport.NewHosts(c.Registry.CAFiles, c.Registry.TokenHosts, p.log); err != nil {
 		return err
 	}
@@ -185,6 +189,7 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports service.Sto
 		FindingsBytes:      c.Server.Limits.FullViewBytes,
 		AnswerBytes:        c.Server.Limits.AnswerBytes,
 		Causes:             p.ends,
+		Seen:               p.seen,
 		Logger:             p.log,
 		Registerer:         p.metrics,
 	}

@@ -50,7 +50,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"scan", "nginx", "--exeptions", "x"}, 2, "unknown flag: --exeptions: did you mean --exceptions?"},
 		{[]string{"scan", "http://ghcr.io/a/b"}, 2, "a reference has no http://"},
 		{[]string{"scan", "UPPER"}, 2, "upper case"},
-		{[]string{"scan", "nginx", "-o", "xml"}, 2, "table or json"},
+		{[]string{"scan", "nginx", "-o", "xml"}, 2, "table, json or html"},
 		{[]string{"scan", "nginx", "--pull-secret", "pull"}, 2, "need --namespace and --pull-secrets"},
 		{[]string{"scan", "nginx", "--listen", "127.0.0.1:1"}, 2, "unknown flag"},
 		{[]string{"scan", "nginx", "--scanner-database-file", "/does/not/exist"}, 2, "scanner.bundled.databaseFile"},
@@ -123,7 +123,7 @@ func TestCtrlC(t *testing.T) {
 }
 
 func TestScanOfAnUnreachableImageHasNoReport(t *testing.T) {
-	for output, want := range map[string]string{"table": "Status:  scan_failed", "json": `"Status": "scan_failed"`} {
+	for output, want := range map[string]string{"table": "Status:  scan_failed", "json": `"Status": "scan_failed"`, "html": `<strong class="status scan_failed">`} {
 		code, out, errs := run(t, "scan", "127.0.0.1:1/app:v1", "-o", output,
 			"--insecure-registries", "127.0.0.1:1", "--scanner-url", "http://127.0.0.1:1", "--data-dir", t.TempDir())
 		if code != 2 || !strings.Contains(out, want) || !strings.Contains(out, "registry 127.0.0.1:1 cannot be reached: ") || !strings.Contains(out, "connection refused") || !strings.Contains(errs, "scanning 127.0.0.1:1/app:v1") {

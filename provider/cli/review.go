@@ -36,7 +36,7 @@ func live(ctx context.Context, cmd *cobra.Command) (http.Handler, func(), error)
 	show := newProgress(cmd.ErrOrStderr())
 	defer show.end()
 	show.step("starting the scanner")
-	p, err := assemble(ctx, &c, log)
+	p, err := assemble(ctx, &c, log, nil)
 	if err != nil {
 		return nil, nil, err
 	}

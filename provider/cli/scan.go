@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,12 +21,20 @@ import (
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/service"
+	"github.com/imagegate/imagegate/provider/view"
 )
 
 // The exit codes of provider scan.
 const (
 	scanRejected = 1
 	scanUndone   = 2
+)
+
+// What provider scan prints.
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+	outputHTML  = "html"
 )
 
 type scanFlags struct {
@@ -50,6 +59,10 @@ Images are read with the credentials of docker login ($DOCKER_CONFIG or
 which needs a cluster, they are those that a Pod of --namespace would have:
 its --service-account's, and each --pull-secret.
 
+-o html writes a page about the image for who has no cluster at hand: it loads
+nothing, and has the verdict with its rules, what to upgrade, all findings and what
+was looked at.
+
 The table has what is known to be exploited first, then the worst severity and the
 highest risk score (0 to 100). A score of EPSS is the probability of an exploitation
 in the next 30 days; ? is not known, which is not "no".
@@ -72,20 +85,21 @@ func scanCommand() *cobra.Command {
 		Long:  scanLong,
 		Example: `  provider scan nginx:1.27
   provider scan -o json registry.example.com/team/app@sha256:...
+  provider scan -o html nginx:1.27 > report.html
   provider scan --platform linux/arm64 --severity-threshold Critical nginx:1.27
   provider scan --scanner-database sample nginx:1.27`,
 		Args: one("IMAGE"),
 	}
 	fs := cmd.Flags()
 	config.AddScanFlags(fs)
-	fs.StringVarP(&f.output, "output", "o", "table", "table or json (the full report)")
+	fs.StringVarP(&f.output, "output", "o", outputTable, "table, json (the full report) or html (a page that stands by itself)")
 	fs.StringVar(&f.platform, "platform", "", "os/arch[/variant] to scan of an index, * for any; several with commas")
 	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the Pod: whose exceptions count, and whose pull secrets with --pull-secrets")
 	fs.StringVar(&f.serviceAccount, "service-account", "", "service account whose pull secrets open the image (needs --pull-secrets and --namespace)")
 	fs.StringSliceVar(&f.pullSecrets, "pull-secret", nil, "Secret that opens the image (repeatable; needs --pull-secrets and --namespace)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if f.output != "table" && f.output != "json" {
-			return fmt.Errorf("--output %q is not table or json", f.output)
+		if !slices.Contains([]string{outputTable, outputJSON, outputHTML}, f.output) {
+			return fmt.Errorf("--output %q is not table, json or html", f.output)
 		}
 		if _, err := reference.Parse(args[0]); err != nil {
 			return fmt.Errorf("%.200q is not a valid image reference: %w", args[0], err)
@@ -122,7 +136,8 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	show := newProgress(cmd.ErrOrStderr())
 	defer show.end()
 	show.step("starting the scanner")
-	p, err := assemble(ctx, c, log)
+	var found *service.Image
+	p, err := assemble(ctx, c, log, func(i service.Image) { found = &i })
 	if err != nil {
 		return err
 	}
@@ -138,7 +153,7 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	ctx, cancel := context.WithTimeout(ctx, c.Registry.Timeout.Duration+c.Scan.Deadline.Duration)
 	defer cancel()
 	view := report.ViewFindings
-	if f.output == "json" {
+	if f.output == outputJSON {
 		view = report.ViewFull
 	}
 	access := registry.Access{Namespace: f.namespace, ServiceAccount: f.serviceAccount, PullSecrets: f.pullSecrets}
@@ -147,7 +162,12 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	if err := cmd.Context().Err(); err != nil {
 		return err // it says nothing of the image
 	}
-	if err := printReport(cmd.OutOrStdout(), r, f.output); err != nil {
+	if f.output == outputHTML {
+		err = p.printPage(ctx, cmd.OutOrStdout(), r, found)
+	} else {
+		err = printReport(cmd.OutOrStdout(), r, f.output)
+	}
+	if err != nil {
 		return err
 	}
 	switch r.Status {
@@ -160,8 +180,21 @@ func scanImage(cmd *cobra.Command, c *config.Config, image string, f scanFlags) 
 	}
 }
 
+// printPage writes the page of an image that was asked about, or of what is said of
+// one that was not found.
+func (p *parts) printPage(ctx context.Context, w io.Writer, r report.ScanReport, image *service.Image) error {
+	kept := service.Kept{Report: r}
+	if image != nil && r.Scanner != "" {
+		var err error
+		if kept, err = p.service.Kept(ctx, *image, p.reports.Get); err != nil {
+			return err
+		}
+	}
+	return view.WriteFile(w, kept, p.judge, time.Now())
+}
+
 func printReport(w io.Writer, r report.ScanReport, output string) error {
-	if output == "json" {
+	if output == outputJSON {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
@@ -187,8 +220,8 @@ func printTable(w io.Writer, r report.ScanReport) error {
 	}
 	head("Scanned:", stamp(r.ScannedAt))
 	head("Database:", stamp(r.DatabaseBuiltAt))
-	head("Covered:", covered(r.Summary))
-	head("Risk data:", riskData(r.Summary))
+	head("Covered:", r.Summary.Covered())
+	head("Risk data:", r.Summary.RiskSaid())
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -205,80 +238,11 @@ func printTable(w io.Writer, r report.ScanReport) error {
 	for _, v := range report.ByRisk(r.Vulnerabilities) {
 		row := []string{v.Severity.String(), v.ID, v.Package, v.Installed, cmp.Or(v.Fixed, "-")}
 		if weighed {
-			row = append(row, exploited(v.KnownExploited, r.Summary.Risk), epss(v.EPSS), score(v.Risk))
+			row = append(row, r.Summary.Risk.ExploitedSaid(&v), v.EPSSSaid(), v.RiskSaid())
 		}
 		_, _ = fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	return t.Flush()
-}
-
-// exploited is since when a finding is known to be exploited; no, only where that is
-// known.
-func exploited(k *report.KnownExploited, known *report.RiskSummary) string {
-	switch {
-	case k == nil && known.KnownExploitedAsOf.IsZero():
-		return "?"
-	case k == nil:
-		return "-"
-	case k.Ransomware:
-		return strings.TrimSpace(k.Added + " ransomware")
-	}
-	return cmp.Or(k.Added, "yes")
-}
-
-// epss is a probability with its percentile, which must not be taken for each other.
-func epss(e *report.EPSS) string {
-	if e == nil {
-		return "?"
-	}
-	const percent = 100
-	return fmt.Sprintf("%.2f%% (percentile %.0f)", e.Probability*percent, e.Percentile*percent)
-}
-
-func score(risk *float64) string {
-	if risk == nil {
-		return "?"
-	}
-	return fmt.Sprintf("%.1f", *risk)
-}
-
-// riskData says of which day what is known of exploitation is.
-func riskData(s *report.Summary) string {
-	if s == nil || s.Risk == nil {
-		return ""
-	}
-	var parts []string
-	if at := s.Risk.KnownExploitedAsOf; !at.IsZero() {
-		parts = append(parts, "known exploited vulnerabilities of "+at.UTC().Format(time.DateOnly))
-	}
-	if at := s.Risk.EPSSAsOf; !at.IsZero() {
-		parts = append(parts, "EPSS of "+at.UTC().Format(time.DateOnly))
-	}
-	for _, m := range s.Risk.Missing {
-		parts = append(parts, "without "+m)
-	}
-	return strings.Join(parts, "; ")
-}
-
-// covered says what was looked at, and what was not.
-func covered(s *report.Summary) string {
-	switch {
-	case s == nil:
-		return ""
-	case s.Coverage == nil:
-		return "not known"
-	}
-	out := s.Coverage.String()
-	if s.Coverage.Unmatched > 0 {
-		out += fmt.Sprintf(", of which %d could not be looked up", s.Coverage.Unmatched)
-	}
-	if end := s.Coverage.EndOfLife; !end.IsZero() {
-		out += ", end of life " + end.UTC().Format(time.DateOnly)
-	}
-	if s.Coverage.Gap != "" {
-		out += "; " + s.Coverage.Gap
-	}
-	return out
 }
 
 func stamp(t time.Time) string {

@@ -141,13 +141,7 @@ func (v Vulnerability) score() float64 {
 }
 
 func listedFirst(a, b Vulnerability) int {
-	switch {
-	case (a.KnownExploited != nil) == (b.KnownExploited != nil):
-		return 0
-	case a.KnownExploited != nil:
-		return -1
-	}
-	return 1
+	return yesFirst(a.KnownExploited != nil, b.KnownExploited != nil)
 }
 
 func likelierFirst(a, b Vulnerability) int { return cmp.Compare(b.probability(), a.probability()) }
