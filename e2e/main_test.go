@@ -33,7 +33,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	fmt.Fprintf(os.Stderr, "logs are in %s\n", dir)
-	if shared, err = stack.Start(ctx, dir, os.Stderr); err != nil {
+	if shared, err = stack.Start(ctx, stack.Options{Dir: dir, Progress: os.Stderr}); err != nil {
 		return 1, err
 	}
 	defer shared.Stop()

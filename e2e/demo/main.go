@@ -54,7 +54,11 @@ func run(ctx context.Context, story, keep bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := stack.Start(ctx, dir, os.Stdout)
+	o := stack.Options{Dir: dir, Progress: os.Stdout}
+	if story {
+		o.Meanwhile = alone
+	}
+	s, err := stack.Start(ctx, o)
 	if err != nil {
 		return fmt.Errorf("%w\nlogs are in %s", err, dir)
 	}

@@ -15,6 +15,14 @@ import (
 	"github.com/imagegate/imagegate/e2e/pki"
 )
 
+// What certificates have to bear while they are replaced: Pods that the API server has
+// judged, each of which is three requests (one to the webhook, one of Gatekeeper to the
+// provider, one of the mutator), and calls of the webhook beside them.
+const (
+	podsPerSecond  = 50
+	callsPerSecond = 150
+)
+
 // TestRotation replaces every leaf and every CA under load: those that the provider
 // makes, those of a given Secret (with a kubelet that brings changes to Pods as late as
 // Kubernetes has it; providers do not wait for it), and Gatekeeper's own. A replica restarts meanwhile.
@@ -43,7 +51,7 @@ func TestRotation(t *testing.T) {
 	eventually(t, func() error { return ask(t.Context(), "rotation", good) })
 
 	t.Run("Own", func(t *testing.T) {
-		load := startLoad(t, 200, "rotation", good, bad)
+		load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, callsPerSecond, r.namespace, "rotation", good)
 		cas, leaves := map[string]bool{}, map[string]bool{}
 		restarted := false
 		for len(cas) < 3 || len(leaves) < 4 || !restarted {
@@ -62,7 +70,9 @@ func TestRotation(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}
 		r.settled(t)
-		load.end(t, fmt.Sprintf("rotation of own certificates: %d bundles and %d leaves passed, and the replica restarted", len(cas), len(leaves)))
+		during := fmt.Sprintf("rotation of own certificates: %d bundles and %d leaves passed, and the replica restarted", len(cas), len(leaves))
+		load.end(t, during)
+		calls.end(t, during)
 	})
 
 	t.Run("Given", func(t *testing.T) {
@@ -89,18 +99,20 @@ func TestRotation(t *testing.T) {
 				r.namespace, encode(pair.Cert), encode(pair.Key), encode(authority.PEM)))
 		}
 		give("imagegate-e2e-given-1")
-		load := startLoad(t, 200, "rotation", good, bad)
+		load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, callsPerSecond, r.namespace, "rotation", good)
 		r.upgrade(t, "1.0.0", "--set", "replicaCount=3,certificates.mode=secret,certificates.secretName=given,certificates.propagation=3s")
 		r.settled(t)
 		load.end(t, "from own certificates to given ones")
+		calls.end(t, "from own certificates to given ones")
 
-		load = startLoad(t, 200, "rotation", good, bad)
+		load, calls = startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, callsPerSecond, r.namespace, "rotation", good)
 		began := time.Now()
 		give("imagegate-e2e-given-2")
 		took := eventually(t, func() error { return serves("imagegate-e2e-given-2") })
 		t.Logf("the new certificate was served %.0f s after it was given", took.Seconds())
 		time.Sleep(max(0, 5*time.Second-time.Since(began)))
 		load.end(t, "a given certificate and its CA replaced")
+		calls.end(t, "a given certificate and its CA replaced")
 	})
 
 	t.Run("Gatekeepers", func(t *testing.T) {

@@ -6,6 +6,8 @@ package registry
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +53,17 @@ func Start(user, password string) (*Registry, error) {
 // Host is the registry's part of an image reference, for example
 // "127.0.0.1:5000".
 func (r *Registry) Host() string { return r.host }
+
+// DockerConfig is a Docker configuration with the present credentials.
+func (r *Registry) DockerConfig() ([]byte, error) {
+	auth, err := r.Auth().Authorization()
+	if err != nil {
+		return nil, fmt.Errorf("read the registry's credentials: %w", err)
+	}
+	return json.Marshal(map[string]any{"auths": map[string]any{
+		r.Host(): map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(auth.Username + ":" + auth.Password))},
+	}})
+}
 
 // Down closes the registry's port, as when its machine is gone. Images stay.
 func (r *Registry) Down() {

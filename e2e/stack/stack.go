@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/imagegate/imagegate/e2e/build"
 	"github.com/imagegate/imagegate/e2e/cluster"
 	"github.com/imagegate/imagegate/e2e/registry"
@@ -27,10 +29,21 @@ type Stack struct {
 	System   *system.System
 }
 
-// Start builds what is missing and starts everything, with its state in dir.
-// Progress gets a line for each thing built and started. On an error nothing
-// is left running.
-func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err error) {
+// Options of a stack.
+type Options struct {
+	// Dir is for state and logs.
+	Dir string
+	// Progress gets a line for each thing built and started.
+	Progress io.Writer
+	// Meanwhile is called while the programs of the cluster are built, which can take
+	// minutes: imagegate's own are there, and the registry. May be nil.
+	Meanwhile func(context.Context, *Stack) error
+}
+
+// Start builds what is missing and starts everything. On an error nothing is left
+// running.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	dir, progress := o.Dir, o.Progress
 	s := &Stack{Dir: dir}
 	defer func() {
 		if err != nil {
@@ -43,7 +56,11 @@ func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err e
 	if s.Programs, err = build.Imagegate(ctx, s.Root, progress); err != nil {
 		return nil, err
 	}
-	binaries, err := build.Cluster(ctx, s.Root, progress)
+	if s.Registry, err = registry.Start("imagegate", "a password"); err != nil {
+		return nil, err
+	}
+	s.Images = registry.NewBuilder(s.Root, filepath.Join(dir, "samples"))
+	binaries, err := s.built(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +70,6 @@ func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err e
 	}); err != nil {
 		return nil, err
 	}
-	if s.Registry, err = registry.Start("imagegate", "a password"); err != nil {
-		return nil, err
-	}
-	s.Images = registry.NewBuilder(s.Root, filepath.Join(dir, "samples"))
 	if s.System, err = system.Start(ctx, system.Options{
 		Root: s.Root, Dir: filepath.Join(dir, "system"), Programs: s.Programs,
 		Cluster: s.Cluster, Registry: s.Registry, Progress: progress,
@@ -65,6 +78,20 @@ func Start(ctx context.Context, dir string, progress io.Writer) (_ *Stack, err e
 	}
 	_, _ = fmt.Fprintf(progress, "start  %-24s %.1f s\n", "all", time.Since(began).Seconds())
 	return s, nil
+}
+
+// built returns the programs of the cluster, once they are built and Options.Meanwhile
+// has returned.
+func (s *Stack) built(ctx context.Context, o Options) (binaries build.ControlPlane, err error) {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		binaries, err = build.Cluster(ctx, s.Root, o.Progress)
+		return err
+	})
+	if o.Meanwhile != nil {
+		both.Go(func() error { return o.Meanwhile(ctx, s) })
+	}
+	return binaries, both.Wait()
 }
 
 // Stop ends everything. Files stay.

@@ -6,7 +6,6 @@ package system
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,15 +154,7 @@ func (s *System) DockerConfig() string { return s.dockerConfig }
 // WriteCredentials writes the registry's present credentials to the docker
 // configuration that the provider reads.
 func (s *System) WriteCredentials() error {
-	auth, err := s.opts.Registry.Auth().Authorization()
-	if err != nil {
-		return fmt.Errorf("write registry credentials: %w", err)
-	}
-	data, err := json.Marshal(map[string]any{"auths": map[string]any{
-		s.opts.Registry.Host(): map[string]string{
-			"auth": base64.StdEncoding.EncodeToString([]byte(auth.Username + ":" + auth.Password)),
-		},
-	}})
+	data, err := s.opts.Registry.DockerConfig()
 	if err != nil {
 		return fmt.Errorf("write registry credentials: %w", err)
 	}
