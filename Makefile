@@ -138,7 +138,7 @@ mutate: ## Break the policies' Rego in one place at a time: do the unit tests no
 	@go run ./templates/mutate
 
 .PHONY: build
-build: ## Build provider, mutator and scanner into bin/
+build: ## Build provider, mutator, scanner and kubectl-imagegate into bin/
 	@cd e2e && go run ./cmd/build -own
 
 # Of what the images say they are; all of it is in their digests.

@@ -9,9 +9,14 @@ import (
 // Programs names imagegate's own binaries, as absolute paths.
 type Programs struct {
 	Provider, Mutator, Scanner string
+	// Plugin is kubectl's.
+	Plugin string
 }
 
-// Imagegate builds provider, mutator and scanner from the working tree into
+// plugin is the file name by which kubectl finds it.
+const plugin = "kubectl-imagegate"
+
+// Imagegate builds provider, mutator, scanner and kubectl's plugin from the working tree into
 // its bin folder. It always builds: Go's cache makes an unchanged one quick.
 func Imagegate(ctx context.Context, root string, progress io.Writer) (Programs, error) {
 	unlock, err := lock(filepath.Join(root, ".cache", "imagegate.lock"))
@@ -25,8 +30,9 @@ func Imagegate(ctx context.Context, root string, progress io.Writer) (Programs, 
 		Provider: filepath.Join(bin, "provider"),
 		Mutator:  filepath.Join(bin, "mutator"),
 		Scanner:  filepath.Join(bin, "scanner"),
+		Plugin:   filepath.Join(bin, plugin),
 	}
-	for _, name := range []string{"provider", "mutator", "scanner"} {
+	for _, name := range []string{"provider", "mutator", "scanner", plugin} {
 		t := imagegate(root, name)
 		if err := timed(t, progress, func() error { return compile(ctx, t, filepath.Join(bin, t.name)) }); err != nil {
 			return Programs{}, err
@@ -38,8 +44,11 @@ func Imagegate(ctx context.Context, root string, progress io.Writer) (Programs, 
 // imagegate is one of its programs. The scanner is a module of its own.
 func imagegate(root, name string) target {
 	t := target{name: name, dir: root, pkg: "./" + name, ldflags: "-s -w"}
-	if name == "scanner" {
+	switch name {
+	case "scanner":
 		t.dir, t.pkg = filepath.Join(root, name), "."
+	case plugin:
+		t.pkg = "./provider/" + plugin
 	}
 	return t
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Binaries   build.ControlPlane
 	Progress   io.Writer // nil: silent
 	Gatekeeper Gatekeeper
+	// Plugins is a folder of kubectl's plugins; may be empty.
+	Plugins string
 	// WithoutGatekeeper leaves Gatekeeper to InstallGatekeeper.
 	WithoutGatekeeper bool
 }

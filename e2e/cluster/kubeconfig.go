@@ -40,7 +40,7 @@ func (c *Cluster) Apply(ctx context.Context, manifests string) error {
 }
 
 func (c *Cluster) kubectl() kubectl.Kubectl {
-	return kubectl.Kubectl{Path: c.opts.Binaries.Kubectl, Kubeconfig: c.Kubeconfig, Cache: c.path("kubectl-cache")}
+	return kubectl.Kubectl{Path: c.opts.Binaries.Kubectl, Kubeconfig: c.Kubeconfig, Cache: c.path("kubectl-cache"), Plugins: c.opts.Plugins}
 }
 
 // KubectlPath is the kubectl that belongs to the cluster's version.

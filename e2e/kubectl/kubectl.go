@@ -22,13 +22,14 @@ type Kubectl struct {
 	Path       string // of the program
 	Kubeconfig string // path
 	Cache      string // folder
+	Plugins    string // folder of kubectl's plugins; may be empty
 }
 
 // Run runs kubectl and returns what it printed, its standard error included. The
 // error is an *exec.ExitError when kubectl ran and refused.
 func (k Kubectl) Run(ctx context.Context, in io.Reader, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, k.Path, args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+k.Kubeconfig, "KUBECACHEDIR="+k.Cache)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+k.Kubeconfig, "KUBECACHEDIR="+k.Cache, "PATH="+k.Plugins+string(os.PathListSeparator)+os.Getenv("PATH"))
 	cmd.Stdin = in
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
