@@ -165,5 +165,5 @@ generate: ## Generate the ConstraintTemplates from their Rego, and the chart's R
 
 .PHONY: commands
 commands: ## Write the pages of the programs' commands, COMMANDS.md
-	@UPDATE_COMMANDS=1 go test -count=1 -run '^TestCommandsAreDocumented$$' ./provider/cli ./mutator
+	@UPDATE_COMMANDS=1 go test -count=1 -run '^TestCommandsAreDocumented$$' ./provider/cli ./provider/plugin ./mutator
 	@cd scanner && UPDATE_COMMANDS=1 go test -count=1 -run '^TestCommandsAreDocumented$$' ./cli

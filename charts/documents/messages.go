@@ -146,7 +146,7 @@ func goMessages(name, text string) (found []Message, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a file of Go: %w", err)
 	}
-	errorsOnly := path.Dir(name) == "provider/cli" || path.Dir(name) == "scanner/cli"
+	errorsOnly := slices.Contains([]string{"provider/cli", "provider/plugin", "scanner/cli"}, path.Dir(name))
 	add := func(n ast.Node, format string) {
 		if msg, ok := message(fmt.Sprintf("%s:%d", name, files.Position(n.Pos()).Line), format); ok {
 			found = append(found, msg)

@@ -31,7 +31,7 @@ func (t *teller) remain(ctx context.Context) error {
 	}
 	_, _ = fmt.Fprint(t.out, strings.NewReplacer(
 		"KUBECONFIG_FILE", quoted(t.stack.Cluster.Kubeconfig),
-		"KUBECTL_FOLDER", quoted(filepath.Dir(t.stack.Cluster.KubectlPath())),
+		"FOLDERS", quoted(filepath.Dir(t.stack.Cluster.KubectlPath()))+":"+quoted(filepath.Dir(t.stack.Programs.Plugin)),
 		"PROVIDER", quoted(t.stack.Programs.Provider),
 		"DOCKER_CONFIG", quoted(t.stack.System.DockerConfig()),
 		"PUSH", quoted(demo)+" push -credentials "+quoted(t.stack.System.DockerConfig()),
@@ -50,7 +50,7 @@ func (t *teller) remain(ctx context.Context) error {
 const remaining = `
 Everything is running. In another terminal:
 
-  export KUBECONFIG=KUBECONFIG_FILE PATH=KUBECTL_FOLDER:"$PATH"
+  export KUBECONFIG=KUBECONFIG_FILE PATH=FOLDERS:"$PATH"
   kubectl get nodes,pods -A
 
 An image of yours goes into its registry, http://HOST, with one of

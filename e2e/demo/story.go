@@ -36,7 +36,7 @@ func (t *teller) policy(ctx context.Context) error {
 func (t *teller) tell(ctx context.Context) error {
 	began := time.Now()
 	for _, chapter := range []func(context.Context) error{
-		t.clean, t.vulnerable, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.nobodyWaits,
+		t.clean, t.vulnerable, t.why, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.nobodyWaits,
 		t.expansion, t.fault, t.audit,
 	} {
 		if err := chapter(ctx); err != nil {
@@ -67,6 +67,14 @@ func (t *teller) vulnerable(ctx context.Context) error {
 		return err
 	}
 	return t.kubectl(ctx, denied(append(worst, img.Pinned)...), "run", "old-api", "--image="+img.Ref)
+}
+
+func (t *teller) why(ctx context.Context) error {
+	t.chapter("A Deployment of it gets no Pods: why, and what to do")
+	if err := t.kubectl(ctx, ok(), "create", "deployment", "old-shop", "--image="+t.stack.Registry.Host()+"/shop/api:1.4.2"); err != nil {
+		return err
+	}
+	return t.kubectlUntil(ctx, denied(append(worst, "denied as", "Build the image")...), "imagegate", "why", "deployment/old-shop")
 }
 
 func (t *teller) initContainer(ctx context.Context) error {

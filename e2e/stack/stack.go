@@ -66,7 +66,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	}
 	began := time.Now()
 	if s.Cluster, err = cluster.Start(ctx, cluster.Options{
-		Dir: filepath.Join(dir, "cluster"), Binaries: binaries, Progress: progress,
+		Dir: filepath.Join(dir, "cluster"), Binaries: binaries, Progress: progress, Plugins: filepath.Dir(s.Programs.Plugin),
 	}); err != nil {
 		return nil, err
 	}
