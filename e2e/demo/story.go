@@ -74,7 +74,7 @@ func (t *teller) why(ctx context.Context) error {
 	if err := t.kubectl(ctx, ok(), "create", "deployment", "old-shop", "--image="+t.stack.Registry.Host()+"/shop/api:1.4.2"); err != nil {
 		return err
 	}
-	return t.kubectlUntil(ctx, denied(append(worst, "denied as", "Build the image")...), "imagegate", "why", "deployment/old-shop")
+	return t.kubectlUntil(ctx, denied(append(worst, "as now", "Build the image")...), "imagegate", "why", "deployment/old-shop")
 }
 
 func (t *teller) initContainer(ctx context.Context) error {
