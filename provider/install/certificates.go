@@ -10,7 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/imagegate/imagegate/provider/install/check"
+	"github.com/imagegate/imagegate/provider/install/finding"
 	"github.com/imagegate/imagegate/provider/install/trust"
+	"github.com/imagegate/imagegate/provider/install/webhooks"
 )
 
 // certificates takes the next step with our certificates and publishes what verifies
@@ -28,7 +31,7 @@ func (r *round) certificates(ctx context.Context) (published bool) {
 		err = r.step(ctx, current, false)
 	}
 	if err != nil {
-		r.refusal(ReasonCertificate, err)
+		r.refusal(finding.CertificateMissing, err)
 		if len(r.state.Ours.Authorities) == 0 {
 			return false
 		}
@@ -37,7 +40,7 @@ func (r *round) certificates(ctx context.Context) (published bool) {
 	provider, everywhere := r.publish(ctx)
 	if err == nil && everywhere {
 		if err := r.step(ctx, current, true); err != nil {
-			r.refusal(ReasonCertificate, err)
+			r.refusal(finding.CertificateMissing, err)
 		}
 	}
 	return provider
@@ -158,15 +161,15 @@ func (r *round) publish(ctx context.Context) (provider, everywhere bool) {
 	switch made, err := r.ensure(ctx, providers, u); {
 	case err != nil:
 		everywhere = false
-		r.refusal(ReasonProvider, err)
+		r.refusal(finding.ProviderObjectRefused, err)
 	case made == nil:
-		r.problem(ReasonNoGatekeeper, "there is no Gatekeeper with external data (CRD providers.externaldata.gatekeeper.sh): it may be installed later")
+		r.problem(finding.GatekeeperMissing, "there is no Gatekeeper with external data (CRD providers.externaldata.gatekeeper.sh): it may be installed later")
 	default:
 		provider = true
 	}
 	if err := r.patchWebhook(ctx, bundle); err != nil {
 		everywhere = false
-		r.refusal(ReasonWebhook, err)
+		r.refusal(finding.WebhookNotPatched, err)
 	}
 	return provider, everywhere
 }
@@ -183,24 +186,19 @@ func (r *round) patchWebhook(ctx context.Context, bundle string) error {
 		return refused("reading "+name, err)
 	}
 	if u == nil {
-		r.problem(ReasonWebhook, "%s does not exist", name)
+		r.problem(finding.WebhookNotPatched, "%s does not exist", name)
 		return nil
 	}
-	hooks, _, err := unstructured.NestedSlice(u.Object, "webhooks")
+	c, err := webhooks.Read(u)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
+		return err
 	}
+	r.warnings.found(check.Pinning(c, mends()))
 	stale := false
 	var wanted []any
-	for _, h := range hooks {
-		hook, _ := h.(map[string]any)
-		if p, _, _ := unstructured.NestedString(hook, "failurePolicy"); p == "Ignore" {
-			r.warnings.add(WarningUnpinned, "%s has failurePolicy Ignore: while the mutator does not answer, a tag is judged by what it means then, and may mean something else on the node. "+
-				"helm upgrade with --set webhook.failurePolicy=Fail", name)
-		}
-		have, _, _ := unstructured.NestedString(hook, "clientConfig", "caBundle")
-		stale = stale || have != bundle
-		wanted = append(wanted, map[string]any{"name": hook["name"], "clientConfig": map[string]any{"caBundle": bundle}})
+	for _, h := range c.Hooks {
+		stale = stale || base64.StdEncoding.EncodeToString(h.Bundle) != bundle
+		wanted = append(wanted, map[string]any{"name": h.Name, "clientConfig": map[string]any{"caBundle": bundle}})
 	}
 	if !stale {
 		return nil

@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/imagegate/imagegate/provider/install/bypod"
+	"github.com/imagegate/imagegate/provider/install/finding"
 	"github.com/imagegate/imagegate/provider/install/policy"
 	"github.com/imagegate/imagegate/provider/install/trust"
 )
@@ -57,7 +59,7 @@ func (s *apiServer) exists(r schema.GroupVersionResource) bool {
 		return s.gatekeeper
 	}
 	t := s.objects[settledKey{policy.Template.GVR(), r.Resource}]
-	return s.gatekeeper && t != nil && len(pods(t)) > 0
+	return s.gatekeeper && t != nil && len(bypod.Read(t)) > 0
 }
 
 func (s *apiServer) missing(r schema.GroupVersionResource, name string) error {
@@ -255,7 +257,7 @@ func newInstallation(t *testing.T, api *apiServer, change func(*Options)) *insta
 	api.put(ownerResource, map[string]any{"metadata": map[string]any{"name": o.Owner.Name}})
 	api.put(mutating, map[string]any{
 		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": map[string]any{"name": o.Webhook},
-		"webhooks": []any{map[string]any{"name": "mutation.imagegate.dev", "failurePolicy": "Fail", "clientConfig": map[string]any{"service": map[string]any{"name": "imagegate"}}}},
+		"webhooks": []any{map[string]any{"name": "mutation.imagegate.dev", "failurePolicy": "Fail", "rules": podRules(), "clientConfig": map[string]any{"service": map[string]any{"name": "imagegate"}}}},
 	})
 	return i
 }
@@ -264,7 +266,7 @@ func newInstallation(t *testing.T, api *apiServer, change func(*Options)) *insta
 func (i *installation) gatekeeperComes(ca []byte, failurePolicy string, timeout int64) {
 	i.api.gatekeeper = true
 	i.api.put(validating, map[string]any{"metadata": map[string]any{"name": "gatekeeper-vwc"}, "webhooks": []any{
-		map[string]any{"name": "validation.gatekeeper.sh", "failurePolicy": failurePolicy, "timeoutSeconds": timeout, "clientConfig": map[string]any{
+		map[string]any{"name": "validation.gatekeeper.sh", "failurePolicy": failurePolicy, "timeoutSeconds": timeout, "rules": podRules(), "clientConfig": map[string]any{
 			"caBundle": base64.StdEncoding.EncodeToString(ca), "service": map[string]any{"namespace": "gk", "name": "gatekeeper-webhook-service"},
 		}},
 		map[string]any{"name": "check-ignore-label.gatekeeper.sh", "failurePolicy": "Fail", "timeoutSeconds": int64(1), "clientConfig": map[string]any{}},
@@ -297,7 +299,7 @@ func (i *installation) rounds(n int, refusals ...string) Status {
 	return i.tell.told
 }
 
-func (i *installation) has(s Status, r Reason, words string) {
+func (i *installation) has(s Status, r finding.ID, words string) {
 	i.t.Helper()
 	for _, p := range append(s.Problems, s.Warnings...) {
 		if p.Reason == r {
@@ -311,7 +313,7 @@ func (i *installation) has(s Status, r Reason, words string) {
 }
 
 // hasOnly is has for the only problem.
-func (i *installation) hasOnly(s Status, r Reason, words string) {
+func (i *installation) hasOnly(s Status, r finding.ID, words string) {
 	i.t.Helper()
 	i.has(s, r, words)
 	if len(s.Problems) != 1 {
@@ -347,4 +349,11 @@ func (s *apiServer) names() map[string]bool {
 		}
 	}
 	return maps.Clone(found)
+}
+
+// podRules are a webhook's rules for all by which images come into a Pod.
+func podRules() []any {
+	return []any{map[string]any{
+		"apiGroups": []any{""}, "apiVersions": []any{"v1"}, "operations": []any{"CREATE", "UPDATE"}, "resources": []any{"pods", "pods/ephemeralcontainers"},
+	}}
 }

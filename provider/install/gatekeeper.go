@@ -3,12 +3,13 @@ package install
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"slices"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/imagegate/imagegate/provider/install/check"
+	"github.com/imagegate/imagegate/provider/install/finding"
+	"github.com/imagegate/imagegate/provider/install/webhooks"
 )
 
 // gatekeeper is what is known of Gatekeeper.
@@ -21,13 +22,6 @@ type gatekeeper struct {
 	judges bool
 }
 
-// hook is what is read of one of its webhooks.
-type hook struct {
-	name, namespace, failurePolicy string
-	timeout                        int64
-	bundle                         []byte
-}
-
 // gatekeeper reads Gatekeeper's webhook configurations: its CA, which is behind its
 // client certificates too, and what it does when it cannot answer. Its Secret, which
 // has the CA's key, is never read.
@@ -35,11 +29,11 @@ func (r *round) gatekeeper(ctx context.Context) gatekeeper {
 	var g gatekeeper
 	o := r.o.Gatekeeper
 	judging := r.hooks(ctx, validating, o.Validating)
-	g.judges = len(judging) > 0
-	all := slices.Concat(judging, r.hooks(ctx, mutating, o.Mutating))
+	g.judges = len(judging.Hooks) > 0
+	all := slices.Concat(judging.Hooks, r.hooks(ctx, mutating, o.Mutating).Hooks)
 	for _, h := range all {
-		if h.namespace != "" && g.namespace == "" {
-			g.namespace = h.namespace
+		if h.Namespace != "" && g.namespace == "" {
+			g.namespace = h.Namespace
 		}
 	}
 	switch {
@@ -47,85 +41,61 @@ func (r *round) gatekeeper(ctx context.Context) gatekeeper {
 	case o.CAFile != "":
 		_, err := r.clients(State{})
 		if g.known = err == nil; err != nil {
-			r.refusal(ReasonUnknownClientCA, err)
+			r.refusal(finding.GatekeeperCAUnknown, err)
 		}
 	default:
 		r.follow(all, &g)
 	}
-	for _, h := range judging {
-		r.judge(h)
-	}
+	r.warnings.found(check.Judging(judging, r.o.Provider.Timeout, mends()))
 	if r.o.Unverified {
-		r.warnings.add(WarningNoMTLS, "server.tls.clientAuth is off: whoever reaches the provider may ask it")
+		r.warnings.add(finding.ClientsNeedNoCertificate, "server.tls.clientAuth is off: whoever reaches the provider may ask it")
 		g.known = true
 	}
 	return g
 }
 
 // follow takes the CA of the first configuration that has one.
-func (r *round) follow(hooks []hook, g *gatekeeper) {
+func (r *round) follow(hooks []webhooks.Hook, g *gatekeeper) {
 	for _, h := range hooks {
-		if len(bytes.TrimSpace(h.bundle)) == 0 {
+		if len(bytes.TrimSpace(h.Bundle)) == 0 {
 			continue
 		}
-		clients, err := r.state.Gatekeeper.Follow(h.bundle)
+		clients, err := r.state.Gatekeeper.Follow(h.Bundle)
 		if err != nil {
-			r.problem(ReasonUnknownClientCA, "the CA of Gatekeeper's webhook %s cannot be read, and the one before still counts: %v", h.name, err)
+			r.problem(finding.GatekeeperCAUnknown, "the CA of Gatekeeper's webhook %s cannot be read, and the one before still counts: %v", h.Name, err)
 			continue
 		}
 		r.state.Gatekeeper = clients
 		break
 	}
 	if g.known = len(r.state.Gatekeeper.Bundles) > 0; !g.known {
-		r.problem(ReasonUnknownClientCA, "whose certificate Gatekeeper shows is unknown, and clients are refused: "+
+		r.problem(finding.GatekeeperCAUnknown, "whose certificate Gatekeeper shows is unknown, and clients are refused: "+
 			"neither ValidatingWebhookConfiguration %s nor MutatingWebhookConfiguration %s has a caBundle "+
 			"(install.gatekeeper.validatingWebhook, .mutatingWebhook and .caFile)", r.o.Gatekeeper.Validating, r.o.Gatekeeper.Mutating)
 	}
 }
 
 // hooks reads a configuration, nothing where there is none.
-func (r *round) hooks(ctx context.Context, resource schema.GroupVersionResource, name string) []hook {
+func (r *round) hooks(ctx context.Context, resource schema.GroupVersionResource, name string) webhooks.Configuration {
 	if name == "" {
-		return nil
+		return webhooks.Configuration{}
 	}
 	u, err := r.objects.get(ctx, resource, name)
 	if err != nil {
-		r.refusal(ReasonAPI, refused("reading Gatekeeper's "+resource.Resource+" "+name, err))
-		return nil
+		r.refusal(finding.APIError, refused("reading Gatekeeper's "+resource.Resource+" "+name, err))
+		return webhooks.Configuration{}
 	}
 	if u == nil {
-		return nil
+		return webhooks.Configuration{}
 	}
-	found, _, _ := unstructured.NestedSlice(u.Object, "webhooks")
-	var hooks []hook
-	for _, f := range found {
-		m, _ := f.(map[string]any)
-		h := hook{}
-		h.name, _, _ = unstructured.NestedString(m, "name")
-		h.namespace, _, _ = unstructured.NestedString(m, "clientConfig", "service", "namespace")
-		h.failurePolicy, _, _ = unstructured.NestedString(m, "failurePolicy")
-		h.timeout, _, _ = unstructured.NestedInt64(m, "timeoutSeconds")
-		text, _, _ := unstructured.NestedString(m, "clientConfig", "caBundle")
-		h.bundle, _ = base64.StdEncoding.DecodeString(text) // the API server has checked it
-		hooks = append(hooks, h)
+	c, err := webhooks.Read(u)
+	if err != nil {
+		r.refusal(finding.APIError, err)
 	}
-	return hooks
+	return c
 }
 
-// ignoreLabelHook guards Gatekeeper's own label and judges no Pod.
-const ignoreLabelHook = "check-ignore-label"
-
-// judge warns of a webhook that lets Pods through when it should not.
-func (r *round) judge(h hook) {
-	if strings.HasPrefix(h.name, ignoreLabelHook) {
-		return
-	}
-	if h.failurePolicy != "Fail" {
-		r.warnings.add(WarningFailsOpen, "Gatekeeper's webhook %s has failurePolicy %s: whatever it does not answer in time is admitted without a look. "+
-			"helm upgrade gatekeeper gatekeeper/gatekeeper --reuse-values --set validatingWebhookFailurePolicy=Fail", h.name, h.failurePolicy)
-	}
-	if least := int64(r.o.Provider.Timeout) + 1; h.timeout < least {
-		r.warnings.add(WarningShortTimeout, "Gatekeeper's webhook %s has timeoutSeconds %d, and the provider may take %d: a question that takes as long is never answered. "+
-			"helm upgrade gatekeeper gatekeeper/gatekeeper --reuse-values --set validatingWebhookTimeoutSeconds=%d", h.name, h.timeout, r.o.Provider.Timeout, least+2)
-	}
+// mends are the commands as far as they are known here, where the release is not.
+func mends() check.Commands {
+	return check.Commands{Gatekeeper: "helm upgrade gatekeeper gatekeeper/gatekeeper --reuse-values", Imagegate: "helm upgrade"}
 }

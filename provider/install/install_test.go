@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/imagegate/imagegate/provider/install/finding"
 	"github.com/imagegate/imagegate/provider/install/policy"
 )
 
@@ -34,7 +35,7 @@ func TestInstallsFromNothing(t *testing.T) {
 	i.write(strict)
 	i.ready = errors.New("scanner: it is being started")
 	s := i.rounds(6)
-	i.hasOnly(s, ReasonProviderNotReady, "scanner: it is being started")
+	i.hasOnly(s, finding.ProviderNotReady, "scanner: it is being started")
 	if s.Enforcing || api.object(scanPolicy, "imagegate") != nil {
 		t.Error("a Constraint is there before the provider is ready")
 	}
@@ -82,8 +83,8 @@ func TestGatekeeperComesLater(t *testing.T) {
 	i := newInstallation(t, api, nil)
 	i.write(strict)
 	s := i.rounds(3)
-	i.has(s, ReasonNoGatekeeper, "may be installed later")
-	i.has(s, ReasonUnknownClientCA, "clients are refused")
+	i.has(s, finding.GatekeeperMissing, "may be installed later")
+	i.has(s, finding.GatekeeperCAUnknown, "clients are refused")
 	if i.Status().Err() == nil || !strings.HasPrefix(i.Status().Err().Error(), "not enforcing yet, because ") {
 		t.Errorf("%v", i.Status().Err())
 	}
@@ -119,7 +120,7 @@ func TestTemplatesComeAfterGatekeepersWebhook(t *testing.T) {
 			i.write(strict)
 			api.gatekeeper = true
 			s := i.rounds(4)
-			i.has(s, ReasonNoGatekeeper, "no ValidatingWebhookConfiguration gatekeeper-vwc yet")
+			i.has(s, finding.GatekeeperMissing, "no ValidatingWebhookConfiguration gatekeeper-vwc yet")
 			provider := api.object(providers, "imagegate-provider")
 			if provider == nil || api.object(policy.Template.GVR(), "imagescanpolicy") != nil {
 				t.Fatalf("before the webhook there are %v", api.names())
@@ -204,8 +205,8 @@ func TestRulesThatDoNotCompile(t *testing.T) {
 	i.gatekeeperComes(authority(t).CACert, "Fail", 5)
 	i.write(badRules)
 	s := i.rounds(6)
-	i.hasOnly(s, ReasonRules, "customRules:2: rego_unsafe_var_error")
-	i.has(s, ReasonRules, "only the generated rules are in force")
+	i.hasOnly(s, finding.RulesDoNotCompile, "customRules:2: rego_unsafe_var_error")
+	i.has(s, finding.RulesDoNotCompile, "only the generated rules are in force")
 	if !s.Enforcing || api.object(scanPolicy, "imagegate") == nil {
 		t.Fatal("the generated rules are not in force")
 	}
@@ -217,7 +218,7 @@ func TestRulesThatDoNotCompile(t *testing.T) {
 	template := api.object(policy.Template.GVR(), policy.OwnTemplate).DeepCopy()
 	i.write(badRules + "enforcementAction: warn\nscanPolicies: {autoGenerate: false}\n")
 	s = i.rounds(4)
-	i.hasOnly(s, ReasonRules, "the rules before stay in force")
+	i.hasOnly(s, finding.RulesDoNotCompile, "the rules before stay in force")
 	if diff := cmp.Diff(template.Object["spec"], api.object(policy.Template.GVR(), policy.OwnTemplate).Object["spec"]); diff != "" {
 		t.Error(diff)
 	}
@@ -239,17 +240,17 @@ func TestWhatIsInForceOutlastsMistakes(t *testing.T) {
 	i.write(strict)
 	i.fine(i.rounds(6))
 	for text, want := range map[string]struct {
-		reason Reason
+		reason finding.ID
 		words  string
 	}{
-		"scanPolicy: {}":                                      {ReasonInvalidPolicies, `unknown field "scanPolicy"`},
-		"enforcementAction: block":                            {ReasonInvalidPolicies, "deny, warn or dryrun"},
-		"scanRules: {}\nscanPolicies: {}":                     {ReasonInvalidPolicies, "which say the same"},
-		"objects: [{apiVersion: v1, kind: Pod}]":              {ReasonInvalidPolicies, "objects[0]: v1 Pod is none of what is installed"},
-		"scanPolicies: {autoGenerate: false}":                 {ReasonInvalidPolicies, "nothing judges a report"},
-		"scanPolicies: {autoGenerate: false}\n" + badRules:    {ReasonRules, "nothing is in force"},
-		"parameters: {scanPolicies: {defaultPolicy: accept}}": {ReasonInvalidPolicies, "a place of its own"},
-		"name: Not_A_Name":                                    {ReasonInvalidPolicies, "name"},
+		"scanPolicy: {}":                                      {finding.PoliciesInvalid, `unknown field "scanPolicy"`},
+		"enforcementAction: block":                            {finding.PoliciesInvalid, "deny, warn or dryrun"},
+		"scanRules: {}\nscanPolicies: {}":                     {finding.PoliciesInvalid, "which say the same"},
+		"objects: [{apiVersion: v1, kind: Pod}]":              {finding.PoliciesInvalid, "objects[0]: v1 Pod is none of what is installed"},
+		"scanPolicies: {autoGenerate: false}":                 {finding.PoliciesInvalid, "nothing judges a report"},
+		"scanPolicies: {autoGenerate: false}\n" + badRules:    {finding.RulesDoNotCompile, "nothing is in force"},
+		"parameters: {scanPolicies: {defaultPolicy: accept}}": {finding.PoliciesInvalid, "a place of its own"},
+		"name: Not_A_Name":                                    {finding.PoliciesInvalid, "name"},
 	} {
 		i.write(text)
 		i.has(i.rounds(3), want.reason, want.words)
@@ -261,7 +262,7 @@ func TestWhatIsInForceOutlastsMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := i.rounds(2)
-	i.hasOnly(s, ReasonNoPolicies, "there is no policies.yaml in ConfigMap imagegate-system/imagegate-policies")
+	i.hasOnly(s, finding.PoliciesMissing, "there is no policies.yaml in ConfigMap imagegate-system/imagegate-policies")
 	if !s.Enforcing {
 		t.Error("what is in force is not said to be")
 	}
@@ -282,7 +283,7 @@ func TestConstraintsWaitForEveryPod(t *testing.T) {
 		_ = unstructured.SetNestedSlice(template.Object, byPod, "status", "byPod")
 		i.write("scanPolicies: {defaultPolicy: reject}")
 		_, _ = i.roundOnce(t.Context(), i.tell)
-		i.has(i.tell.told, ReasonTemplateNotTaken, "waits for Gatekeeper Pod webhook")
+		i.has(i.tell.told, finding.TemplateNotTakenIn, "waits for Gatekeeper Pod webhook")
 		said := i.tell.told.Err().Error()
 		time.Sleep(20 * time.Second)
 		if _, _ = i.roundOnce(t.Context(), i.tell); i.tell.told.Err().Error() != said {
@@ -314,8 +315,8 @@ func TestRefusalsAreTold(t *testing.T) {
 			return nil
 		}
 	}
-	for resource, reason := range map[string]Reason{
-		"providers": ReasonProvider, "constrainttemplates": ReasonTemplateRefused, "imagescanpolicy": ReasonConstraintRefused, "mutatingwebhookconfigurations": ReasonWebhook,
+	for resource, reason := range map[string]finding.ID{
+		"providers": finding.ProviderObjectRefused, "constrainttemplates": finding.TemplateRefused, "imagescanpolicy": finding.ConstraintRefused, "mutatingwebhookconfigurations": finding.WebhookNotPatched,
 	} {
 		api := newAPIServer(t)
 		i := newInstallation(t, api, nil)
@@ -326,7 +327,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		if again, err := i.roundOnce(t.Context(), i.tell); err == nil || again > roundAtMost {
 			t.Errorf("%s: not tried again: %v, %s", resource, err, again)
 		}
-		if reason == ReasonProvider || reason == ReasonWebhook {
+		if reason == finding.ProviderObjectRefused || reason == finding.WebhookNotPatched {
 			state, _, err := i.state.read(t.Context())
 			if err != nil || len(state.Ours.Authorities) != 1 || !state.Ours.Authorities[0].Published.IsZero() {
 				t.Errorf("%s: said to be published: %+v, %v", resource, state.Ours, err)
@@ -342,7 +343,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		i.write(strict)
 		i.rounds(4, "imagescanpolicy")
 		time.Sleep(contradicted)
-		i.has(i.rounds(1, "imagescanpolicy"), ReasonTemplateRefused, "Gatekeeper Pod audit: it does not fit")
+		i.has(i.rounds(1, "imagescanpolicy"), finding.TemplateRefused, "Gatekeeper Pod audit: it does not fit")
 		i.fine(i.rounds(4))
 		i.tell.close()
 		synctest.Wait()
@@ -364,7 +365,7 @@ func TestWithoutItsOwnerNothingIsInstalled(t *testing.T) {
 		}
 	}
 	api.writes = nil
-	i.hasOnly(i.rounds(2), ReasonNoOwner, "ClusterRole imagegate-install")
+	i.hasOnly(i.rounds(2), finding.OwnerMissing, "ClusterRole imagegate-install")
 	if len(api.writes) > 0 {
 		t.Errorf("written: %v", api.writes)
 	}
@@ -404,8 +405,8 @@ func TestGatekeeperThatFailsOpen(t *testing.T) {
 	i.write(strict)
 	s := i.rounds(6)
 	i.fine(s)
-	i.has(s, WarningFailsOpen, "--set validatingWebhookFailurePolicy=Fail")
-	i.has(s, WarningShortTimeout, "timeoutSeconds 2, and the provider may take 2")
+	i.has(s, finding.GatekeeperFailsOpen, "--set validatingWebhookFailurePolicy=Fail")
+	i.has(s, finding.GatekeeperShortTimeout, "timeoutSeconds 2, and the provider may take 2")
 	if len(s.Warnings) != 2 {
 		t.Errorf("warnings %v", s.Warnings)
 	}
@@ -432,41 +433,14 @@ func TestWhatDeniesLessThanItSeems(t *testing.T) {
 	i.write(strict + "enforcementAction: dryrun\n")
 	s := i.rounds(6)
 	i.fine(s)
-	i.has(s, WarningUnpinned, "--set webhook.failurePolicy=Fail")
-	i.has(s, WarningDeniesNone, "ImageScanPolicy imagegate has enforcementAction dryrun")
+	i.has(s, finding.MutatorFailsOpen, "--set webhook.failurePolicy=Fail")
+	i.has(s, finding.ConstraintDeniesNothing, "ImageScanPolicy imagegate has enforcementAction dryrun")
 	i.write(strict + `match: {kinds: [{apiGroups: [apps], kinds: [Deployment]}]}` + "\n")
-	i.has(i.rounds(2), WarningMatchesNone, `ImageScanPolicy imagegate matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`)
+	i.has(i.rounds(2), finding.ConstraintMatchesNoPods, `ImageScanPolicy imagegate matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`)
 	failurePolicy("Fail")
 	i.write(strict)
 	if s := i.rounds(2); len(s.Warnings) > 0 {
 		t.Errorf("warnings %v", s.Warnings)
-	}
-}
-
-func TestDenies(t *testing.T) {
-	scoped := func(action, point string) map[string]any {
-		return map[string]any{"enforcementAction": "scoped", "scopedEnforcementActions": []any{
-			map[string]any{"action": "warn", "enforcementPoints": []any{map[string]any{"name": "*"}}},
-			map[string]any{"action": action, "enforcementPoints": []any{map[string]any{"name": point}}},
-		}}
-	}
-	for name, c := range map[string]struct {
-		spec map[string]any
-		want bool
-	}{
-		"no action":                   {map[string]any{}, true},
-		"deny":                        {map[string]any{"enforcementAction": "deny"}, true},
-		"warn":                        {map[string]any{"enforcementAction": "warn"}, false},
-		"dryrun":                      {map[string]any{"enforcementAction": "dryrun"}, false},
-		"scoped, at the webhook":      {scoped("deny", "validation.gatekeeper.sh"), true},
-		"scoped, everywhere":          {scoped("deny", "*"), true},
-		"scoped, in audit alone":      {scoped("deny", "audit.gatekeeper.sh"), false},
-		"scoped, dryrun":              {scoped("dryrun", "*"), false},
-		"scoped, and nothing is said": {map[string]any{"enforcementAction": "scoped"}, false},
-	} {
-		if got := denies(&unstructured.Unstructured{Object: map[string]any{"spec": c.spec}}); got != c.want {
-			t.Errorf("%s: denies %v", name, got)
-		}
 	}
 }
 
@@ -605,7 +579,7 @@ func TestGivenSecret(t *testing.T) {
 	i := newInstallation(t, api, func(o *Options) { o.Certificates.Source = SourceSecret })
 	i.gatekeeperComes(authority(t).CACert, "Fail", 5)
 	i.write(strict)
-	i.has(i.rounds(2), ReasonCertificate, "Secret imagegate-system/imagegate-tls (install.certificates.secret) does not exist")
+	i.has(i.rounds(2), finding.CertificateMissing, "Secret imagegate-system/imagegate-tls (install.certificates.secret) does not exist")
 	if i.Withheld() != nil || len(i.Status().Problems) == 0 {
 		t.Errorf("%v", i.Status())
 	}
@@ -621,7 +595,7 @@ func TestGivenSecret(t *testing.T) {
 		}
 	}
 	put(map[string][]byte{CertFile: m.Leaf.Cert, KeyFile: m.Leaf.Key})
-	i.has(i.rounds(2), ReasonCertificate, "has no ca.crt")
+	i.has(i.rounds(2), finding.CertificateMissing, "has no ca.crt")
 	put(map[string][]byte{CertFile: m.Leaf.Cert, KeyFile: m.Leaf.Key, CAFile: m.CACert})
 	i.fine(i.rounds(6))
 	for _, a := range i.core.Actions() {

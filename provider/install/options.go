@@ -155,5 +155,12 @@ const (
 	patience = time.Minute
 )
 
-func (o *Options) leaseName() string { return o.Instance + "-install" }
-func (o *Options) stateName() string { return o.Instance + "-state" }
+func (o *Options) leaseName() string { return LeaseName(o.Instance) }
+func (o *Options) stateName() string { return StateName(o.Instance) }
+
+// LeaseName is the name of the Lease of an instance, StateName that of the ConfigMap
+// with its state.
+func LeaseName(instance string) string { return instance + "-install" }
+
+// StateName is described with LeaseName.
+func StateName(instance string) string { return instance + "-state" }

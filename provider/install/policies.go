@@ -14,8 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/imagegate/imagegate/provider/install/bypod"
+	"github.com/imagegate/imagegate/provider/install/check"
+	"github.com/imagegate/imagegate/provider/install/finding"
 	"github.com/imagegate/imagegate/provider/install/policy"
-	"github.com/imagegate/imagegate/templates"
 )
 
 // policies applies what is written: templates, then Constraints and the rest, then
@@ -30,7 +32,7 @@ func (r *round) policies(ctx context.Context, g gatekeeper, provider bool) {
 	}
 	made, err := written.Make(policy.Surroundings{Namespace: r.o.Namespace, GatekeeperNamespace: g.namespace, Provider: r.o.Provider.Name})
 	if err != nil {
-		r.refusal(ReasonInvalidPolicies, err)
+		r.refusal(finding.PoliciesInvalid, err)
 		return
 	}
 	p := &plan{round: r, held: r.held(ctx, g), templates: map[string]bool{}, wanted: map[settledKey]bool{}}
@@ -100,7 +102,7 @@ func (r *round) written(ctx context.Context) (*policy.Policies, error) {
 	if o.File != "" {
 		var err error
 		if text, err = os.ReadFile(o.File); err != nil {
-			r.problem(ReasonNoPolicies, "%s: %v", where, err)
+			r.problem(finding.PoliciesMissing, "%s: %v", where, err)
 			return nil, err
 		}
 	} else {
@@ -110,7 +112,7 @@ func (r *round) written(ctx context.Context) (*policy.Policies, error) {
 		cm, err := r.core.CoreV1().ConfigMaps(r.o.Namespace).Get(ctx, o.ConfigMap, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			err = refused("reading the policies, "+where, err)
-			r.refusal(ReasonAPI, err)
+			r.refusal(finding.APIError, err)
 			return nil, err
 		}
 		found, ok := "", false
@@ -119,14 +121,14 @@ func (r *round) written(ctx context.Context) (*policy.Policies, error) {
 		}
 		if !ok {
 			err = errors.New("there is no " + where + " (install.policies)")
-			r.problem(ReasonNoPolicies, "%v", err)
+			r.problem(finding.PoliciesMissing, "%v", err)
 			return nil, err
 		}
 		text = []byte(found)
 	}
 	p, err := policy.Parse(text)
 	if err != nil {
-		r.problems.add(ReasonInvalidPolicies, "%s: %v; what was in force before stays so", where, err)
+		r.problems.add(finding.PoliciesInvalid, "%s: %v; what was in force before stays so", where, err)
 	}
 	return p, err
 }
@@ -136,7 +138,7 @@ func (r *round) judging(ctx context.Context) bool {
 	for _, kind := range []string{policy.GeneratedKind, policy.OwnKind} {
 		list, err := r.objects.list(ctx, policy.Constraint(kind).GVR(), r.o.selector())
 		if err != nil {
-			r.refusal(ReasonAPI, refused("listing the Constraints", err))
+			r.refusal(finding.APIError, refused("listing the Constraints", err))
 			return false
 		}
 		for i := range list {
@@ -171,21 +173,21 @@ func (p *plan) template(ctx context.Context, u *unstructured.Unstructured) {
 	if p.held != nil {
 		live, err := p.objects.get(ctx, policy.Template.GVR(), u.GetName())
 		if err != nil {
-			p.refusal(ReasonAPI, refused("reading ConstraintTemplate "+u.GetName(), err))
+			p.refusal(finding.APIError, refused("reading ConstraintTemplate "+u.GetName(), err))
 			return
 		}
 		if live == nil {
-			p.problem(ReasonNoGatekeeper, "%v", p.held)
+			p.problem(finding.GatekeeperMissing, "%v", p.held)
 			return
 		}
 	}
 	live, err := p.ensure(ctx, policy.Template.GVR(), u)
 	if err != nil {
-		p.refusal(ReasonTemplateRefused, err)
+		p.refusal(finding.TemplateRefused, err)
 		return
 	}
 	if live == nil {
-		p.problem(ReasonNoGatekeeper, "%v", errNoGatekeeper)
+		p.problem(finding.GatekeeperMissing, "%v", errNoGatekeeper)
 		return
 	}
 	p.seen(live)
@@ -193,9 +195,9 @@ func (p *plan) template(ctx context.Context, u *unstructured.Unstructured) {
 
 // seen notes what Gatekeeper says of a template.
 func (p *plan) seen(live *unstructured.Unstructured) {
-	for _, pod := range pods(live) {
-		if !slices.Contains(p.pods, pod.id) {
-			p.pods = append(p.pods, pod.id)
+	for _, pod := range bypod.Read(live) {
+		if !slices.Contains(p.pods, pod.Pod) {
+			p.pods = append(p.pods, pod.Pod)
 		}
 	}
 	err := p.taken(live, p.pods)
@@ -203,10 +205,10 @@ func (p *plan) seen(live *unstructured.Unstructured) {
 		return
 	}
 	if p.lastingRefusal(live, err) {
-		p.problem(ReasonTemplateRefused, "ConstraintTemplate %s is refused by %v", live.GetName(), err)
+		p.problem(finding.TemplateRefused, "ConstraintTemplate %s is refused by %v", live.GetName(), err)
 		return
 	}
-	p.problem(ReasonTemplateNotTaken, "ConstraintTemplate %s is not taken in: %v", live.GetName(), err)
+	p.problem(finding.TemplateNotTakenIn, "ConstraintTemplate %s is not taken in: %v", live.GetName(), err)
 }
 
 // constraints chooses which Constraint there is: that of one's own rules, which has
@@ -220,7 +222,7 @@ func (p *plan) constraints(ctx context.Context, made *policy.Objects) []*unstruc
 	}
 	if made.Problem == nil {
 		if made.Generated == nil {
-			p.problems.add(ReasonInvalidPolicies, "autoGenerate is false and there are no rules of one's own: nothing judges a report")
+			p.problems.add(finding.PoliciesInvalid, "autoGenerate is false and there are no rules of one's own: nothing judges a report")
 			return nil
 		}
 		return []*unstructured.Unstructured{made.Generated}
@@ -228,18 +230,18 @@ func (p *plan) constraints(ctx context.Context, made *policy.Objects) []*unstruc
 	old, err := p.objects.get(ctx, policy.Template.GVR(), policy.OwnTemplate)
 	switch {
 	case err != nil:
-		p.refusal(ReasonAPI, refused("reading ConstraintTemplate "+policy.OwnTemplate, err))
+		p.refusal(finding.APIError, refused("reading ConstraintTemplate "+policy.OwnTemplate, err))
 		return nil
 	case old != nil && old.GetLabels()[Label] == p.o.Instance:
-		p.problems.add(ReasonRules, "%v; the rules before stay in force", made.Problem)
+		p.problems.add(finding.RulesDoNotCompile, "%v; the rules before stay in force", made.Problem)
 		p.want(policy.Template, policy.OwnTemplate)
 		p.seen(old)
 		return []*unstructured.Unstructured{made.Own}
 	case made.Generated != nil:
-		p.problems.add(ReasonRules, "%v; only the generated rules are in force", made.Problem)
+		p.problems.add(finding.RulesDoNotCompile, "%v; only the generated rules are in force", made.Problem)
 		return []*unstructured.Unstructured{made.Generated}
 	default:
-		p.problems.add(ReasonRules, "%v; autoGenerate is false, so nothing is in force", made.Problem)
+		p.problems.add(finding.RulesDoNotCompile, "%v; autoGenerate is false, so nothing is in force", made.Problem)
 		return nil
 	}
 }
@@ -263,7 +265,7 @@ func (r *round) gate(ctx context.Context, g gatekeeper, provider bool, known []s
 		return errors.Join(errors.New("the Provider object cannot be read"), err)
 	}
 	// Gatekeeper before 3.20 says nothing about Providers.
-	if err := r.taken(u, known); err != nil && !(len(pods(u)) == 0 && r.waited(u) >= patience) {
+	if err := r.taken(u, known); err != nil && !(len(bypod.Read(u)) == 0 && r.waited(u) >= patience) {
 		return fmt.Errorf("the Provider object is not taken in: %w", err)
 	}
 	return nil
@@ -280,66 +282,42 @@ func (p *plan) enforce(ctx context.Context, u *unstructured.Unstructured, gate e
 	name := k.Kind + " " + u.GetName()
 	p.want(k, u.GetName())
 	if k.IsConstraint() && !p.templates[strings.ToLower(k.Kind)] {
-		if !p.problems.has(ReasonTemplateRefused) && !p.problems.has(ReasonNoGatekeeper) {
-			p.problem(ReasonTemplateNotTaken, "%s waits for its ConstraintTemplate", name)
+		if !p.problems.has(finding.TemplateRefused) && !p.problems.has(finding.GatekeeperMissing) {
+			p.problem(finding.TemplateNotTakenIn, "%s waits for its ConstraintTemplate", name)
 		}
 		return p.stillTaken(ctx, k, u.GetName())
 	}
 	if gate != nil {
 		live, err := p.objects.get(ctx, k.GVR(), u.GetName())
 		if err != nil {
-			p.refusal(ReasonAPI, refused("reading "+name, err))
+			p.refusal(finding.APIError, refused("reading "+name, err))
 			return false
 		}
 		if live == nil {
-			p.problem(ReasonProviderNotReady, "%s waits: %v", name, gate)
+			p.problem(finding.ProviderNotReady, "%s waits: %v", name, gate)
 			return false
 		}
 	}
 	live, err := p.ensure(ctx, k.GVR(), u)
 	switch {
 	case err != nil && k.IsConstraint():
-		p.refusal(ReasonConstraintRefused, err)
+		p.refusal(finding.ConstraintRefused, err)
 		return p.stillTaken(ctx, k, u.GetName())
 	case err != nil:
-		p.refusal(ReasonObjectRefused, err)
+		p.refusal(finding.ObjectRefused, err)
 		return false
 	case live == nil:
-		p.problem(ReasonNotEnforced, "%s: its kind does not exist yet", name)
+		p.problem(finding.ConstraintNotEnforced, "%s: its kind does not exist yet", name)
 		return false
 	case !k.IsConstraint():
 		return true // of the others nobody is judged by what they miss
 	}
 	if err := p.taken(live, p.pods); err != nil {
-		p.problem(ReasonNotEnforced, "%s: %v", name, err)
+		p.problem(finding.ConstraintNotEnforced, "%s: %v", name, err)
 		return false
 	}
-	if !templates.MatchesPods(live) {
-		p.warnings.add(WarningMatchesNone, `%s matches no Pods: write its match.kinds as [{apiGroups: [""], kinds: [Pod]}]`, name)
-	}
-	if !denies(live) {
-		action, _, _ := unstructured.NestedString(live.Object, "spec", "enforcementAction")
-		p.warnings.add(WarningDeniesNone, "%s has enforcementAction %s: it says what is wrong with a Pod, and lets it in", name, action)
-	}
+	p.warnings.found(check.Constraint(live))
 	return true
-}
-
-// denies reports whether a Constraint denies anything at admission. Without an action
-// it does; with scoped ones, where one of them does.
-func denies(constraint *unstructured.Unstructured) bool {
-	action, _, _ := unstructured.NestedString(constraint.Object, "spec", "enforcementAction")
-	if action != "scoped" {
-		return action == "" || action == "deny"
-	}
-	scoped, _, _ := unstructured.NestedSlice(constraint.Object, "spec", "scopedEnforcementActions")
-	return slices.ContainsFunc(scoped, func(s any) bool {
-		m, _ := s.(map[string]any)
-		points, _, _ := unstructured.NestedSlice(m, "enforcementPoints")
-		return m["action"] == "deny" && slices.ContainsFunc(points, func(p any) bool {
-			point, _ := p.(map[string]any)
-			return point["name"] == "validation.gatekeeper.sh" || point["name"] == "*"
-		})
-	})
 }
 
 // stillTaken reports whether the object, as it is, is in force.
@@ -356,7 +334,7 @@ func (p *plan) prune(ctx context.Context) {
 	for _, k := range kinds {
 		list, err := p.objects.list(ctx, k.GVR(), p.o.selector())
 		if err != nil {
-			p.refusal(ReasonAPI, refused("listing "+k.Resource, err))
+			p.refusal(finding.APIError, refused("listing "+k.Resource, err))
 			return
 		}
 		for i := range list {
@@ -367,7 +345,7 @@ func (p *plan) prune(ctx context.Context) {
 			err := p.objects.remove(ctx, k.GVR(), u.GetName(), u.GetUID())
 			p.metrics.wrote("prune", err)
 			if err != nil {
-				p.refusal(ReasonObjectRefused, refused("removing "+k.Kind+" "+u.GetName(), err))
+				p.refusal(finding.ObjectRefused, refused("removing "+k.Kind+" "+u.GetName(), err))
 				return
 			}
 			delete(p.settled, settledKey{k.GVR(), u.GetName()})

@@ -5,67 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/imagegate/imagegate/provider/install/finding"
 )
 
-// Reason is why something is not as it should be. The set is closed: it labels
-// metrics.
-type Reason string
-
-// What keeps policies from being enforced.
-const (
-	ReasonAPI               Reason = "api_error"
-	ReasonNoOwner           Reason = "owner_missing"
-	ReasonNoGatekeeper      Reason = "gatekeeper_missing"
-	ReasonCertificate       Reason = "certificate_missing"
-	ReasonUnknownClientCA   Reason = "gatekeeper_ca_unknown"
-	ReasonProvider          Reason = "provider_object_refused"
-	ReasonWebhook           Reason = "webhook_not_patched"
-	ReasonNoPolicies        Reason = "policies_missing"
-	ReasonInvalidPolicies   Reason = "policies_invalid"
-	ReasonRules             Reason = "rules_do_not_compile"
-	ReasonTemplateRefused   Reason = "template_refused"
-	ReasonTemplateNotTaken  Reason = "template_not_taken_in"
-	ReasonProviderNotReady  Reason = "provider_not_ready"
-	ReasonConstraintRefused Reason = "constraint_refused"
-	ReasonNotEnforced       Reason = "constraint_not_enforced"
-	ReasonObjectRefused     Reason = "object_refused"
-)
-
-// What weakens the policies although they are enforced.
-const (
-	WarningFailsOpen    Reason = "gatekeeper_fails_open"
-	WarningShortTimeout Reason = "gatekeeper_short_timeout"
-	WarningNoMTLS       Reason = "clients_need_no_certificate"
-	WarningUnpinned     Reason = "mutator_fails_open"
-	WarningDeniesNone   Reason = "constraint_denies_nothing"
-	WarningMatchesNone  Reason = "constraint_matches_no_pods"
-)
-
-func reasons() []Reason {
-	return []Reason{
-		ReasonAPI, ReasonNoOwner, ReasonNoGatekeeper, ReasonCertificate, ReasonUnknownClientCA, ReasonProvider, ReasonWebhook,
-		ReasonNoPolicies, ReasonInvalidPolicies, ReasonRules, ReasonTemplateRefused, ReasonTemplateNotTaken,
-		ReasonProviderNotReady, ReasonConstraintRefused, ReasonNotEnforced, ReasonObjectRefused,
-	}
-}
-
-func warnings() []Reason {
-	return []Reason{WarningFailsOpen, WarningShortTimeout, WarningNoMTLS, WarningUnpinned, WarningDeniesNone, WarningMatchesNone}
-}
-
-// eventReason is the reason as Events spell theirs.
-func (r Reason) eventReason() string {
-	var b strings.Builder
-	for word := range strings.SplitSeq(string(r), "_") {
-		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
-	}
-	return b.String()
-}
-
-// Problem is one of them, in words.
+// Problem is what is wrong, in words.
 type Problem struct {
-	Reason  Reason `json:"reason"`
-	Message string `json:"message"`
+	Reason  finding.ID `json:"reason"`
+	Message string     `json:"message"`
 }
 
 func (p Problem) String() string { return string(p.Reason) + ": " + p.Message }
@@ -73,13 +20,20 @@ func (p Problem) String() string { return string(p.Reason) + ": " + p.Message }
 // problems collects them. Of one reason the first says enough.
 type problems []Problem
 
-func (p *problems) add(r Reason, format string, args ...any) {
+func (p *problems) add(r finding.ID, format string, args ...any) {
 	if !p.has(r) {
 		*p = append(*p, Problem{Reason: r, Message: cut(fmt.Sprintf(format, args...))})
 	}
 }
 
-func (p problems) has(r Reason) bool {
+// found adds what a check found.
+func (p *problems) found(list []finding.Finding) {
+	for _, f := range list {
+		p.add(f.ID, "%s", f.Text())
+	}
+}
+
+func (p problems) has(r finding.ID) bool {
 	return slices.ContainsFunc(p, func(x Problem) bool { return x.Reason == r })
 }
 

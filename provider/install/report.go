@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
+
+	"github.com/imagegate/imagegate/provider/install/finding"
 )
 
 type metrics struct {
@@ -37,10 +39,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "imagegate_install_writes_total", Help: "Objects written, by action: apply, replace (somebody had added to them) or prune, and result: ok or failed.",
 		}, []string{"action", "result"}),
 	}
-	for _, reason := range reasons() {
+	for _, reason := range finding.Problems() {
 		m.problems.WithLabelValues(string(reason)).Set(0)
 	}
-	for _, reason := range warnings() {
+	for _, reason := range finding.Warnings() {
 		m.warnings.WithLabelValues(string(reason)).Set(0)
 	}
 	for _, action := range []string{"apply", "replace", "prune"} {
@@ -67,10 +69,10 @@ func (m *metrics) wrote(action string, err error) {
 // show sets what the status says.
 func (m *metrics) show(s Status) {
 	m.enforcing.Set(number(s.Enforcing))
-	for _, r := range reasons() {
+	for _, r := range finding.Problems() {
 		m.problems.WithLabelValues(string(r)).Set(number(problems(s.Problems).has(r)))
 	}
-	for _, r := range warnings() {
+	for _, r := range finding.Warnings() {
 		m.warnings.WithLabelValues(string(r)).Set(number(problems(s.Warnings).has(r)))
 	}
 }
@@ -109,7 +111,7 @@ func (t *teller) status(ctx context.Context, about *corev1.ConfigMap, s Status) 
 		for _, p := range now {
 			if !slices.Contains(old, p) {
 				t.log.WarnContext(ctx, again, "reason", string(p.Reason), "problem", p.Message)
-				t.event(about, corev1.EventTypeWarning, p.Reason.eventReason(), p.Message)
+				t.event(about, corev1.EventTypeWarning, p.Reason.EventReason(), p.Message)
 			}
 		}
 	}

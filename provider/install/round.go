@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/provider/install/finding"
 )
 
 // round is one look at everything, by the leader.
@@ -41,13 +43,13 @@ func (r *round) due(at time.Time) {
 func (r *round) soon() { r.due(r.now.Add(unfinished)) }
 
 // problem notes what is wrong, and that it may get right by itself.
-func (r *round) problem(reason Reason, format string, args ...any) {
+func (r *round) problem(reason finding.ID, format string, args ...any) {
 	r.problems.add(reason, format, args...)
 	r.soon()
 }
 
 // refusal notes what the API server, or who it asks, refused.
-func (r *round) refusal(reason Reason, err error) {
+func (r *round) refusal(reason finding.ID, err error) {
 	r.problems.add(reason, "%v", err)
 	r.failed = errors.Join(r.failed, err)
 }
@@ -81,7 +83,7 @@ func (i *Installer) roundOnce(ctx context.Context, tell *teller) (time.Duration,
 func (r *round) run(ctx context.Context) {
 	var err error
 	if r.state, r.cm, err = r.Installer.state.read(ctx); err != nil {
-		r.refusal(ReasonAPI, err)
+		r.refusal(finding.APIError, err)
 		if r.cm == nil {
 			return
 		}
@@ -93,9 +95,9 @@ func (r *round) run(ctx context.Context) {
 	}
 	if r.owners, err = r.owner(ctx); err != nil {
 		if errors.Is(err, errNoOwner) {
-			r.problem(ReasonNoOwner, "%v", err)
+			r.problem(finding.OwnerMissing, "%v", err)
 		} else {
-			r.refusal(ReasonAPI, err)
+			r.refusal(finding.APIError, err)
 		}
 		return
 	}

@@ -60,13 +60,19 @@ func (k *stateKeeper) read(ctx context.Context) (State, *corev1.ConfigMap, error
 	if err != nil {
 		return State{}, nil, refused("reading the state, ConfigMap "+k.name, err)
 	}
+	s, err := ReadState(cm)
+	return s, cm, err
+}
+
+// ReadState returns the state that is in its ConfigMap.
+func ReadState(cm *corev1.ConfigMap) (State, error) {
 	var s State
 	if text := cm.Data[stateKey]; text != "" {
 		if err := json.Unmarshal([]byte(text), &s); err != nil {
-			return State{}, cm, fmt.Errorf("reading the state, ConfigMap %s: %w", k.name, err)
+			return State{}, fmt.Errorf("reading the state, ConfigMap %s: %w", cm.Name, err)
 		}
 	}
-	return s, cm, nil
+	return s, nil
 }
 
 // write writes the state unless it is what cm says already, and returns the

@@ -9,50 +9,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/imagegate/imagegate/provider/install/bypod"
 )
 
 // waitKey is a generation of an object.
 type waitKey struct {
 	uid        types.UID
 	generation int64
-}
-
-// pod is what a Gatekeeper Pod says of an object.
-type pod struct {
-	id       string
-	current  bool // it speaks of the object's present generation
-	off      bool // it does not enforce or use it
-	problems string
-}
-
-// pods reads status.byPod.
-func pods(u *unstructured.Unstructured) []pod {
-	byPod, _, _ := unstructured.NestedSlice(u.Object, "status", "byPod")
-	list := make([]pod, 0, len(byPod))
-	for _, b := range byPod {
-		m, _ := b.(map[string]any)
-		var p pod
-		p.id, _, _ = unstructured.NestedString(m, "id")
-		seen, _, _ := unstructured.NestedInt64(m, "observedGeneration")
-		p.current = seen == u.GetGeneration()
-		// Constraints say enforced and Providers active; templates neither.
-		for _, flag := range []string{"enforced", "active"} {
-			if on, found, _ := unstructured.NestedBool(m, flag); found && !on {
-				p.off = true
-			}
-		}
-		failures, _, _ := unstructured.NestedSlice(m, "errors")
-		var says []string
-		for _, f := range failures {
-			e, _ := f.(map[string]any)
-			if message, _, _ := unstructured.NestedString(e, "message"); message != "" {
-				says = append(says, message)
-			}
-		}
-		p.problems = strings.Join(says, "; ")
-		list = append(list, p)
-	}
-	return list
 }
 
 // refusedError is what a Gatekeeper Pod says of an object that it cannot use.
@@ -64,22 +28,22 @@ func (e *refusedError) Error() string { return fmt.Sprintf("Gatekeeper Pod %s: %
 // those that speak of it, and known, those that spoke of another object. One that
 // has not said so within patience is not waited for: it may be gone.
 func (r *round) taken(u *unstructured.Unstructured, known []string) error {
-	said := pods(u)
+	said := bypod.Read(u)
 	var missing []string
 	for _, id := range known {
-		if !slices.ContainsFunc(said, func(p pod) bool { return p.id == id }) {
+		if !slices.ContainsFunc(said, func(p bypod.Said) bool { return p.Pod == id }) {
 			missing = append(missing, id)
 		}
 	}
 	using := 0
 	for _, p := range said {
 		switch {
-		case !p.current:
-			missing = append(missing, p.id)
-		case p.problems != "":
-			return &refusedError{p.id, p.problems}
-		case p.off:
-			missing = append(missing, p.id)
+		case !p.Current:
+			missing = append(missing, p.Pod)
+		case p.Problems != "":
+			return &refusedError{p.Pod, p.Problems}
+		case p.Off:
+			missing = append(missing, p.Pod)
 		default:
 			using++
 		}

@@ -249,6 +249,18 @@ func (p *Policies) exempt(given []any, s Surroundings) []any {
 	return list
 }
 
+// Exempts are the namespaces that nothing here judges, as the generated Constraint
+// excludes them.
+func (p *Policies) Exempts(s Surroundings) []string {
+	given, _ := p.Match["excludedNamespaces"].([]any)
+	var names []string
+	for _, name := range p.exempt(given, s) {
+		text, _ := name.(string)
+		names = append(names, text)
+	}
+	return names
+}
+
 func decode(text []byte) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal(text, &u.Object); err != nil {
