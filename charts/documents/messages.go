@@ -31,6 +31,7 @@ func quiet() map[string]string {
 	return map[string]string{
 		"provider/review":            "of the command for policy authors, which has a README of its own",
 		"provider/admin":             "of `provider queue`, said to who types it",
+		"provider/doctor":            "of `provider doctor`: each has its command, and its id is in the runbook",
 		"provider/view":              "of pages, which explain themselves beside what they show",
 		"provider/report/said.go":    "cells of tables",
 		"provider/verdict/effect.go": "cells of pages, with their explanation",

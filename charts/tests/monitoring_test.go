@@ -149,10 +149,10 @@ func TestMetricsAreReadOverVerifiedTLS(t *testing.T) {
 	one(t, list, "PodMonitor", "gate-imagegate-worker")
 }
 
-// Every reason that the provider can give is in the runbook.
+// Every reason that the provider can give, and every finding of its doctor, is in the runbook.
 func TestTheRunbookKnowsEveryReason(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("../../provider/install/problem.go")
+	source, err := os.ReadFile("../../provider/install/finding/finding.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestTheRunbookKnowsEveryReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := 0
-	for _, m := range regexp.MustCompile(`Reason = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+	for _, m := range regexp.MustCompile(`ID = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
 		found++
 		if !strings.Contains(string(book), "`"+m[1]+"`") {
 			t.Errorf("%s is not explained", m[1])
@@ -169,6 +169,41 @@ func TestTheRunbookKnowsEveryReason(t *testing.T) {
 	}
 	if found < 15 {
 		t.Errorf("%d reasons found", found)
+	}
+}
+
+// What provider doctor goes by: labels, keys of ConfigMaps, the name of a port.
+func TestTheDoctorFindsTheRelease(t *testing.T) {
+	t.Parallel()
+	for name, values := range sets(t) {
+		list := objects(t, values)
+		found := map[string]int{}
+		for _, u := range list {
+			set := u.GetLabels()
+			text, ok, _ := unstructured.NestedString(u.Object, "data", "config.yaml")
+			if u.GetKind() == "ConfigMap" && ok && set["app.kubernetes.io/part-of"] == "imagegate" && set["app.kubernetes.io/instance"] == release.Name && strings.HasPrefix(set["helm.sh/chart"], "imagegate-") {
+				component := set["app.kubernetes.io/component"]
+				found[component]++
+				if component == "mutator" && (!strings.Contains(text, "duration:") || !strings.Contains(text, "resolveTimeout:")) {
+					t.Errorf("%s: the mutator's configuration does not say how long it may take", name)
+				}
+			}
+		}
+		mutates := slices.ContainsFunc(list, func(u *unstructured.Unstructured) bool { return u.GetKind() == "MutatingWebhookConfiguration" })
+		if found["provider"] != 1 || (found["mutator"] == 1) != mutates {
+			t.Errorf("%s: configurations %v, and there is a webhook: %t", name, found, mutates)
+		}
+		for _, w := range workloads(t, list) {
+			set := w.pod.Labels
+			if c := set["app.kubernetes.io/component"]; c != "provider" && c != "worker" {
+				continue
+			}
+			if set["app.kubernetes.io/instance"] != release.Name || !slices.ContainsFunc(w.pod.Spec.Containers, func(c corev1.Container) bool {
+				return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == "probes" })
+			}) {
+				t.Errorf("%s: a Pod with the labels %v is not found, or has no port named probes", name, set)
+			}
+		}
 	}
 }
 

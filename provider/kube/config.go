@@ -34,3 +34,18 @@ func Config(kubeconfig, userAgent string) (*rest.Config, error) {
 	cfg.QPS, cfg.Burst = 50, 100
 	return cfg, nil
 }
+
+// Outside returns how a person's machine reaches the API server: as kubectl would, by
+// --kubeconfig, KUBECONFIG or ~/.kube/config and the context of that name; empty: the
+// current one.
+func Outside(kubeconfig, context, userAgent string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	cfg.UserAgent = userAgent
+	cfg.QPS, cfg.Burst = 50, 100
+	return cfg, nil
+}
