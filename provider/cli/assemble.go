@@ -72,7 +72,9 @@ type parts struct {
 	grace time.Duration
 	// ends says that they are a command's, for which a person waits, and advice what
 	// that person can do about an image that no credentials open.
-	ends    bool
+	ends bool
+	// one says that one image is asked about, whose platform that person names.
+	one     bool
 	advice  string
 	metrics *prometheus.Registry
 	log     *slog.Logger
@@ -116,12 +118,13 @@ func dataDir(c *config.Config) (string, error) {
 }
 
 // assemble starts the parts of a command that ends: nothing is kept, and what is
-// to be scanned is scanned here. They run until close. seen, where it is not nil, is
-// told of each image that was answered about.
+// to be scanned is scanned here. They run until close. seen is told of each image that
+// was answered about, for who scans one image by its name; nil for who asks as a
+// cluster would.
 func assemble(ctx context.Context, c *config.Config, log *slog.Logger, seen func(service.Image)) (*parts, error) {
 	c.Role = config.RoleAll // in a Pod the environment is that of its server
 	p := newParts(log)
-	p.ends, p.seen = true, seen
+	p.ends, p.seen, p.one = true, seen, seen != nil
 	p.advice = login(c, os.LookupEnv)
 	memory, err := store.NewMemory(store.MemoryOptions{Reports: c.Store.Memory.Reports, Bytes: c.Store.Memory.Bytes})
 	if err != nil {
@@ -279,6 +282,7 @@ func registryOptions(c *config.Config, p *parts) registry.Options {
 		Logger:       p.log,
 		Advice:       p.advice,
 		Platforms:    c.Registry.Platforms,
+		ReadPlatform: p.one,
 		Insecure:     c.Registry.Insecure,
 		Hosts:        p.hosts,
 		Allowed:      c.Registry.Allowed,

@@ -52,6 +52,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"scan", "UPPER"}, 2, "upper case"},
 		{[]string{"scan", "nginx", "-o", "xml"}, 2, "table, json or html"},
 		{[]string{"scan", "nginx", "--pull-secret", "pull"}, 2, "need --namespace and --pull-secrets"},
+		{[]string{"scan", "nginx", "--platform", "linux/amd46"}, 2, "--platform: platform \"linux/amd46\": no architecture is called amd46: did you mean amd64?"},
+		{[]string{"scan", "nginx", "--platform", "linux"}, 2, "--platform: platform \"linux\": want os/arch"},
 		{[]string{"scan", "nginx", "--listen", "127.0.0.1:1"}, 2, "unknown flag"},
 		{[]string{"scan", "nginx", "--scanner-database-file", "/does/not/exist"}, 2, "scanner.bundled.databaseFile"},
 		{[]string{"template", "--kind", "MyRules"}, 2, "rules"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/platform"
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -68,7 +69,8 @@ highest risk score (0 to 100). A score of EPSS is the probability of an exploita
 in the next 30 days; ? is not known, which is not "no".
 
 --namespace is also the one whose exceptions count. Without --platform an image
-of several platforms is judged by the worst of registry.platforms.
+of several platforms is judged by the worst of registry.platforms. With it, an image
+for other platforms only has no report.
 
 Flags win over environment variables, those over the file of --config: --vex is
 IMAGEGATE_VEX. Of the provider's configuration, what only a server needs is not
@@ -116,8 +118,11 @@ func scanCommand() *cobra.Command {
 	return cmd
 }
 
-// check says which flag another one needs.
+// check says what is wrong with a flag, and which flag another one needs.
 func (f *scanFlags) check(c *config.Config) error {
+	if _, err := platform.ParseWritten(f.platform); err != nil {
+		return fmt.Errorf("--platform: %w", err)
+	}
 	if f.serviceAccount == "" && len(f.pullSecrets) == 0 {
 		return nil
 	}

@@ -131,8 +131,16 @@ func (r *Registry) validate(p *field.Path) (errs field.ErrorList) {
 		}
 	}
 	for i, s := range r.Platforms {
-		if set, err := platform.Parse(s); err != nil || len(set) != 1 {
-			errs = append(errs, field.Invalid(p.Child("platforms").Index(i), s, "must be os/architecture[/variant], * for any"))
+		at := p.Child("platforms").Index(i)
+		switch set, err := platform.Parse(s); {
+		case err != nil:
+			errs = append(errs, field.Invalid(at, s, "must be os/architecture[/variant], * for any"))
+		case len(set) != 1:
+			errs = append(errs, field.Invalid(at, s, "must be one platform"))
+		default:
+			if err := set[0].Known(); err != nil {
+				errs = append(errs, field.Invalid(at, s, err.Error()))
+			}
 		}
 	}
 	for i, prefix := range r.Allowed {

@@ -48,6 +48,31 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A person's platform has names that there are; a Pod's may have any.
+func TestParseWritten(t *testing.T) {
+	for given, want := range map[string]string{
+		"linux/amd64": "", "linux/x86_64": "", "linux/arm64/v8": "", "linux/arm/7": "", "*/!amd64": "", "!linux!windows/*": "", "": "",
+		"windows(10.0.20348)/amd64": "", "freebsd/loong64": "", "linux/amd64/v3": "", "linux/ppc64le/power9": "",
+		"linux/amd46":         `platform "linux/amd46": no architecture is called amd46: did you mean amd64?`,
+		"windows/*,linux/x64": `platform "linux/x64": no architecture is called x64; nodes are 386, amd64, arm, arm64, loong64, ppc64le, riscv64, s390x`,
+		"*/!amd46":            "no architecture is called amd46",
+		"amd64/linux":         "no operating system is called amd64; nodes are linux, windows",
+		"lniux/amd64":         "no operating system is called lniux: did you mean linux?",
+		"linux/linux":         "no architecture is called linux",
+		"linux/arm/v9":        "arm has no variant v9",
+		"linux/amd64/v8":      "amd64 has no variant v8",
+		"linux":               "want os/arch",
+	} {
+		_, err := ParseWritten(given)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", given, err, want)
+		}
+		if _, parsed := Parse(given); (parsed == nil) != (given != "linux") {
+			t.Errorf("%q of a Pod: %v", given, parsed)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for given, word := range map[string]string{
 		"linux":                     "want os/arch",

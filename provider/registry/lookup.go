@@ -38,6 +38,9 @@ func (r *Resolver) lookup(ctx context.Context, t target, creds credentials) (*Re
 		res, err := r.meaning(t, cred, digest, doc, func(digest string) (*document, error) {
 			return r.child(ctx, t, cred, digest)
 		})
+		if err == nil && t.held && !doc.index && res.Artifact == nil {
+			err = r.hold(ctx, t, cred, digest)
+		}
 		if err != nil {
 			r.asksFor(t, cred, err)
 			return nil, t.failure(err, cred)

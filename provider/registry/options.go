@@ -19,6 +19,11 @@ type Options struct {
 	// the asker does not know better, os/arch[/variant] with * for any; default
 	// linux/amd64 and linux/arm64. Those the index does not have are passed over.
 	Platforms []string
+	// ReadPlatform has a manifest without an index held against the platforms that the
+	// asker names, by its configuration: an image that is for another one only is no
+	// answer. It is for who asks about one image; a container runtime does not look, and
+	// each look is a request more.
+	ReadPlatform bool
 	// Insecure lists the registries (host[:port]) that are spoken to in plain
 	// HTTP. Every other one is spoken to in HTTPS, loopback included.
 	Insecure []string

@@ -1,12 +1,15 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/imagegate/imagegate/provider/report"
 )
 
 const (
@@ -100,6 +103,49 @@ func (r *Resolver) choose(t target, doc *document, read func(digest string) (*do
 		return nil, t.noPlatform(w.have)
 	}
 	return w.chosen, nil
+}
+
+// maxConfigBytes is the most that is read of an image's configuration; real ones
+// have some kilobytes.
+const maxConfigBytes = 4 << 20
+
+// hold fails when the image of a digest is for none of the wanted platforms, as its
+// configuration says. One that says nothing is for any.
+func (r *Resolver) hold(ctx context.Context, t target, cred credential, digest string) error {
+	puller, err := r.puller(t, cred)
+	if err != nil {
+		return err
+	}
+	defer r.pullers.Weigh(pullerKey(t, cred), maxClient)
+	desc, err := puller.Get(ctx, t.ref.Context().Digest(digest))
+	if err != nil {
+		return err
+	}
+	image, err := desc.Image()
+	if err != nil {
+		return unsupported("its manifest cannot be read", err)
+	}
+	manifest, err := image.Manifest()
+	if err != nil {
+		return unsupported("its manifest cannot be read", err)
+	}
+	if manifest.Config.Size > maxConfigBytes {
+		return unsupported(fmt.Sprintf("its configuration has %d bytes, more than %d", manifest.Config.Size, maxConfigBytes), nil)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return err
+	}
+	is := ocispec.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion}
+	if is.OS == "" || is.Architecture == "" {
+		return nil
+	}
+	for _, want := range t.wanted {
+		if want.Takes(is, []ocispec.Platform{is}) {
+			return nil
+		}
+	}
+	return t.noPlatform([]string{report.Clean(platforms.Format(is), maxNamed)})
 }
 
 func (t target) noPlatform(have []string) error {

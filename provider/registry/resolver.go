@@ -182,6 +182,8 @@ type target struct {
 	base      string
 	// wanted are the platforms to judge an index by, any of them that it has.
 	wanted platform.Set
+	// held says that a manifest without an index is held against wanted too.
+	held bool
 }
 
 // repository is where t is, in one spelling.
@@ -283,7 +285,7 @@ func (r *Resolver) target(written, platforms string) (target, error) {
 	if err != nil {
 		return target{}, &report.Failure{Reason: report.ReasonUnsupported, Message: err.Error(), Err: err}
 	}
-	t.wanted = known.Within(r.platforms)
+	t.wanted, t.held = known.Within(r.platforms), r.options.ReadPlatform && len(known) > 0
 	return t, nil
 }
 
@@ -306,7 +308,7 @@ func (r *Resolver) remembered(t target, creds credentials, tagTTL time.Duration)
 		return nil, false
 	}
 	doc, ok := r.documents.Get(t.repository() + "@" + digest)
-	if !ok {
+	if !ok || t.held && !doc.index {
 		return nil, false
 	}
 	res, err := r.meaning(t, creds.list[proved], digest, doc, func(digest string) (*document, error) {

@@ -129,6 +129,43 @@ func TestPlatforms(t *testing.T) {
 	wantFailure(t, err, report.ReasonUnsupported, "a/b/c/d/e")
 }
 
+// An image without an index is for the platform of its configuration, and who asks for
+// another one hears of it; a Pod's key gets what a container runtime would run.
+func TestAnImageOfOnePlatformIsNotForAnother(t *testing.T) {
+	reg := newRegistry(t, false)
+	base, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tag, arch := range map[string]string{"app:amd64": "amd64", "app:unsaid": ""} {
+		config, err := base.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.OS, config.Architecture = "linux", arch
+		image, err := mutate.ConfigFile(base, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reg.pushImage(tag, image)
+	}
+	for _, reads := range []bool{false, true} {
+		r := resolver(t, Options{Insecure: []string{reg.host()}, ReadPlatform: reads})
+		for _, asked := range []string{"", "linux/amd64", "*/*", "linux/arm64,linux/amd64", "linux/arm64", "windows/*", "linux/arm64"} {
+			res, err := r.Resolve(t.Context(), reg.host()+"/app:amd64", asked, Access{})
+			if reads && (asked == "linux/arm64" || asked == "windows/*") {
+				want := map[string]string{"linux/arm64": "linux/arm64", "windows/*": "any windows platform"}[asked]
+				wantFailure(t, err, report.ReasonUnsupported, "it has no image for "+want+", only for linux/amd64")
+			} else if err != nil || len(res.Manifests) != 1 {
+				t.Errorf("%v %q: %+v, %v", reads, asked, res, err)
+			}
+		}
+		if _, err := r.Resolve(t.Context(), reg.host()+"/app:unsaid", "linux/arm64", Access{}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestIndexWithoutTheConfiguredPlatforms(t *testing.T) {
 	reg := newRegistry(t, false)
 	reg.pushIndex("app:s390x", "linux/s390x")
