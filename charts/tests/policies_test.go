@@ -165,12 +165,13 @@ func grants(rules []rbacv1.PolicyRule) map[grant]bool {
 // are used, and which are denied, is a test of the installed system.
 func TestRightsAreThoseThatTheCodeNeeds(t *testing.T) {
 	t.Parallel()
-	list := objects(t, parse(t, "nudge: {enabled: true}"))
+	list := objects(t, parse(t, "{nudge: {enabled: true}, inventory: {enabled: true}}"))
 	want := map[string]map[grant]bool{"Role": {}, "ClusterRole": {}}
 	names := strings.NewReplacer("imagegate-state", "gate-imagegate-state", "imagegate-policies", "gate-imagegate-policies", "imagegate-tls", "gate-imagegate-tls",
-		"imagegate-install", "gate-imagegate-install", "imagegate-mutator", "gate-imagegate", "imagegate-nudge", "gate-imagegate-nudge")
+		"imagegate-install", "gate-imagegate-install", "imagegate-mutator", "gate-imagegate", "imagegate-nudge", "gate-imagegate-nudge",
+		"imagegate-inventory", "gate-imagegate-inventory")
 	var policies []*unstructured.Unstructured
-	for _, file := range []string{"../../provider/install/rbac.yaml", "../../provider/nudge/rbac.yaml"} {
+	for _, file := range []string{"../../provider/install/rbac.yaml", "../../provider/nudge/rbac.yaml", "../../provider/inventory/rbac.yaml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -277,7 +278,7 @@ func TestRightsByMode(t *testing.T) {
 	if r := one(t, list, "Role", "gate-imagegate-pull-secrets"); r.GetNamespace() != "shop" {
 		t.Errorf("the Role is in %s", r.GetNamespace())
 	}
-	if r := rights("{rbac: {create: false}, nudge: {enabled: true}, pullSecrets: {enabled: true}}"); len(r) > 0 {
+	if r := rights("{rbac: {create: false}, nudge: {enabled: true}, inventory: {enabled: true}, pullSecrets: {enabled: true}}"); len(r) > 0 {
 		t.Errorf("rbac.create: false gives %v", r)
 	}
 }

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/imagegate/imagegate/mutator/pin"
 	"github.com/imagegate/imagegate/provider/owner"
+	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/wire"
 )
 
@@ -59,6 +61,7 @@ func (a *Admitter) Admit(ctx context.Context, req *admissionv1.AdmissionRequest)
 			fmt.Sprintf("cannot pin images: the Pod has %d containers and image volumes, and no more than %d can be judged: split it", len(pod.Images), pin.MaxImages))
 		return d
 	}
+	work.attempt = a.attempt(req, location, pod)
 	unreachable := a.resolve(ctx, work)
 	a.respond(d, req, work, unreachable)
 	if d.Response.Allowed && !dryRun(req) {
@@ -102,6 +105,44 @@ func owned(req *admissionv1.AdmissionRequest, l pin.Location, pod *pin.Pod) owne
 	return pod.Owner
 }
 
+// attempt is who wants to run the images of a Pod, for the provider to remember; the
+// zero value is nobody. A workload is not run, but the Pods that are made of it.
+type attempt struct {
+	by        owner.Reference
+	user, pod string
+}
+
+// maxUser bounds a user's name, which an authenticator may make of anything.
+const maxUser = 256
+
+func (a *Admitter) attempt(req *admissionv1.AdmissionRequest, l pin.Location, pod *pin.Pod) attempt {
+	if !a.settings.Attempts || dryRun(req) || l.Kind != "Pod" || req.Namespace == "" || req.UserInfo.Username == "" {
+		return attempt{}
+	}
+	t := attempt{by: owned(req, l, pod), user: report.Clean(req.UserInfo.Username, maxUser)}
+	if t.by == (owner.Reference{}) {
+		t.pod = cmp.Or(pod.Name, req.Name)
+	}
+	return t
+}
+
+// of adds t to a key, and what was written for an image that is pinned, where the
+// key has room: nobody's name is a reason to leave a question unasked.
+func (t attempt) of(k wire.Key, written string) wire.Key {
+	if t.user == "" {
+		return k
+	}
+	long := k
+	long.User, long.Pod, long.Owner = t.user, t.pod, t.by
+	if written != k.Reference {
+		long.Original = written
+	}
+	if len(long.String()) > maxOwnedKey {
+		return k
+	}
+	return long
+}
+
 func dryRun(req *admissionv1.AdmissionRequest) bool { return req.DryRun != nil && *req.DryRun }
 
 // work is the images of one request and what becomes of them.
@@ -115,6 +156,7 @@ type work struct {
 	pinned            map[int]string
 	failed            map[int]error
 	key               wire.Key
+	attempt           attempt
 }
 
 // sort finds the images that this request brings and which of them need a
@@ -147,15 +189,16 @@ func (a *Admitter) sort(req *admissionv1.AdmissionRequest, pod, old *pin.Pod) *w
 }
 
 // keys returns one key for each distinct reference of the images, which
-// reference returns.
+// reference returns, and in an attempt for each that was written for it.
 func (w *work) keys(images []int, reference func(i int) string) []wire.Key {
 	var keys []wire.Key
 	seen := map[string]bool{}
 	for _, i := range images {
-		if r := reference(i); !seen[r] {
-			seen[r] = true
-			k := w.key
-			k.Reference = r
+		k := w.key
+		k.Reference = reference(i)
+		k = w.attempt.of(k, w.pod.Images[i].Reference)
+		if s := k.String(); !seen[s] {
+			seen[s] = true
 			keys = append(keys, k)
 		}
 	}
@@ -182,6 +225,9 @@ func (w *work) scanKeys(by owner.Reference) []wire.Key {
 		return w.pod.Images[i].Reference
 	})
 	for i, k := range keys {
+		if k.User != "" {
+			continue // it has its owner
+		}
 		k.Owner = by
 		if len(k.String()) <= maxOwnedKey {
 			keys[i] = k

@@ -40,6 +40,9 @@ type Settings struct {
 	// MaxWaiting is how many owners of Pods may wait at once: the Pods of one
 	// count once, as do Pods of none that wait for the same scans.
 	MaxWaiting int
+	// Attempts has the provider told for whom images are asked, who remembers then
+	// what it answers.
+	Attempts bool
 }
 
 func (s *Settings) onUnresolved(namespace string) Action {

@@ -85,6 +85,7 @@ func waitsOn(keys []wire.Key) string {
 	}
 	each := make([]string, len(keys))
 	for i, k := range keys {
+		k.User, k.Pod, k.Original = "", "", "" // the scan is the same
 		each[i] = k.String()
 	}
 	slices.Sort(each)

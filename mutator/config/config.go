@@ -64,6 +64,9 @@ type Provider struct {
 	KeyFile  string `json:"keyFile,omitempty"`
 	// ResolveTimeout bounds the question for the digests of one object.
 	ResolveTimeout metav1.Duration `json:"resolveTimeout"`
+	// Attempts tells it for whom images of Pods are asked, user, controller and Pod,
+	// so that it remembers what was not let in: its inventory.enabled.
+	Attempts bool `json:"attempts"`
 }
 
 // Pin says what is pinned and how.
@@ -143,6 +146,7 @@ func (c *Config) Settings() admit.Settings {
 		ResolveTimeout: c.Provider.ResolveTimeout.Duration,
 		Wait:           c.Wait.Duration.Duration,
 		MaxWaiting:     c.Wait.Max,
+		Attempts:       c.Provider.Attempts,
 	}
 }
 

@@ -43,6 +43,8 @@ func (i Image) String() string { return fmt.Sprintf("%s '%s'", i.Use, i.Name) }
 
 // Pod is what of a Pod or Pod template matters here.
 type Pod struct {
+	// Name is the Pod's, or what it begins with when the API server is to make it.
+	Name           string
 	Images         []Image
 	ServiceAccount string
 	PullSecrets    []string
@@ -95,6 +97,15 @@ func (p *Pod) readMetadata(holder map[string]any) error {
 		return err
 	}
 	p.hasMetadata = metadata != nil
+	for _, field := range []string{"generateName", "name"} {
+		name, err := text(metadata, field)
+		if err != nil {
+			return fmt.Errorf("metadata: %w", err)
+		}
+		if name != "" {
+			p.Name = name
+		}
+	}
 	if err := p.readOwner(metadata); err != nil {
 		return err
 	}

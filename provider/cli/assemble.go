@@ -20,6 +20,7 @@ import (
 	"github.com/imagegate/imagegate/provider/backend/route"
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/filewatch"
+	"github.com/imagegate/imagegate/provider/inventory"
 	"github.com/imagegate/imagegate/provider/logs"
 	"github.com/imagegate/imagegate/provider/overlay"
 	"github.com/imagegate/imagegate/provider/registry"
@@ -62,6 +63,8 @@ type parts struct {
 	// attachments finds what is attached to images; nil when nothing is trusted.
 	attachments *attached.Finder
 	closers     []func()
+	// inventory knows which images run where; nil where that is off.
+	inventory *inventory.Inventory
 	// worker is the bundled worker where it is started here, sidecar where it runs
 	// in a container of its own.
 	worker  *bundled.Worker
@@ -201,6 +204,12 @@ func (p *parts) start(ctx context.Context, c *config.Config, reports service.Sto
 	}
 	if p.shared != nil {
 		o.Shared = p.shared.scan()
+		if p.shared.denials != nil {
+			o.Denials = p.shared.denials
+		}
+	}
+	if err := p.followInventory(c); err != nil {
+		return err
 	}
 	if p.service, err = service.New(ctx, o); err != nil {
 		return err

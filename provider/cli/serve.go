@@ -208,6 +208,7 @@ func announce(c *config.Config, p *parts, f *front) {
 		"onlyFixed", c.Verdict.OnlyFixed,
 		"pullSecrets", c.Registry.PullSecrets.Enabled,
 		"nudge", c.Nudge.Enabled,
+		"inventory", p.inventory != nil,
 		"reports", "NATS: "+p.shared.bus.State().Place,
 		"replica", p.shared.identity.Name)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/bus"
 	"github.com/imagegate/imagegate/provider/config"
+	"github.com/imagegate/imagegate/provider/denials"
 	"github.com/imagegate/imagegate/provider/replica"
 	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/store"
@@ -39,6 +40,8 @@ type shared struct {
 	failures bucket.Bucket
 	reports  *store.Reports
 	tags     *store.SharedTags
+	// denials is nil where they are not remembered.
+	denials *denials.Record
 
 	stop context.CancelFunc // of what follows the stores
 	wg   sync.WaitGroup
@@ -64,7 +67,7 @@ func openShared(ctx context.Context, c *config.Config, dataDir string, p *parts)
 	o := busOptions(&c.Store.NATS)
 	o.DataDir, o.Log, o.Registerer = dataDir, p.log, p.metrics
 	// Twice: settings may become smaller, and what is there only later.
-	o.MaxBytes = 2 * (reports + tags + queue + failuresBytes + readsBytes)
+	o.MaxBytes = 2 * (reports + tags + queue + failuresBytes + readsBytes + denialsBytes(c))
 	if s.bus, err = bus.Open(ctx, o); err != nil {
 		return nil, fmt.Errorf("store.nats: %w", err)
 	}
@@ -84,6 +87,9 @@ func openShared(ctx context.Context, c *config.Config, dataDir string, p *parts)
 		Bucket: kept, Reads: reads, Bytes: c.Store.Bytes, CacheBytes: c.CacheBytes(), Unasked: !c.Role.Answers(), KeepFor: c.KeepReports(),
 		Timeout: c.Store.Timeout.Duration, Logger: p.log, Registerer: p.metrics,
 	}); err != nil {
+		return nil, err
+	}
+	if s.denials, err = p.rememberDenials(c, s.bus.Bucket); err != nil {
 		return nil, err
 	}
 	if s.tags, err = store.NewSharedTags(store.SharedTagsOptions{Bucket: seen, Bytes: c.Store.TagBytes, Logger: p.log}); err != nil {
@@ -129,6 +135,9 @@ func (s *shared) follow(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.wg.Go(func() { _ = s.reports.Run(ctx) }) // its error is nil
 	s.wg.Go(func() { _ = s.tags.Run(ctx) })    // so is this
+	if s.denials != nil {
+		s.wg.Go(func() { _ = s.denials.Run(ctx) }) // and this
+	}
 }
 
 // close ends it, once the service has written its last words.

@@ -30,8 +30,10 @@ type Config struct {
 	Store    Store    `json:"store"`
 	Verdict  Verdict  `json:"verdict"`
 	Nudge    Nudge    `json:"nudge"`
-	Install  Install  `json:"install"`
-	Log      Log      `json:"log"`
+	// Inventory says which images run where, and which were not let in.
+	Inventory Inventory `json:"inventory"`
+	Install   Install   `json:"install"`
+	Log       Log       `json:"log"`
 }
 
 // Server is the HTTPS side.
@@ -389,6 +391,29 @@ type Verdict struct {
 	MaxDatabaseAge metav1.Duration `json:"maxDatabaseAge"`
 }
 
+// Inventory follows which images run where, and remembers which were not let in. A
+// worker has none.
+type Inventory struct {
+	// Enabled makes the provider follow the Pods of all namespaces, and the metadata of
+	// ReplicaSets and Jobs. It needs RBAC to get, list and watch them.
+	Enabled bool `json:"enabled"`
+	// Kubeconfig is empty inside a cluster.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// MaxPods bounds the Pods that are known, and with 2 KiB for each their memory.
+	// With more of them the inventory says that it is incomplete.
+	MaxPods int     `json:"maxPods"`
+	Denials Denials `json:"denials"`
+}
+
+// Denials is what is remembered of images that were not let in, as the mutator tells
+// with its provider.attempts.
+type Denials struct {
+	// KeepFor is how long after the last attempt.
+	KeepFor metav1.Duration `json:"keepFor"`
+	// Bytes bounds it in each replica's memory, and in the store. Namespaces share it.
+	Bytes int `json:"bytes"`
+}
+
 // Nudge makes controllers try again at once whose Pods were denied while their
 // images were being scanned.
 type Nudge struct {
@@ -464,7 +489,11 @@ func Default() Config {
 			NoPackages:        verdict.Reject,
 			EndOfLife:         verdict.Reject,
 		},
-		Nudge:   Nudge{PerSecond: 10},
+		Nudge: Nudge{PerSecond: 10},
+		Inventory: Inventory{
+			MaxPods: 50_000,
+			Denials: Denials{KeepFor: d(7 * 24 * time.Hour), Bytes: 16 << 20},
+		},
 		Install: defaultInstall(),
 		Log:     Log{Level: "info", Format: "json"},
 	}

@@ -104,6 +104,7 @@ scanner:
 store: {nats: {url: 'nats://127.0.0.1:4222'}}
 verdict: {severityThreshold: medium, onlyFixed: true, kev: deny, minCVEAge: 72h, minFixAge: 48h, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
 nudge: {enabled: true, kubeconfig: config.go}
+inventory: {enabled: true, kubeconfig: config.go, maxPods: 7, denials: {keepFor: 48h, bytes: 1048576}}
 log: {level: debug, format: text, verbose: true}
 `
 	got, err := load(t, file, nil)
@@ -244,6 +245,10 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"a CA that ends first", "install: {enabled: true, certificates: {caValidity: 1h}}", "install.certificates.caValidity"},
 		{"two certificates", "install: {enabled: true}\nserver: {tls: {certFile: config_test.go, keyFile: config_test.go, clientCAFile: config_test.go}}", "server.tls.certFile: Forbidden"},
 		{"no nudges", "nudge: {perSecond: 0}", "nudge.perSecond: Invalid value"},
+		{"no Pods", "inventory: {maxPods: 0}", "inventory.maxPods: Invalid value"},
+		{"kubeconfig of the inventory", "inventory: {kubeconfig: /does/not/exist}", "inventory.kubeconfig: Invalid value"},
+		{"no bytes of denials", "inventory: {denials: {bytes: 0}}", "inventory.denials.bytes: Invalid value"},
+		{"denials for minutes", "inventory: {denials: {keepFor: 5m}}", "inventory.denials.keepFor: Invalid value"},
 		{"kubeconfig of nudges", "nudge: {kubeconfig: /does/not/exist}", "nudge.kubeconfig: Invalid value"},
 		{"severity", "verdict: {severityThreshold: bad}", `verdict.severityThreshold: severity "bad" must be one of Critical`},
 		{"no duration", "server: {budget: soon}", `server.budget: "soon" must be a duration such as`},

@@ -136,5 +136,7 @@ func bindServes(fs *pflag.FlagSet, c *Config) {
 	fs.DurationVar(&c.Server.ShutdownLimit.Duration, "shutdown-limit", c.Server.ShutdownLimit.Duration, "how much longer at most, while there are questions and nobody else answers")
 	fs.BoolVar(&c.Nudge.Enabled, "nudge", c.Nudge.Enabled, "annotate the controllers whose Pods waited for a scan when it is over")
 	str(&c.Nudge.Kubeconfig, "nudge-kubeconfig", "kubeconfig for --nudge (default: in-cluster)")
+	fs.BoolVar(&c.Inventory.Enabled, "inventory", c.Inventory.Enabled, "follow which images run where, and remember which were not let in")
+	str(&c.Inventory.Kubeconfig, "inventory-kubeconfig", "kubeconfig for --inventory (default: in-cluster)")
 	fs.BoolVar(&c.Log.Verbose, "verbose-log", c.Log.Verbose, "log every request and answer whole")
 }

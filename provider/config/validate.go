@@ -40,6 +40,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.pullThrough(field.NewPath("scanner"))...)
 	errs = append(errs, c.Verdict.validate(field.NewPath("verdict"))...)
 	errs = append(errs, c.Nudge.validate(field.NewPath("nudge"))...)
+	errs = append(errs, c.Inventory.validate(field.NewPath("inventory"))...)
 	errs = append(errs, c.Install.validate(field.NewPath("install"), c)...)
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
 	errs = append(errs, c.Store.validate(field.NewPath("store"))...)
@@ -317,6 +318,20 @@ func (v *Verdict) validate(p *field.Path) (errs field.ErrorList) {
 func (n *Nudge) validate(p *field.Path) (errs field.ErrorList) {
 	errs = append(errs, readable(p.Child("kubeconfig"), n.Kubeconfig)...)
 	return append(errs, positive(p.Child("perSecond"), n.PerSecond)...)
+}
+
+// minKeepDenials is the longest pause that a controller makes between two attempts,
+// and some.
+const minKeepDenials = time.Hour
+
+func (i *Inventory) validate(p *field.Path) (errs field.ErrorList) {
+	errs = append(errs, readable(p.Child("kubeconfig"), i.Kubeconfig)...)
+	errs = append(errs, positive(p.Child("maxPods"), i.MaxPods)...)
+	errs = append(errs, positive(p.Child("denials", "bytes"), i.Denials.Bytes)...)
+	if keep := i.Denials.KeepFor.Duration; keep < minKeepDenials {
+		errs = append(errs, field.Invalid(p.Child("denials", "keepFor"), keep.String(), fmt.Sprintf("must not be below %s: controllers pause for a part of that between two attempts", minKeepDenials)))
+	}
+	return errs
 }
 
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {

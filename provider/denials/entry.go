@@ -24,7 +24,7 @@ type Attempt struct {
 	// Image is the reference as it was written, Digest what it means, or empty.
 	Image, Digest string
 	Status        report.Status
-	// Message is the reason, for the Pod's author; empty for accepted.
+	// Message is the reason, for the Pod's author.
 	Message string
 }
 

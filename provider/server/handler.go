@@ -282,7 +282,7 @@ func (k keyed) asker() service.Asker {
 	switch {
 	case k.key.Asker == wire.AskerAudit:
 		return service.AskerAudit
-	case k.patient:
+	case k.patient, k.key.User != "":
 		return service.AskerMutation
 	case k.key.Namespace != "":
 		return service.AskerAdmission
@@ -299,6 +299,8 @@ func query(k keyed) service.Query {
 		View:      k.key.View,
 		Original:  k.key.Original,
 		Owner:     k.key.Owner,
+		User:      k.key.User,
+		Pod:       k.key.Pod,
 		Access: registry.Access{
 			Namespace:      k.key.Namespace,
 			ServiceAccount: k.key.ServiceAccount,

@@ -41,6 +41,7 @@ func (s *Service) Reports(ctx context.Context, queries []Query) []report.ScanRep
 		out[i], used = s.written(writing, all[i], left/(len(all)-n))
 		left = max(left-used, 0)
 		s.told(ctx, all[i], out[i])
+		s.remembered(all[i].query, out[i])
 	}
 	return out
 }

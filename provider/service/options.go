@@ -22,6 +22,8 @@ type Options struct {
 	Judge    Judge
 	// Nudger is told who was told to wait, and when that is over; nil tells nobody.
 	Nudger Nudger
+	// Denials is told what was not let in; nil tells nobody.
+	Denials Denials
 
 	// Shared is what all replicas know; the zero value: there is one.
 	Shared Shared

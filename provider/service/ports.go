@@ -11,6 +11,7 @@ import (
 	"context"
 
 	"github.com/imagegate/imagegate/provider/backend"
+	"github.com/imagegate/imagegate/provider/denials"
 	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
@@ -80,6 +81,15 @@ type Nudger interface {
 	// told to wait for it. It is called after others can see that: whoever finds,
 	// having said Pending, that the scan is over says Ended itself.
 	Ended(key string)
+}
+
+// Denials remembers what was not let in. It does nothing in the caller's time.
+type Denials interface {
+	// Saw is told each answer to an attempt to run an image.
+	Saw(a denials.Attempt)
+	// Answered is told what Gatekeeper was told of an image for a Pod of the namespace,
+	// under each name that the author may have written.
+	Answered(namespace, image, digest string, status report.Status, message string)
 }
 
 // nobody is the Nudger of a Service that has none.

@@ -39,6 +39,9 @@ type Query struct {
 	// Owner is who tries again when the answer is that the scan is not over; the
 	// zero value is nobody. It has no part in what is scanned or answered.
 	Owner owner.Reference
+	// User wants to run the image, when somebody does: then the answer is told to
+	// Options.Denials. Pod is the Pod's name where it has no Owner.
+	User, Pod string
 	// Access is whose credentials must open the image.
 	Access registry.Access
 	// Asker is on what occasion this is asked.
@@ -58,6 +61,7 @@ func (s *Service) Digest(ctx context.Context, q Query) (string, error) {
 	outcome, attrs := resultOK, []any{"digest", pinned}
 	if err != nil {
 		outcome, attrs = resultFailed, []any{"message", err.Error(), "error", cause(err)}
+		s.unresolved(ctx, q, err)
 	}
 	s.metrics.digests.WithLabelValues(outcome).Inc()
 	s.o.Logger.With(attrs...).InfoContext(ctx, "digest",

@@ -39,6 +39,11 @@ type Key struct {
 	// asks for the same with another owner is told the same. Gatekeeper, which
 	// remembers answers by their whole key, must not be made to send it.
 	Owner owner.Reference
+	// User is whom the API server knows as the one who wants to run the image, when
+	// somebody does: neither in a dry run nor in audit. The provider then remembers
+	// what it answers. Pod is the name of the Pod, or what it begins with, when it has
+	// no Owner. Like Owner they have no part in the answer, and are the mutator's alone.
+	User, Pod string
 }
 
 // The names of a key's parameters.
@@ -51,6 +56,8 @@ const (
 	paramOriginal       = "original"
 	paramOwner          = "owner"
 	paramAsker          = "asker"
+	paramUser           = "user"
+	paramPod            = "pod"
 )
 
 // AskerAudit is the Asker of Gatekeeper's audit.
@@ -80,6 +87,9 @@ func ParseKey(s string) (Key, error) {
 	}
 	if k.Namespace == "" && k.Owner != (owner.Reference{}) {
 		return k, fmt.Errorf("image reference %q: %s needs a %s", ref, paramOwner, paramNamespace)
+	}
+	if k.Pod != "" && k.User == "" || k.User != "" && k.Namespace == "" {
+		return k, fmt.Errorf("image reference %q: %s needs a %s, and that a %s", ref, paramPod, paramUser, paramNamespace)
 	}
 	return k, nil
 }
@@ -120,6 +130,10 @@ func (k *Key) set(param string, vs []string) error {
 			return fmt.Errorf("parameter %q: %q must be %s", param, v, AskerAudit)
 		}
 		k.Asker = v
+	case paramUser:
+		k.User = v
+	case paramPod:
+		k.Pod = v
 	case paramOwner:
 		r, err := owner.Parse(v)
 		if err != nil {
@@ -143,6 +157,8 @@ func (k Key) String() string {
 		paramOriginal:       k.Original,
 		paramOwner:          k.Owner.String(),
 		paramAsker:          k.Asker,
+		paramUser:           k.User,
+		paramPod:            k.Pod,
 	} {
 		if v != "" {
 			q.Set(param, v)

@@ -30,6 +30,9 @@ func TestParseKey(t *testing.T) {
 			Reference: "nginx", Namespace: "dev", View: report.ViewSummary,
 			Owner: owner.Reference{Kind: owner.ReplicaSet, Name: "web-5c", UID: "u-1"},
 		},
+		"nginx?namespace=dev&user=system%3Aserviceaccount%3Aa%3Ab&pod=web-": {
+			Reference: "nginx", Namespace: "dev", View: report.ViewSummary, User: "system:serviceaccount:a:b", Pod: "web-",
+		},
 		"nginx?namespace=dev&owner=v1/ReplicationController/web/u": {
 			Reference: "nginx", Namespace: "dev", View: report.ViewSummary,
 			Owner: owner.Reference{Kind: owner.ReplicationController, Name: "web", UID: "u"},
@@ -63,6 +66,10 @@ func TestParseKeyRefuses(t *testing.T) {
 		"host.example/../api/v2.0/users/x:1": "invalid image reference",
 		"nginx?platform=linux":               "want os/arch",
 
+		"nginx?user=anna":                 "user, and that a namespace",
+		"nginx?namespace=n&pod=web":       "pod needs a user",
+		"nginx?namespace=n&user=a&user=b": "given 2 times",
+
 		"nginx?owner=batch/v1/Job/a/u":                                            "owner needs a namespace",
 		"nginx?namespace=n&owner=":                                                `parameter "owner": owner "" is not`,
 		"nginx?namespace=n&owner=apps/v1/Deployment/a/u":                          `owner kind "Deployment"`,
@@ -78,7 +85,7 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, s := range []string{"nginx", "a/b:c?namespace=n&pullSecret=x", "localhost:5000/x?view=full&platform=linux/amd64", "a@b?original=a:1", "a?namespace=n&owner=batch%2Fv1%2FJob%2Fj%2Fu", "a?namespace=n&owner=v1/ReplicationController/r/u", "?", "#", "a?b#c"} {
+	for _, s := range []string{"nginx", "a/b:c?namespace=n&pullSecret=x", "localhost:5000/x?view=full&platform=linux/amd64", "a@b?original=a:1", "a?namespace=n&owner=batch%2Fv1%2FJob%2Fj%2Fu", "a?namespace=n&user=u&pod=p", "a?namespace=n&owner=v1/ReplicationController/r/u", "?", "#", "a?b#c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

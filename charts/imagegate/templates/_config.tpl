@@ -130,6 +130,8 @@ verdict:
   {{- end }}
 nudge:
   enabled: {{ and $v.nudge.enabled (ne .role "worker") }}
+inventory:
+  enabled: {{ and $v.inventory.enabled (ne .role "worker") }}
 {{- if ne .role "worker" }}
 install:
   enabled: true
@@ -201,6 +203,7 @@ provider:
   certFile: {{ include "imagegate.certs" . }}/tls.crt
   keyFile: {{ include "imagegate.certs" . }}/tls.key
   resolveTimeout: {{ $v.mutator.resolveTimeout }}
+  attempts: {{ $v.inventory.enabled }}
 pin:
   keepTag: {{ $v.mutator.keepTag }}
   exempt: {{ toJson $v.mutator.exempt }}
