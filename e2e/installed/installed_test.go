@@ -79,7 +79,9 @@ type installation struct {
 	bad     registry.Pushed
 }
 
-func newInstallation(t *testing.T) *installation {
+// newInstallation keeps what it writes in dir of the test's folder. change has the last
+// word on the configuration of each provider; nil: nobody has.
+func newInstallation(t *testing.T, dir string, change func(n *replicas.Node, c replicas.Config)) *installation {
 	t.Helper()
 	i := &installation{t: t, service: newService(t)}
 	kubeconfig, err := shared.cluster.User(account)
@@ -87,7 +89,7 @@ func newInstallation(t *testing.T) *installation {
 		t.Fatal(err)
 	}
 	i.fleet, err = replicas.NewFleet(replicas.Options{
-		Program: shared.provider, Dir: filepath.Join(shared.dir, "fleet"),
+		Program: shared.provider, Dir: filepath.Join(shared.dir, dir),
 		Change: func(n *replicas.Node, c replicas.Config) {
 			c.Section("server")["shutdownDelay"] = "3s"
 			c.Section("server")["tls"] = replicas.Config{}
@@ -100,6 +102,9 @@ func newInstallation(t *testing.T) *installation {
 					"dnsNames": []string{"localhost", "imagegate." + namespace + ".svc"}, "dir": filepath.Join(n.Data, "served"),
 					"caValidity": caValidity.String(), "leafValidity": leafValidity.String(), "propagation": propagation.String(), "overlap": overlap.String(),
 				},
+			}
+			if change != nil {
+				change(n, c)
 			}
 		},
 	})
@@ -125,14 +130,15 @@ func newInstallation(t *testing.T) *installation {
 	return i
 }
 
-// install applies what is not the process's, and starts the providers.
-func (i *installation) install(policies string) {
+// install applies what is not the process's, and starts the providers. manifests are
+// what the chart would render.
+func (i *installation) install(manifests, policies string) {
 	i.t.Helper()
 	rbac, err := os.ReadFile(filepath.Join(shared.root, "provider", "install", "rbac.yaml"))
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	i.apply(chart + "---\n" + string(rbac))
+	i.apply(manifests + "---\n" + string(rbac))
 	i.write(policies)
 	if err := i.fleet.Start(i.t.Context(), i.nodes...); err != nil {
 		i.t.Fatal(err)
@@ -250,9 +256,9 @@ const strict = "scanPolicies: {defaultPolicy: scan-result}"
 // Gatekeeper, and leaves it empty.
 func TestInstallation(t *testing.T) {
 	empty := everything(t)
-	i := newInstallation(t)
+	i := newInstallation(t, "fleet", nil)
 	began := time.Now()
-	i.install(strict)
+	i.install(chart, strict)
 	// They are ready before the first of them has looked.
 	i.eventually(seconds, func() error {
 		says := i.says()
