@@ -59,6 +59,7 @@ metadata:
 data:
   config.yaml: |
     install: {enabled: true, mutatingWebhook: imagegate-mutator, provider: {url: URL, timeout: 10s}}
+    scanner: {harbor: {url: "https://adapter"}}
 ---
 apiVersion: v1
 kind: ConfigMap

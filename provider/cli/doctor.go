@@ -75,7 +75,7 @@ Exit code 0 says that nothing is wrong, or warnings only, 1 that there are error
 	fs.StringVar(&o.Release, "release", "", "name of its release, where a namespace has several")
 	fs.StringSliceVar(&o.Exempt, "exempt", nil, "namespaces that are not judged on purpose, beside those that the policies exempt; a * may stand at either end")
 	fs.DurationVar(&o.Limits.Database, "database-age", o.Limits.Database, "how old vulnerability data may be")
-	fs.DurationVar(&o.Limits.Certificate, "certificate-expiry", o.Limits.Certificate, "how long a certificate must have left; a CA that lives short: a tenth of its life")
+	fs.DurationVar(&o.Limits.Certificate, "certificate-expiry", o.Limits.Certificate, "how long a certificate must have left; one that lives short and is our own: a tenth of its life")
 	fs.StringVarP(&output, "output", "o", output, "table or json")
 	fs.DurationVar(&timeout, "timeout", timeout, "how long looking may take")
 	return cmd

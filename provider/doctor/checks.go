@@ -54,7 +54,7 @@ const leaseLost = time.Minute
 // said already; found are all other findings.
 func leader(s *snapshot, found []finding.Finding) []finding.Finding {
 	r := &s.Release
-	if !s.Installed.Done || !s.Renewed.Done || has(found, finding.ProviderNotReady) {
+	if !r.Installs || !s.Installed.Done || !s.Renewed.Done || has(found, finding.ProviderNotReady) {
 		return nil // who is not there leads nothing
 	}
 	if !s.Installed.It || s.Now.Sub(s.Renewed.It) > leaseLost {

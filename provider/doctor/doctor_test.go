@@ -134,16 +134,19 @@ func TestEachFaultIsOneFinding(t *testing.T) {
 		"the Provider object is not there":  {func(o *objects) { o.remove("Provider", "imagegate-provider") }, finding.ProviderObjectMissing, finding.Error, "denies every Pod", "delete lease"},
 		"the Provider object is another's":  {func(o *objects) { o.set("Provider", "imagegate-provider", "https://other.svc/", "spec", "url") }, finding.ProviderObjectDiffers, finding.Error, "has the url https://other.svc/", "delete lease"},
 		"the Provider object has an old CA": {func(o *objects) { o.set("Provider", "imagegate-provider", "", "spec", "caBundle") }, finding.ProviderObjectDiffers, finding.Error, "does not believe its answers", "delete lease"},
-		"the provider is not waited for":    {func(o *objects) { o.set("Provider", "imagegate-provider", int64(0), "spec", "timeout") }, finding.ProviderShortTimeout, finding.Error, "may take 800ms", "provider.timeoutSeconds=2"},
-		"the provider is not ready":         {func(o *objects) { o.set("Pod", "gate-imagegate-0", []any{}, "status", "conditions") }, finding.ProviderNotReady, finding.Error, "no replica of the provider is ready", "describe pods"},
-		"the provider has no Pod":           {func(o *objects) { o.remove("Pod", "gate-imagegate-0") }, finding.ProviderNotReady, finding.Error, "has no Pod", "get deployments,statefulsets"},
-		"a part does not work":              {func(o *objects) { o.paths[proxy+"/readyz"] = "ready\nscanner: no scan worker is running\n" }, finding.PartNotReady, finding.Warning, "no scan worker is running", "logs gate-imagegate-0"},
+		"Gatekeeper cannot use the Provider object": {func(o *objects) {
+			o.set("Provider", "imagegate-provider", map[string]any{"byPod": []any{map[string]any{"id": "gatekeeper-audit-0", "errors": []any{map[string]any{"message": "no CA"}}}}}, "status")
+		}, finding.ProviderObjectRefused, finding.Error, "gatekeeper-audit-0 cannot use Provider imagegate-provider: no CA", "kubectl describe"},
+		"the provider is not waited for": {func(o *objects) { o.set("Provider", "imagegate-provider", int64(0), "spec", "timeout") }, finding.ProviderShortTimeout, finding.Error, "may take 800ms", "provider.timeoutSeconds=2"},
+		"the provider is not ready":      {func(o *objects) { o.set("Pod", "gate-imagegate-0", []any{}, "status", "conditions") }, finding.ProviderNotReady, finding.Error, "no replica of the provider is ready", "describe pods"},
+		"the provider has no Pod":        {func(o *objects) { o.remove("Pod", "gate-imagegate-0") }, finding.ProviderNotReady, finding.Error, "has no Pod", "get deployments,statefulsets"},
+		"a part does not work":           {func(o *objects) { o.paths[proxy+"/readyz"] = "ready\nscanner: no scan worker is running\n" }, finding.PartNotReady, finding.Warning, "no scan worker is running", "logs gate-imagegate-0"},
 		"the database is old": {func(o *objects) {
 			o.paths[proxy+"/metrics"] = "imagegate_scanner_database_built_timestamp_seconds{scanner=\"bundled\"} 1.7e+09\n"
 		}, finding.DatabaseOld, finding.Warning, "scanner bundled is of 2023-11-14", "logs gate-imagegate-0"},
 		"a certificate ends": {func(o *objects) {
-			o.paths[proxy+"/metrics"] = "imagegate_tls_expiry_timestamp_seconds{part=\"certificate\",side=\"server\"} 1795800000\n"
-		}, finding.CertificateExpires, finding.Warning, "server certificate of Pod gate-imagegate-0 ends at 2026-11-2", "get events"},
+			o.paths[proxy+"/metrics"] += "imagegate_tls_expiry_timestamp_seconds{part=\"CA bundle\",side=\"client\"} 1795800000\n"
+		}, finding.CertificateExpires, finding.Warning, "the client CA bundle of Pod gate-imagegate-0 ends at 2026-11-2", "get events"},
 		"nobody installs": {func(o *objects) {
 			o.set("Lease", "gate-imagegate-install", "2026-11-27T11:00:00.000000Z", "spec", "renewTime")
 		}, finding.InstallerMissing, finding.Error, "since 2026-11-27T11:00:00Z", "logs"},
@@ -235,6 +238,46 @@ func without(t *testing.T, path string) *objects {
 	o := right(t)
 	delete(o.paths, path)
 	return o
+}
+
+// TestWhatNobodyTellsIsSaid has a release that says less of itself.
+func TestWhatNobodyTellsIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		breaks func(*objects)
+		says   string
+	}{
+		"no age of the data": {func(o *objects) { o.paths[proxy+"/metrics"] = "" }, "no replica says how old it is"},
+		"nobody installs": {func(o *objects) {
+			o.change("ConfigMap", "gate-imagegate-provider", func(u *unstructured.Unstructured) {
+				text, _, _ := unstructured.NestedString(u.Object, "data", "config.yaml")
+				_ = unstructured.SetNestedField(u.Object, strings.Replace(text, "enabled: true", "enabled: false", 1), "data", "config.yaml")
+			})
+			o.remove("Lease", "gate-imagegate-install")
+		}, "install.enabled is off"},
+		"no configuration of the mutator": {func(o *objects) { o.remove("ConfigMap", "gate-imagegate-mutator") }, "there is no ConfigMap of it"},
+		"no port to ask":                  {func(o *objects) { o.set("Pod", "gate-imagegate-0", []any{}, "spec", "containers", 0, "ports") }, "no port named probes"},
+		"metrics of another form": {func(o *objects) {
+			o.paths["/metrics"] = "apiserver_admission_webhook_fail_open_count{name=\"a\"} many\n"
+		}, "reading metrics"},
+		"a state of another form": {func(o *objects) { o.set("ConfigMap", "gate-imagegate-state", "{", "data", "state.json") }, "reading the state"},
+	} {
+		o := right(t)
+		c.breaks(o)
+		opts := options()
+		opts.Exempt = []string{"cni"} // without policies nothing says so
+		if found := diagnose(t, o, opts); len(found) != 1 || found[0].ID != finding.CouldNotLook || !strings.Contains(found[0].Message, c.says) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+	o := right(t)
+	o.paths[proxy+"/metrics"] = ""
+	o.change("ConfigMap", "gate-imagegate-provider", func(u *unstructured.Unstructured) {
+		text, _, _ := unstructured.NestedString(u.Object, "data", "config.yaml")
+		_ = unstructured.SetNestedField(u.Object, text+"scanner: {harbor: {url: \"https://adapter\"}}\n", "data", "config.yaml")
+	})
+	if found := diagnose(t, o, options()); len(found) > 0 {
+		t.Errorf("an adapter that does not tell: %+v", found)
+	}
 }
 
 // TestExemptNamespacesAreMeant has one that Gatekeeper does not judge be so on purpose.

@@ -135,7 +135,9 @@ func release(ctx context.Context, c cluster, o Options) (Release, *config.Config
 	i := &conf.Install
 	r := Release{
 		Name: u.GetLabels()[instance], Namespace: u.GetNamespace(), Instance: i.Instance,
-		Policies: i.Mode == install.ModeProcess, Provider: i.Provider.Name, URL: i.Provider.URL, Timeout: int(i.Provider.Timeout.Seconds()),
+		Installs: i.Enabled, Policies: i.Enabled && i.Mode == install.ModeProcess,
+		Bundled:  conf.Scanner.Harbor.URL == "" && conf.Scanner.Anchore.URL == "",
+		Provider: i.Provider.Name, URL: i.Provider.URL, Timeout: int(i.Provider.Timeout.Seconds()),
 		Budget: conf.Server.Budget.Duration, Webhook: i.MutatingWebhook, Validating: i.Gatekeeper.ValidatingWebhook,
 		Exempt: o.Exempt,
 	}
@@ -152,6 +154,10 @@ func gather(ctx context.Context, c cluster, o Options) (*snapshot, error) {
 		return nil, err
 	}
 	g := &gatherer{cluster: c, snapshot: &snapshot{Now: o.Now(), Release: r, Limits: o.Limits}}
+	if own := conf.Install.Certificates; r.Installs && own.Source == install.SourceOwn {
+		// They are replaced when a third is left.
+		g.Limits.Certificate = min(g.Limits.Certificate, own.LeafValidity.Duration/10)
+	}
 	g.hooks(ctx)
 	g.gatekeeper(ctx)
 	list, done := g.all(ctx, namespaces, "namespaces", "", "")
@@ -332,6 +338,10 @@ func (g *gatherer) asks(template *unstructured.Unstructured) bool {
 // installed reads what the replica that installs says, and when it was last there.
 func (g *gatherer) installed(ctx context.Context) {
 	r := &g.Release
+	if !r.Installs {
+		g.failed("the CAs of the provider's certificate", "", errors.New("install.enabled is off, and nothing else says which they are"))
+		return
+	}
 	name := install.StateName(r.Instance)
 	about := shown("ConfigMap", r.Namespace, name)
 	u, done := g.read(ctx, configMaps, "ConfigMap", r.Namespace, name)

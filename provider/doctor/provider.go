@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/imagegate/imagegate/provider/install/bypod"
 	"github.com/imagegate/imagegate/provider/install/finding"
 )
 
@@ -45,6 +47,15 @@ func providerObject(s *snapshot) (found []finding.Finding) {
 			Message: fmt.Sprintf("%s has timeout %d, and the provider may take %s (provider.budget): Gatekeeper does not wait for its answer", object, timeout, r.Budget),
 			Command: fmt.Sprintf("%s --set provider.timeoutSeconds=%d", s.commands().Imagegate, int(r.Budget/time.Second)+2),
 		})
+	}
+	for _, said := range bypod.Read(u) {
+		if said.Problems != "" {
+			found = append(found, finding.Finding{
+				ID: finding.ProviderObjectRefused, Severity: finding.Error, Object: object,
+				Message: fmt.Sprintf("Gatekeeper Pod %s cannot use %s: %s", said.Pod, object, said.Problems),
+				Command: "kubectl describe providers.externaldata.gatekeeper.sh " + r.Provider,
+			})
+		}
 	}
 	return append(found, authoritiesEnd(s, object, bundle)...)
 }
@@ -128,9 +139,16 @@ func parts(s *snapshot) (found []finding.Finding) {
 	return found
 }
 
-// databases wants vulnerability data that knows of what is new. A scanner that does not
-// tell the age of its data has none here.
+// databases wants vulnerability data that knows of what is new. Of scanners that are
+// somebody else's some do not tell its age; the bundled one does.
 func databases(s *snapshot) (found []finding.Finding) {
+	told := 0
+	for _, a := range s.Answers {
+		told += len(a.Databases)
+	}
+	if s.Release.Bundled && len(s.Answers) > 0 && told == 0 {
+		found = append(found, unseen("the vulnerability data of the bundled scanner", "", errors.New("no replica says how old it is")))
+	}
 	for _, pod := range slices.Sorted(maps.Keys(s.Answers)) {
 		for scanner, built := range s.Answers[pod].Databases {
 			age := s.Now.Sub(built)
@@ -153,7 +171,7 @@ func certificates(s *snapshot) (found []finding.Finding) {
 		a := s.Answers[pod]
 		for _, part := range slices.Sorted(maps.Keys(a.Ends)) {
 			if end := a.Ends[part]; end.Sub(s.Now) < s.Limits.Certificate {
-				found = append(found, ends(s, "certificate "+part+" of Pod "+s.Release.Namespace+"/"+pod, "the certificate "+part+" of Pod "+pod, end))
+				found = append(found, ends(s, "Pod "+s.Release.Namespace+"/"+pod+" "+part, "the "+part+" of Pod "+pod, end))
 			}
 		}
 	}

@@ -25,8 +25,12 @@ type Release struct {
 	Version string
 	// Instance is what the objects of the installation are named after.
 	Instance string
-	// Policies says that the provider puts the policies into the cluster.
-	Policies bool
+	// Installs says that a replica of the provider installs anything at all, Policies
+	// that it puts the policies into the cluster too.
+	Installs, Policies bool
+	// Bundled says that images are scanned by the worker beside the provider, which
+	// tells how old its vulnerability data is.
+	Bundled bool
 	// Provider is the Provider object's name, URL its spec.url, Timeout its
 	// spec.timeout in seconds.
 	Provider, URL string
