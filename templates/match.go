@@ -6,10 +6,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// MatchesPods reports whether the match of a Constraint names Pods, which are all
-// that the templates here judge. A cluster takes one that names everything else, and
-// it denies nothing.
+// MatchesPods reports whether the match of a Constraint takes in Pods, which are all
+// that the templates here judge. A cluster takes one that names everything else, or
+// whose scope is what has no namespace, and it denies nothing.
 func MatchesPods(constraint *unstructured.Unstructured) bool {
+	if scope, _, err := unstructured.NestedString(constraint.Object, "spec", "match", "scope"); err == nil && scope == "Cluster" {
+		return false
+	}
 	kinds, _, err := unstructured.NestedSlice(constraint.Object, "spec", "match", "kinds")
 	return err != nil || len(kinds) == 0 || slices.ContainsFunc(kinds, namesPods)
 }

@@ -39,7 +39,7 @@ func constraints(s *snapshot) (found []finding.Finding) {
 		u := &list[i]
 		for _, f := range check.Constraint(u) {
 			// One that warns beside one that denies is being introduced.
-			if !denies {
+			if !denies && f.ID != finding.ConstraintRuleIdle {
 				f.Severity = finding.Error
 			}
 			f.Command = s.policies()

@@ -117,6 +117,7 @@ func (p *Policies) Notes() []string {
 		}
 	}
 	notes = append(notes, p.matchingNoPods()...)
+	notes = append(notes, p.idleRules()...)
 	return append(notes, p.unknownProviders()...)
 }
 
@@ -139,6 +140,28 @@ func (p *Policies) matchingNoPods() []string {
 		}
 		notes = append(notes, fmt.Sprintf(`%s: %s judges Pods and matches none: write spec.match.kinds as [{apiGroups: [""], kinds: [Pod]}]; workloads are judged as the Pods that an ExpansionTemplate makes of them`,
 			d.source, d.label()))
+	}
+	return notes
+}
+
+// idleRules says of the image scan policies, one's own among them, which of their rules
+// can never decide.
+func (p *Policies) idleRules() (notes []string) {
+	policies := map[string]bool{}
+	for _, t := range p.templates {
+		eachString(t.object.Object, func(s string) {
+			if strings.Contains(s, "package lib.scanrules\n") {
+				policies[t.parsed.Spec.CRD.Spec.Names.Kind] = true
+			}
+		})
+	}
+	for _, d := range p.constraints {
+		if !policies[d.object.GetKind()] {
+			continue
+		}
+		for _, idle := range imagegate.IdleRules(d.object) {
+			notes = append(notes, fmt.Sprintf("%s: %s: %s", d.source, d.label(), idle))
+		}
 	}
 	return notes
 }

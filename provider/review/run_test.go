@@ -119,6 +119,10 @@ func TestRemarks(t *testing.T) {
 			o.Templates = []string{"../../templates/imageregistryallowed/template.yaml"}
 			o.Constraints = []string{write(t, "pods.yaml", "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ImageRegistryAllowed\nmetadata: {name: pods}\nspec: {match: {kinds: [{apiGroups: [v1], kinds: [Pod]}, {apiGroups: [\"\"], kinds: [Pods]}]}, parameters: {registries: [docker.io]}}\n")}
 		}), `ImageRegistryAllowed pods judges Pods and matches none: write spec.match.kinds as [{apiGroups: [""], kinds: [Pod]}]`},
+		"a rule that can never decide": {options(files("pod-good.yaml"), func(o *Options) {
+			o.Templates = []string{"../../templates/imagescanpolicy/template.yaml"}
+			o.Constraints = []string{write(t, "idle.yaml", "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ImageScanPolicy\nmetadata: {name: idle}\nspec: {parameters: {scanRules: {alwaysReject: [ghcr.io/], alwaysAccept: [ghcr.io/team/]}}}\n")}
+		}), `ImageScanPolicy idle: scanRules.alwaysAccept[0] never decides: alwaysReject 'ghcr.io/' comes before it and matches all that begins with 'ghcr.io/team/'`},
 		"a Provider that is there twice": {options(files("pod-good.yaml"), func(o *Options) {
 			provider := "apiVersion: externaldata.gatekeeper.sh/v1beta1\nkind: Provider\nmetadata: {name: imagegate-digests}\nspec: {url: \"https://a/digests\", timeout: 1}\n---\n"
 			o.Constraints = []string{write(t, "typo.yaml", provider+"apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: TestStatus\nmetadata: {name: typo}\nspec: {parameters: {provider: imagegate}}\n")}

@@ -25,7 +25,7 @@
   severity: warning
   summary: {{ "What is in the cluster is not what was configured: {{ $labels.reason }}." | quote }}
 - alert: ImagegateGatekeeperWeak
-  expr: max by (reason) (imagegate_install_warning{ {{- $in -}} ,reason!="constraint_denies_nothing"}) == 1
+  expr: max by (reason) (imagegate_install_warning{ {{- $in -}} ,reason!~"constraint_denies_nothing|constraint_rule_idle"}) == 1
   for: 5m
   severity: warning
   summary: {{ "Gatekeeper lets Pods through that nobody has looked at: {{ $labels.reason }}." | quote }}

@@ -10,7 +10,8 @@ import (
 	"github.com/imagegate/imagegate/templates"
 )
 
-// Constraint says why a Constraint denies nothing although it is enforced. Its command
+// Constraint says why a Constraint denies nothing although it is enforced, and which of
+// its rules can never decide. Its command
 // is nobody's here: where the Constraint is written decides.
 func Constraint(u *unstructured.Unstructured) (found []finding.Finding) {
 	name := u.GetKind() + " " + u.GetName()
@@ -25,6 +26,11 @@ func Constraint(u *unstructured.Unstructured) (found []finding.Finding) {
 		found = append(found, finding.Finding{
 			ID: finding.ConstraintDeniesNothing, Severity: finding.Warning, Object: name,
 			Message: fmt.Sprintf("%s has enforcementAction %s: it says what is wrong with a Pod, and lets it in", name, action),
+		})
+	}
+	for _, idle := range templates.IdleRules(u) {
+		found = append(found, finding.Finding{
+			ID: finding.ConstraintRuleIdle, Severity: finding.Warning, Object: name, Message: name + ": " + idle,
 		})
 	}
 	return found

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/imagegate/imagegate/provider/install/finding"
 )
 
 func TestDenies(t *testing.T) {
@@ -30,5 +32,17 @@ func TestDenies(t *testing.T) {
 		if got := Denies(&unstructured.Unstructured{Object: map[string]any{"spec": c.spec}}); got != c.want {
 			t.Errorf("%s: denies %v", name, got)
 		}
+	}
+}
+
+func TestARuleThatNeverDecidesIsFound(t *testing.T) {
+	rules := map[string]any{"alwaysReject": []any{"a.io/"}, "alwaysAccept": []any{"b.io/", "a.io/b/"}}
+	found := Constraint(&unstructured.Unstructured{Object: map[string]any{
+		"kind": "ImageScanPolicy", "metadata": map[string]any{"name": "p"},
+		"spec": map[string]any{"parameters": map[string]any{"scanRules": rules}},
+	}})
+	if len(found) != 1 || found[0].ID != finding.ConstraintRuleIdle || found[0].Severity != finding.Warning ||
+		found[0].Message != "ImageScanPolicy p: scanRules.alwaysAccept[1] never decides: alwaysReject 'a.io/' comes before it and matches all that begins with 'a.io/b/'" {
+		t.Errorf("%+v", found)
 	}
 }

@@ -29,7 +29,8 @@ const (
 	ObjectRefused         ID = "object_refused"
 )
 
-// What weakens the policies although they are enforced.
+// What makes the policies other than they look although they are enforced, mostly
+// weaker.
 const (
 	GatekeeperFailsOpen      ID = "gatekeeper_fails_open"
 	GatekeeperShortTimeout   ID = "gatekeeper_short_timeout"
@@ -39,6 +40,7 @@ const (
 	MutatorSkipsPods         ID = "mutator_skips_pods"
 	ConstraintDeniesNothing  ID = "constraint_denies_nothing"
 	ConstraintMatchesNoPods  ID = "constraint_matches_no_pods"
+	ConstraintRuleIdle       ID = "constraint_rule_idle"
 )
 
 // What only who looks from outside can see: the replica that installs has no right to
@@ -80,6 +82,7 @@ func Warnings() []ID {
 	return []ID{
 		GatekeeperFailsOpen, GatekeeperShortTimeout, GatekeeperSkipsPods, ClientsNeedNoCertificate,
 		MutatorFailsOpen, MutatorSkipsPods, ConstraintDeniesNothing, ConstraintMatchesNoPods,
+		ConstraintRuleIdle,
 	}
 }
 

@@ -15,7 +15,7 @@ func TestEachIDIsOnce(t *testing.T) {
 			t.Errorf("%s is of another form, or there twice", id)
 		}
 	}
-	if len(all) != 42 {
+	if len(all) != 43 {
 		t.Errorf("there are %d", len(all))
 	}
 }
