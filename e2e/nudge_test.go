@@ -201,7 +201,14 @@ spec:
 // provider's account.
 func allowNudge(t *testing.T) string {
 	t.Helper()
-	manifests, err := os.ReadFile(filepath.Join(shared.Root, "provider", "nudge", "rbac.yaml"))
+	return allow(t, "nudge")
+}
+
+// allow gives the provider the rights that one of its packages says it needs, and
+// returns its kubeconfig.
+func allow(t *testing.T, provided string) string {
+	t.Helper()
+	manifests, err := os.ReadFile(filepath.Join(shared.Root, "provider", provided, "rbac.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,8 +127,12 @@ func (n *node) sync(ctx context.Context, pod *corev1.Pod) error {
 	return err
 }
 
-// reported tells whether the Pod's status already says that all of it runs.
+// reported tells whether the Pod's status already says that all of it runs, or that
+// it has ended, as a test may have it.
 func reported(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return true
+	}
 	return pod.Status.Phase == corev1.PodRunning &&
 		len(pod.Status.EphemeralContainerStatuses) == len(pod.Spec.EphemeralContainers)
 }
