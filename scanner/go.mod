@@ -3,6 +3,7 @@ module github.com/imagegate/imagegate/scanner
 go 1.26.8
 
 require (
+	github.com/agext/levenshtein v1.2.3
 	github.com/anchore/clio v0.1.1
 	github.com/anchore/go-logger v0.2.0
 	github.com/anchore/grype v0.120.1
@@ -55,7 +56,6 @@ require (
 	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect
 	github.com/acobaugh/osrelease v0.1.0 // indirect
 	github.com/adrg/xdg v0.5.3 // indirect
-	github.com/agext/levenshtein v1.2.3 // indirect
 	github.com/anchore/bubbly v0.2.2 // indirect
 	github.com/anchore/fangs v0.1.1 // indirect
 	github.com/anchore/go-collections v0.1.1 // indirect

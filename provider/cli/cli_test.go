@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,22 @@ func TestScanHelp(t *testing.T) {
 		if strings.Contains(out, not) {
 			t.Errorf("the help has %s", not)
 		}
+	}
+}
+
+// The help of health has what tells where a provider serves, and no other setting.
+func TestHealthHelp(t *testing.T) {
+	_, out, _ := run(t, "health", "--help")
+	_, flags, _ := strings.Cut(out, "Flags:\n")
+	var got []string
+	for line := range strings.Lines(flags) {
+		if _, flag, ok := strings.Cut(line, "--"); ok {
+			got = append(got, "--"+strings.Fields(flag)[0])
+		}
+	}
+	want := []string{"--ca", "--config", "--data-dir", "--help", "--listen", "--live", "--need", "--probes", "--tls-cert", "--url", "--wait"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the help has %v, want %v", got, want)
 	}
 }
 

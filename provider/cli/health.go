@@ -67,7 +67,7 @@ Exit code 0 says that it is ready, 1 that it is not, 2 a mistake.`,
 		return h.run(cmd.Context(), ask, cmd.OutOrStdout())
 	}
 	fs := cmd.Flags()
-	config.AddFlags(fs)
+	config.AddAddressFlags(fs)
 	fs.StringVar(&h.url, "url", h.url, "http(s)://host:port of a provider's server.probes or server.listen (default: of the configuration, on this machine)")
 	fs.BoolVar(&h.live, "live", false, "ask only whether the process answers")
 	fs.StringVar(&h.caFile, "ca", "", "CA of an https --url (PEM; default: the system's)")

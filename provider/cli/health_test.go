@@ -119,7 +119,7 @@ func TestHealthOfTheProviderOfAConfiguration(t *testing.T) {
 	for _, tc := range []struct{ args, want []string }{
 		{[]string{"--probes", address}, []string{"(server.probes)"}},
 		{[]string{"--probes", address, "--live"}, []string{"(server.probes)"}},
-		{[]string{"--listen", address, "--tls-cert", "/none", "--tls-key", "/none"}, []string{"server.tls.certFile"}},
+		{[]string{"--listen", address, "--tls-cert", "/none"}, []string{"server.tls.certFile"}},
 		{[]string{"--listen", address, "--data-dir", t.TempDir()}, []string{"dataDir", "server.crt"}},
 		{[]string{"--listen", address, "--data-dir", t.TempDir(), "--live"}, []string{"(server.listen)"}},
 	} {

@@ -59,6 +59,23 @@ func AddDataDirFlag(fs *pflag.FlagSet) {
 	dataDirFlag(fs, &c)
 }
 
+// AddAddressFlags adds --config and the flags that say where a provider serves on this
+// machine, and which certificate it then has.
+func AddAddressFlags(fs *pflag.FlagSet) {
+	s := source()
+	s.Bind = func(fs *pflag.FlagSet, c *Config) {
+		dataDirFlag(fs, c)
+		addressFlags(fs, c)
+	}
+	s.AddFlags(fs)
+}
+
+func addressFlags(fs *pflag.FlagSet, c *Config) {
+	fs.StringVar(&c.Server.Listen, "listen", c.Server.Listen, "host:port to serve HTTPS on")
+	fs.StringVar(&c.Server.Probes, "probes", c.Server.Probes, "host:port to serve /healthz, /readyz and /metrics on over plain HTTP")
+	fs.StringVar(&c.Server.TLS.CertFile, "tls-cert", c.Server.TLS.CertFile, "server certificate (PEM); without one the provider makes its own")
+}
+
 func dataDirFlag(fs *pflag.FlagSet, c *Config) {
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
 		"folder for reports, queued scans, generated certificates and caches (default: imagegate in the user's cache directory)")
@@ -125,9 +142,7 @@ func bindServes(fs *pflag.FlagSet, c *Config) {
 	str((*string)(&c.Role), "role", "what provider serve does: all, api (answers and queues) or worker (scans what others queue)")
 	str(&c.Store.NATS.URL, "nats-url", "NATS that keeps reports and the scan queue (default: embedded, or store.nats.cluster)")
 	str(&c.Store.NATS.Cluster.Name, "nats-cluster-name", "this replica's name among store.nats.cluster.peers")
-	str(&c.Server.Listen, "listen", "host:port to serve HTTPS on")
-	str(&c.Server.Probes, "probes", "host:port to serve /healthz, /readyz and /metrics on over plain HTTP")
-	str(&c.Server.TLS.CertFile, "tls-cert", "server certificate (PEM); without one the provider makes its own")
+	addressFlags(fs, c)
 	str(&c.Server.TLS.KeyFile, "tls-key", "private key of --tls-cert (PEM)")
 	str(&c.Server.TLS.ClientCAFile, "client-ca", "CA bundle that client certificates must verify against (PEM)")
 	str((*string)(&c.Server.TLS.ClientAuth), "client-auth", "whether clients need a certificate: require or off")

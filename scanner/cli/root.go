@@ -20,7 +20,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.Flags(), err) })
 	root.AddCommand(serveCommand(), healthCommand(), childCommand(), databaseCommand())
 	version.Of(root.Name()).AddTo(root)
 	addCompletions(root)
