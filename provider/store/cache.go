@@ -87,6 +87,14 @@ func (c *cache) get(key string) (cached, bool) {
 	return c.large.lru.Get(key)
 }
 
+// peek is get that is no use.
+func (c *cache) peek(key string) (cached, bool) {
+	if e, ok := c.small.lru.Peek(key); ok {
+		return e, true
+	}
+	return c.large.lru.Peek(key)
+}
+
 // put keeps a scan in place of an earlier one. A scan larger than all bytes that
 // large ones have is the only large one, rather than not kept at all.
 func (c *cache) put(key string, e cached) {

@@ -71,6 +71,7 @@ func (r *Reports) see(e bucket.Event) {
 		for key := range r.waiting {
 			r.ring(key)
 		}
+		r.change()
 		r.crowd()
 	}
 }

@@ -104,6 +104,8 @@ type Reports struct {
 	seen uint64
 	// waiting has those who wait for news of a key.
 	waiting map[string]*bell
+	// changed is closed at the next change; nil where nobody waits for one.
+	changed chan struct{}
 	// writing has the keys that are being written here.
 	writing map[string]*write
 }
@@ -268,8 +270,9 @@ func (r *Reports) await(ctx context.Context, key string, revision uint64) error 
 	}
 }
 
-// ring wakes those who wait for news of the key.
+// ring wakes those who wait for news of the key, or of any.
 func (r *Reports) ring(key string) {
+	r.change()
 	if b := r.waiting[key]; b != nil {
 		close(b.rung)
 		delete(r.waiting, key)
