@@ -30,6 +30,7 @@ import (
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/verdict"
 	"github.com/imagegate/imagegate/provider/version"
+	"github.com/imagegate/imagegate/provider/view"
 )
 
 // rememberedFailures bounds the digests whose failures are remembered; each
@@ -46,7 +47,9 @@ type parts struct {
 	judge   *verdict.Judge
 	reports service.Store
 	// seen is told of each image that was answered about; may be nil.
-	seen   func(service.Image)
+	seen func(service.Image)
+	// names are how images were asked for; nil where no page shows them.
+	names  *view.Names
 	images *registry.Resolver
 	// scanners are the backends, behind one port.
 	scanners *route.Router

@@ -13,6 +13,7 @@ import (
 	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/server"
 	"github.com/imagegate/imagegate/provider/tlsfiles"
+	"github.com/imagegate/imagegate/provider/view"
 )
 
 // front is where the process is asked, from before it can answer.
@@ -27,9 +28,13 @@ type front struct {
 	files    *tlsfiles.Server
 	// probes is for plain HTTP; nil where it is not configured.
 	probes net.Listener
-	// operate answers probes, handler all that comes to listener.
+	// pages is for people; nil where there are none.
+	pages net.Listener
+	// operate answers probes, handler all that comes to listener, shows all that comes
+	// to pages.
 	operate http.Handler
 	handler atomic.Pointer[http.Handler]
+	shows   atomic.Pointer[http.Handler]
 }
 
 // openFront takes the addresses.
@@ -70,6 +75,12 @@ func openFront(ctx context.Context, c *config.Config, p *parts) (_ *front, err e
 			return nil, fmt.Errorf("server.probes: %w", err)
 		}
 	}
+	if c.View.Listen != "" {
+		if f.pages, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.View.Listen); err != nil {
+			return nil, fmt.Errorf("view.listen: %w", err)
+		}
+		f.showStarting()
+	}
 	if err := p.metrics.Register(server.NewReadyMetric(f.ready.checks)); err != nil {
 		return nil, fmt.Errorf("registering the metric of readiness: %w", err)
 	}
@@ -108,6 +119,11 @@ func (f *front) run(l life, c *config.Config) {
 	if f.files != nil {
 		l.running.Go(func() error { return f.files.Start(l.alive) })
 	}
+	if f.pages != nil {
+		l.running.Go(func() error {
+			return server.Serve(l.ending, f.pages, nil, http.HandlerFunc(f.show), server.Times{Longest: view.Longest}, f.log)
+		})
+	}
 	if f.probes != nil {
 		l.running.Go(func() error { return server.Serve(l.alive, f.probes, nil, f.operate, server.Times{}, f.log) })
 	}
@@ -123,12 +139,12 @@ func (f *front) open(c *config.Config, p *parts) error {
 		f.set(h)
 	}
 	f.ready.parts.Store(p)
-	return nil
+	return f.openPages(p)
 }
 
 // close gives the addresses back.
 func (f *front) close() {
-	for _, l := range []net.Listener{f.listener, f.probes} {
+	for _, l := range []net.Listener{f.listener, f.probes, f.pages} {
 		_ = closed(l) // what was served there has ended or ends by it
 	}
 }

@@ -102,6 +102,7 @@ func (p *parts) serve(l life, c *config.Config, dir string, f *front) (err error
 		return err
 	}
 	f.ready.shared.Store(p.shared)
+	p.asPages(c)
 	if err := p.start(ctx, c, p.shared.reports, p.shared.tags); err != nil {
 		return err
 	}
@@ -201,6 +202,7 @@ func announce(c *config.Config, p *parts, f *front) {
 		"role", c.Role,
 		"listen", address(f.listener),
 		"probes", address(f.probes),
+		"view", address(f.pages),
 		"clientAuth", c.Server.TLS.ClientAuth,
 		"scanner", scanner,
 		"budget", c.Server.Budget.Duration,

@@ -171,6 +171,7 @@ type running struct {
 	log      *lines
 	listen   string
 	probes   string
+	view     string
 	stop     context.CancelFunc
 	returned chan error
 	client   *http.Client
@@ -222,7 +223,7 @@ func start(t *testing.T, c *config.Config) *running {
 // serving waits until it is, and learns where.
 func (r *running) serving(t *testing.T) {
 	t.Helper()
-	var line struct{ Listen, Probes string }
+	var line struct{ Listen, Probes, View string }
 	eventually(t, func() string {
 		select {
 		case err := <-r.returned:
@@ -237,7 +238,7 @@ func (r *running) serving(t *testing.T) {
 		}
 		return ""
 	})
-	r.listen, r.probes = line.Listen, line.Probes
+	r.listen, r.probes, r.view = line.Listen, line.Probes, line.View
 }
 
 // end stops it and waits for its end.

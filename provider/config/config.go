@@ -33,6 +33,7 @@ type Config struct {
 	// Inventory says which images run where, and which were not let in.
 	Inventory Inventory `json:"inventory"`
 	Install   Install   `json:"install"`
+	View      View      `json:"view,omitzero"`
 	Log       Log       `json:"log"`
 }
 
@@ -425,6 +426,13 @@ type Nudge struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// PerSecond bounds the requests to the API server.
 	PerSecond int `json:"perSecond"`
+}
+
+// View is the pages for people about images, vulnerabilities and the provider.
+type View struct {
+	// Listen is host:port of the pages, on loopback: whoever reaches it sees all
+	// images of all namespaces. Empty: there are none.
+	Listen string `json:"listen,omitempty"`
 }
 
 // Log is what is written to standard error.

@@ -105,6 +105,7 @@ store: {nats: {url: 'nats://127.0.0.1:4222'}}
 verdict: {severityThreshold: medium, onlyFixed: true, kev: deny, minCVEAge: 72h, minFixAge: 48h, exceptionsFile: config.go, vexFiles: [flags.go], unmatchedPackages: accept, noPackages: accept, endOfLife: accept, maxDatabaseAge: 120h}
 nudge: {enabled: true, kubeconfig: config.go}
 inventory: {enabled: true, kubeconfig: config.go, maxPods: 7, denials: {keepFor: 48h, bytes: 1048576}}
+view: {listen: "127.0.0.1:8090"}
 log: {level: debug, format: text, verbose: true}
 `
 	got, err := load(t, file, nil)
@@ -273,6 +274,11 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"a worker that nobody can ask how it is", "role: worker\nstore: {nats: {url: 'nats://a:1'}}", "server.probes"},
 		{"probes", "server: {probes: nowhere}", "server.probes"},
 		{"grace", "scan: {grace: -1s}", "scan.grace"},
+		{"pages nowhere", "view: {listen: nowhere}", "view.listen"},
+		{"pages for all", "view: {listen: ':8090'}", "view.listen: Invalid value: \":8090\": must be an address of loopback"},
+		{"pages at an address", "view: {listen: '10.0.0.1:8090'}", "view.listen: Invalid value: \"10.0.0.1:8090\": must be an address of loopback"},
+		{"pages at any address", "view: {listen: '0.0.0.0:8090'}", "must be an address of loopback"},
+		{"pages of a worker", "role: worker\nserver: {probes: ':1'}\nview: {listen: '127.0.0.1:8090'}\nstore: {nats: {url: 'nats://a:1'}}", "view.listen: Forbidden"},
 		{"credentials for no server", "store: {nats: {credsFile: a}}", "must be set when store.nats.credsFile is"},
 		{"two places", "store: {nats: {url: 'nats://a:1', cluster: {name: a}}}", "store.nats.cluster: Forbidden"},
 		{"two peers", "store: {nats: {cluster: {name: a, peers: {a: 'a:1', b: 'b:1'}}}}", "store.nats.cluster.peers"},

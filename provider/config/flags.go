@@ -153,5 +153,6 @@ func bindServes(fs *pflag.FlagSet, c *Config) {
 	str(&c.Nudge.Kubeconfig, "nudge-kubeconfig", "kubeconfig for --nudge (default: in-cluster)")
 	fs.BoolVar(&c.Inventory.Enabled, "inventory", c.Inventory.Enabled, "follow which images run where, and remember which were not let in")
 	str(&c.Inventory.Kubeconfig, "inventory-kubeconfig", "kubeconfig for --inventory (default: in-cluster)")
+	str(&c.View.Listen, "view-listen", "host:port of the pages about images and vulnerabilities, on loopback (default: none)")
 	fs.BoolVar(&c.Log.Verbose, "verbose-log", c.Log.Verbose, "log every request and answer whole")
 }

@@ -42,6 +42,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.Nudge.validate(field.NewPath("nudge"))...)
 	errs = append(errs, c.Inventory.validate(field.NewPath("inventory"))...)
 	errs = append(errs, c.Install.validate(field.NewPath("install"), c)...)
+	errs = append(errs, c.View.validate(field.NewPath("view"), c.Role)...)
 	errs = append(errs, c.Log.validate(field.NewPath("log"))...)
 	errs = append(errs, c.Store.validate(field.NewPath("store"))...)
 	if keep, most := c.Store.KeepFor.Duration, c.Scan.MaxAge.Duration; keep > 0 && keep < most {
@@ -332,6 +333,23 @@ func (i *Inventory) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.Invalid(p.Child("denials", "keepFor"), keep.String(), fmt.Sprintf("must not be below %s: controllers pause for a part of that between two attempts", minKeepDenials)))
 	}
 	return errs
+}
+
+func (v *View) validate(p *field.Path, role Role) field.ErrorList {
+	if v.Listen == "" {
+		return nil
+	}
+	p = p.Child("listen")
+	host, _, err := net.SplitHostPort(v.Listen)
+	switch {
+	case err != nil:
+		return field.ErrorList{field.Invalid(p, v.Listen, "must be host:port: "+err.Error())}
+	case !loopback(host):
+		return field.ErrorList{field.Invalid(p, v.Listen, "must be an address of loopback, such as 127.0.0.1:8090, which kubectl port-forward reaches: the pages show the images of all namespaces and ask nobody who he is")}
+	case !role.Answers():
+		return field.ErrorList{field.Forbidden(p, "a worker is not asked about images, so it has no pages of them")}
+	}
+	return nil
 }
 
 func (l *Log) validate(p *field.Path) (errs field.ErrorList) {

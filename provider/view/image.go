@@ -212,6 +212,9 @@ func exceptionYAML(r report.ScanReport, counting []report.Vulnerability, now tim
 	at := map[string]int{}
 	var entries []exceptionEntry
 	for _, v := range counting {
+		if v.ID != clean(v.ID) || v.Package != clean(v.Package) {
+			continue // nobody could see what is excepted
+		}
 		n, ok := at[v.ID]
 		if !ok {
 			if len(entries) == maxExceptions {

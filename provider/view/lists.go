@@ -1,0 +1,384 @@
+package view
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imagegate/imagegate/provider/report"
+)
+
+// listPage is a page of lists, the first of which is filtered and sorted.
+type listPage struct {
+	page
+	Intro    []string
+	Warnings []string
+	// Action is where the filter leads.
+	Action string
+	Fields []field
+	Hidden []field
+	Lists  []list
+	// CSV and JSON are the first list in these formats.
+	CSV, JSON string
+	// code is the answer's status.
+	code int
+}
+
+// list is a table under a heading.
+type list struct {
+	ID, Heading string
+	Text        []string
+	Pager       *pager
+	Table       table
+	// Empty is said where there are no rows.
+	Empty string
+}
+
+// field is one of a filter: a choice where it has options.
+type field struct {
+	Label, Name, Value string
+	Options            []option
+}
+
+type option struct{ Name, Value string }
+
+func choice(label, name, value string, options ...option) field {
+	return field{Label: label, Name: name, Value: value, Options: options}
+}
+
+// listed makes the page of a list.
+type listed func(r *http.Request) *listPage
+
+// list serves a list as a page, or its rows by the ending.
+func (v *View) list(make listed, ending string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p := make(r)
+		var b bytes.Buffer
+		var err error
+		kind := "text/html; charset=utf-8"
+		switch ending {
+		case endingCSV:
+			kind, err = "text/csv; charset=utf-8", p.Lists[0].Table.writeCSV(&b)
+		case endingJSON:
+			kind, err = "application/json", p.Lists[0].Table.writeJSON(&b)
+		default:
+			err = v.pages.render(&b, "list.html", p)
+		}
+		if ending != "" {
+			w.Header().Set("Content-Disposition", `attachment; filename="imagegate`+ending+`"`)
+		}
+		v.write(w, r, cmp.Or(p.code, http.StatusOK), kind, &b, err)
+	}
+}
+
+// write sends what was made, or that it could not be.
+func (v *View) write(w http.ResponseWriter, r *http.Request, code int, kind string, b *bytes.Buffer, err error) {
+	if err != nil {
+		v.o.Logger.ErrorContext(r.Context(), "making a page", "path", cut(r.URL.Path), "error", err)
+		http.Error(w, "the page could not be made; the provider's log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(code)
+	_, _ = w.Write(b.Bytes()) // a client that is gone needs no answer
+}
+
+// messagePage says something.
+type messagePage struct {
+	page
+	Text []string
+}
+
+func (v *View) say(w http.ResponseWriter, r *http.Request, code int, title string, text ...string) {
+	var b bytes.Buffer
+	err := v.pages.render(&b, "message.html", &messagePage{page: v.page(title, ""), Text: text})
+	v.write(w, r, code, "text/html; charset=utf-8", &b, err)
+}
+
+func (v *View) notFound(w http.ResponseWriter, r *http.Request) {
+	v.say(w, r, http.StatusNotFound, "There is no such page", "The list of images is a good place to begin.")
+}
+
+func (v *View) asset(w http.ResponseWriter, r *http.Request) {
+	a, ok := v.pages.assets[param(r, "name")]
+	if !ok {
+		v.notFound(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("Content-Type", a.kind)
+	_, _ = w.Write(a.content) // a client that is gone needs no answer
+}
+
+// item is a row of the list of images: a report, or a scan that failed or is not over.
+type item struct {
+	*row
+}
+
+// items are all images that something is known of.
+func (v *View) items() []*item {
+	rows := v.index.list()
+	out := make([]*item, 0, len(rows))
+	there := map[string]bool{}
+	for _, r := range rows {
+		out = append(out, &item{row: r})
+		there[r.digest] = true
+	}
+	now := v.now()
+	for _, f := range v.o.Scans.Failed() {
+		o := f.Order
+		if o.Digest == "" || there[o.Digest] {
+			continue
+		}
+		r := &row{digest: o.Digest, names: []string{o.Reference}, platform: clean(o.Platform), status: report.ScanFailed, message: clean(f.Message)}
+		if !now.Before(f.Until) {
+			r.status, r.message = report.NotAvailable, "the last scan failed ("+clean(f.Message)+"); the image is scanned when it is asked for"
+		}
+		if o.Namespace != "" {
+			r.namespaces = []string{o.Namespace}
+		}
+		out = append(out, &item{row: r})
+	}
+	return out
+}
+
+// reference is how an item is called.
+func (i *item) reference() string {
+	if len(i.names) == 0 {
+		return ""
+	}
+	return i.names[0]
+}
+
+func (i *item) matches(text string) bool {
+	if text == "" || strings.Contains(i.digest, text) {
+		return true
+	}
+	return slices.ContainsFunc(i.names, func(n string) bool { return strings.Contains(strings.ToLower(n), text) }) ||
+		slices.Contains(i.namespaces, text)
+}
+
+// worst is the severity of the worst finding that counts; -1 when not known or none.
+func (i *item) worst() report.Severity {
+	if i.summary != nil {
+		for _, s := range report.Severities() {
+			if i.summary.Counts.Of(s) > 0 {
+				return s
+			}
+		}
+	}
+	return -1
+}
+
+// exploited is how many findings are known to be; known is false when that is not.
+func (i *item) exploited() (n int, known bool) {
+	if i.summary == nil || i.summary.Risk == nil || i.summary.Risk.KnownExploited == nil {
+		return -1, false
+	}
+	return *i.summary.Risk.KnownExploited, !i.summary.Risk.KnownExploitedAsOf.IsZero()
+}
+
+func (i *item) fixable() int {
+	if i.summary == nil {
+		return -1
+	}
+	n := 0
+	for _, s := range report.Severities() {
+		n += i.summary.Fixable.Of(s)
+	}
+	return n
+}
+
+func (i *item) total() int {
+	if i.summary == nil {
+		return -1
+	}
+	return i.summary.Total
+}
+
+// The filters of the list of images.
+const (
+	anyValue = ""
+	yes      = "yes"
+)
+
+// images is the list of all images that there is a report of, or a failure.
+func (v *View) images(r *http.Request) *listPage {
+	q := readQuery(r.URL, imagesPath, "q", "status", "severity", "exploited", "fixable")
+	text := strings.ToLower(q.get("q"))
+	status := q.one("status", anyValue, string(report.Rejected), string(report.ScanFailed), string(report.NotAvailable), string(report.Accepted))
+	severity, bySeverity := report.SeverityOf(q.get("severity"))
+	bySeverity = bySeverity && q.get("severity") != ""
+	onlyExploited, onlyFixable := q.get("exploited") == yes, q.get("fixable") == yes
+	all := v.items()
+	shown := slices.DeleteFunc(all, func(i *item) bool {
+		n, _ := i.exploited()
+		return !i.matches(text) || status != anyValue && string(i.status) != status || bySeverity && i.worst() < severity ||
+			onlyExploited && n <= 0 || onlyFixable && i.fixable() <= 0
+	})
+	by, turned := q.sorting("status", "image", "exploited", "worst", "findings", "fixable", "scanned", "database")
+	sortItems(shown, by, turned)
+	rows, p := pages(q, shown, "images")
+	page := &listPage{page: v.page("Images", imagesPath), Action: imagesPath, CSV: q.as(endingCSV), JSON: q.as(endingJSON), Warnings: v.unfinished()}
+	page.Intro = []string{"What there is a report of, or a scan that failed, worst first. An image of several platforms has a row for each. The verdict is the worst for those who have asked since this replica of the provider has started."}
+	page.Fields = []field{
+		{Label: "Image, digest or namespace", Name: "q", Value: q.get("q")},
+		choice("Verdict", "status", status, option{"all", ""}, option{string(report.Rejected), string(report.Rejected)}, option{string(report.ScanFailed), string(report.ScanFailed)},
+			option{string(report.NotAvailable), string(report.NotAvailable)}, option{string(report.Accepted), string(report.Accepted)}),
+		choice("Severity at least", "severity", q.get("severity"), severityOptions()...),
+		choice("Known to be exploited", "exploited", q.get("exploited"), option{"all", ""}, option{"only these", yes}),
+		choice("With a fix", "fixable", q.get("fixable"), option{"all", ""}, option{"only these", yes}),
+	}
+	page.Hidden = hidden(q)
+	l := list{ID: "list", Pager: &p, Empty: "No image is like that."}
+	l.Table.Columns = q.head(by, turned,
+		column{Key: "image", Name: "Image", Sort: "image"},
+		column{Key: "namespaces", Name: "Namespaces"},
+		column{Key: "status", Name: "Verdict", Sort: "status"},
+		column{Key: "message", Name: "Why"},
+		column{Key: "worst", Name: "Worst", Sort: "worst"},
+		column{Key: "findings", Name: "Findings", Number: true, Sort: "findings"},
+		column{Key: "fixable", Name: "With a fix", Number: true, Sort: "fixable"},
+		column{Key: "exploited", Name: "Exploited", Number: true, Sort: "exploited"},
+		column{Key: "scanned", Name: "Scanned", Sort: "scanned"},
+		column{Key: "database", Name: "Vulnerability data", Sort: "database"},
+		column{Key: "digest", Name: "Digest"},
+	)
+	for _, i := range rows {
+		l.Table.Rows = append(l.Table.Rows, v.imageRow(i))
+	}
+	page.Lists = []list{l}
+	return page
+}
+
+func (v *View) imageRow(i *item) []cell {
+	name := cell{Text: "not asked for since the start", Link: imagePath + url.PathEscape(i.digest), Class: "quiet"}
+	if len(i.names) > 0 {
+		name.Text, name.More = clean(i.names[0]), few(i.names[1:])
+	}
+	if i.platform != "" {
+		name.More = append(name.More, i.platform)
+	}
+	worst := unknown()
+	switch s := i.worst(); {
+	case i.summary != nil && s >= 0:
+		worst = cell{Text: s.String(), Class: s.String()}
+	case i.summary != nil:
+		worst = cell{Text: "none"}
+	}
+	return []cell{
+		name,
+		{Text: strings.Join(few(i.namespaces), ", ")},
+		{Text: string(i.status), Status: i.status},
+		{Text: i.message},
+		worst,
+		countCell(i.total(), i.summary != nil),
+		countCell(i.fixable(), i.summary != nil),
+		exploitedCell(i.exploited()),
+		v.timeCell(i.scanned),
+		v.timeCell(i.database),
+		{Text: clean(i.digest)},
+	}
+}
+
+func countCell(n int, known bool) cell {
+	if !known {
+		return unknown()
+	}
+	return numberCell(n)
+}
+
+// exploitedCell is a number that is the least where not all is known.
+func exploitedCell(n int, known bool) cell {
+	switch {
+	case known && n > 0:
+		c := numberCell(n)
+		c.Class = "exploited"
+		return c
+	case known:
+		return numberCell(n)
+	case n > 0:
+		return cell{Text: fmt.Sprintf("at least %d", n), Class: "exploited"}
+	}
+	return unknown()
+}
+
+func (v *View) timeCell(t time.Time) cell {
+	if t.IsZero() {
+		return unknown()
+	}
+	return cell{Text: stamp(t), More: []string{age(t, v.now())}, Value: t.UTC().Format(time.RFC3339)}
+}
+
+// few are as many of somebody's texts as a cell has.
+func few(s []string) []string {
+	out := make([]string, 0, min(len(s), maxCell)+1)
+	for _, x := range s[:min(len(s), maxCell)] {
+		out = append(out, clean(x))
+	}
+	if more := len(s) - maxCell; more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", more))
+	}
+	return out
+}
+
+func hidden(q query) (out []field) {
+	for _, name := range []string{"sort", "size"} {
+		if s := q.get(name); s != "" {
+			out = append(out, field{Name: name, Value: s})
+		}
+	}
+	return out
+}
+
+func severityOptions() []option {
+	out := []option{{"all", ""}}
+	for _, s := range report.Severities() {
+		out = append(out, option{s.String(), s.String()})
+	}
+	return out
+}
+
+// sortItems sorts the worst, the most, or the latest first; turned, last. Names are in
+// their order.
+func sortItems(all []*item, by string, turned bool) {
+	order := map[string]func(a, b *item) int{
+		"status": func(a, b *item) int { return cmp.Compare(badness(b.status), badness(a.status)) },
+		"image":  func(a, b *item) int { return cmp.Compare(a.reference(), b.reference()) },
+		"exploited": func(a, b *item) int {
+			x, _ := a.exploited()
+			y, _ := b.exploited()
+			return cmp.Compare(y, x)
+		},
+		"worst":    func(a, b *item) int { return cmp.Compare(b.worst(), a.worst()) },
+		"findings": func(a, b *item) int { return cmp.Compare(b.total(), a.total()) },
+		"fixable":  func(a, b *item) int { return cmp.Compare(b.fixable(), a.fixable()) },
+		"scanned":  func(a, b *item) int { return b.scanned.Compare(a.scanned) },
+		"database": func(a, b *item) int { return b.database.Compare(a.database) },
+	}
+	first := order[by]
+	sign := 1
+	if turned {
+		sign = -1
+	}
+	slices.SortFunc(all, func(a, b *item) int {
+		return cmp.Or(sign*first(a, b), order["exploited"](a, b), order["worst"](a, b), order["findings"](a, b), order["image"](a, b), cmp.Compare(a.digest, b.digest), cmp.Compare(a.key, b.key))
+	})
+}
+
+// unfinished says what the index does not have.
+func (v *View) unfinished() (out []string) {
+	s := v.index.state()
+	switch {
+	case !s.complete:
+		out = append(out, fmt.Sprintf("The reports are still being read: %d of %d so far. What is not listed may exist.", s.rows, max(s.rows, s.stored)))
+	case s.unread > 0:
+		out = append(out, fmt.Sprintf("%d reports could not be read: the store does not answer. What is not listed may exist.", s.unread))
+	}
+	return out
+}

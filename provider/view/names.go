@@ -1,0 +1,186 @@
+package view
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/imagegate/imagegate/provider/service"
+)
+
+const (
+	// perName is about what an image takes that was asked for, beside its texts.
+	perName = 1024
+	// perShare is the same of a namespace.
+	perShare = 512
+	// maxNames bounds those that are looked at for one digest.
+	maxNames = 64
+)
+
+// nameKey tells one way to ask for an image from another.
+type nameKey struct{ namespace, reference, written, digest, manifests string }
+
+func keyOf(i service.Image) nameKey {
+	var b strings.Builder
+	for _, m := range i.Manifests {
+		b.WriteString(m.Key)
+		b.WriteByte(' ')
+	}
+	return nameKey{i.Namespace, i.Reference, i.Written, i.Digest, b.String()}
+}
+
+func (k nameKey) bytes() int64 {
+	return int64(perName + len(k.namespace) + len(k.reference) + len(k.written) + len(k.digest) + 2*len(k.manifests))
+}
+
+// Names remembers in this process how images were asked for: a report is kept under
+// its digest, and the verdict depends on the name and the namespace too. It is bounded
+// in bytes; what one namespace asks for is forgotten before what another does that
+// holds less.
+type Names struct {
+	mu sync.Mutex
+	// fresh are the keys of reports that are asked for in a new way since it was last
+	// taken; told has room for one word of it.
+	fresh map[string]bool
+	told  chan struct{}
+
+	most  int64
+	bytes int64
+	// shares have the images by the namespace that asked, the least recently asked for
+	// first to go.
+	shares map[string]*nameShare
+	// byDigest has the digests of indexes and manifests, byKey the keys of reports.
+	byDigest, byKey map[string]map[nameKey]service.Image
+}
+
+type nameShare struct {
+	images *simplelru.LRU[nameKey, service.Image]
+	bytes  int64
+}
+
+// NewNames returns an empty Names that holds about so many bytes at most.
+func NewNames(most int64) *Names {
+	return &Names{most: most, fresh: map[string]bool{}, told: make(chan struct{}, 1), shares: map[string]*nameShare{}, byDigest: map[string]map[nameKey]service.Image{}, byKey: map[string]map[nameKey]service.Image{}}
+}
+
+// Saw remembers an image. It is called at each answer, and fast where nothing is new.
+func (n *Names) Saw(i service.Image) {
+	if !n.add(keyOf(i), i) {
+		return
+	}
+	select {
+	case n.told <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the keys of reports that are asked for in a new way.
+func (n *Names) take() map[string]bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := n.fresh
+	n.fresh = map[string]bool{}
+	return out
+}
+
+func (n *Names) add(k nameKey, i service.Image) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.shares[k.namespace]
+	if s == nil {
+		images, err := simplelru.NewLRU[nameKey, service.Image](int(n.most/perName)+1, nil)
+		if err != nil {
+			return false // the size is above zero
+		}
+		s = &nameShare{images: images, bytes: perShare}
+		n.shares[k.namespace] = s
+		n.bytes += s.bytes
+	}
+	if _, known := s.images.Get(k); known {
+		return false
+	}
+	s.images.Add(k, i)
+	s.bytes += k.bytes()
+	n.bytes += k.bytes()
+	for _, m := range i.Manifests {
+		put(n.byDigest, m.Digest, k, i)
+		put(n.byKey, m.Key, k, i)
+		n.fresh[m.Key] = true
+	}
+	put(n.byDigest, i.Digest, k, i)
+	for n.bytes > n.most && n.forget() {
+	}
+	return true
+}
+
+func put(to map[string]map[nameKey]service.Image, at string, k nameKey, i service.Image) {
+	if to[at] == nil {
+		to[at] = map[nameKey]service.Image{}
+	}
+	to[at][k] = i
+}
+
+func drop(from map[string]map[nameKey]service.Image, at string, k nameKey) {
+	delete(from[at], k)
+	if len(from[at]) == 0 {
+		delete(from, at)
+	}
+}
+
+// forget drops the image of the namespace that holds most which was not asked for the
+// longest. It is false when there is none.
+func (n *Names) forget() bool {
+	var largest string
+	var most int64 = -1
+	for namespace, s := range n.shares {
+		if s.bytes > most || s.bytes == most && namespace < largest {
+			largest, most = namespace, s.bytes
+		}
+	}
+	s := n.shares[largest]
+	if s == nil {
+		return false
+	}
+	k, i, ok := s.images.RemoveOldest()
+	if !ok {
+		return false
+	}
+	s.bytes -= k.bytes()
+	n.bytes -= k.bytes()
+	drop(n.byDigest, i.Digest, k)
+	for _, m := range i.Manifests {
+		drop(n.byDigest, m.Digest, k)
+		drop(n.byKey, m.Key, k)
+	}
+	if s.images.Len() == 0 {
+		n.bytes -= s.bytes
+		delete(n.shares, largest)
+	}
+	return true
+}
+
+// ofDigest are the images with an index or manifest of the digest, in the order of
+// their names; at most maxNames.
+func (n *Names) ofDigest(digest string) []service.Image { return n.list(n.byDigest, digest) }
+
+// ofKey are those whose report is kept under the key.
+func (n *Names) ofKey(key string) []service.Image { return n.list(n.byKey, key) }
+
+func (n *Names) list(of map[string]map[nameKey]service.Image, at string) []service.Image {
+	n.mu.Lock()
+	out := make([]service.Image, 0, min(len(of[at]), maxNames))
+	for _, i := range of[at] {
+		if len(out) == maxNames {
+			break
+		}
+		out = append(out, i)
+	}
+	n.mu.Unlock()
+	slices.SortFunc(out, func(a, b service.Image) int {
+		return cmp.Or(cmp.Compare(a.Written, b.Written), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Digest, b.Digest))
+	})
+	return out
+}
