@@ -65,7 +65,8 @@ type Provider struct {
 	// ResolveTimeout bounds the question for the digests of one object.
 	ResolveTimeout metav1.Duration `json:"resolveTimeout"`
 	// Attempts tells it for whom images of Pods are asked, user, controller and Pod,
-	// so that it remembers what was not let in: its inventory.enabled.
+	// so that it remembers what was not let in: its inventory.enabled. A provider of an
+	// older version refuses to answer what it is asked so.
 	Attempts bool `json:"attempts"`
 }
 

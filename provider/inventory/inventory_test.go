@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,9 +216,10 @@ func TestOwnersThatCannotBeReadAreToldByName(t *testing.T) {
 func TestAnAPIServerThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 100, aPod("shop", "a", nil, "x@"+digest(1), 0))
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		c.pods.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-			if away {
+			if away.Load() {
 				return true, nil, errors.New("pods is forbidden")
 			}
 			return false, nil, nil
@@ -226,7 +228,7 @@ func TestAnAPIServerThatIsAway(t *testing.T) {
 		if st := c.inventory.Snapshot().State(); st.Phase != Unknown || !strings.Contains(st.Reason, "pods is forbidden") {
 			t.Fatalf("state %+v", st)
 		}
-		away = false
+		away.Store(false)
 		time.Sleep(2 * time.Minute)
 		c.settle()
 		if st := c.inventory.Snapshot().State(); st.Phase != Complete {

@@ -26,7 +26,7 @@ func fatPod(n int) *corev1.Pod {
 	p := aPod(fmt.Sprintf("team-%02d", set%50), fmt.Sprintf("%s-%05d", name, n), controlledBy("apps/v1", "ReplicaSet", name), "", time.Duration(n)*time.Minute)
 	p.Labels = map[string]string{"pod-template-hash": "5c8d7f9b64", "app.kubernetes.io/name": "web", "app.kubernetes.io/instance": name}
 	p.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("a", 2000)}
-	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(strings.Repeat("f", 3000))}}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(`{"f":"` + strings.Repeat("f", 3000) + `"}`)}}
 	p.Spec.Containers, p.Status.ContainerStatuses = nil, nil
 	for i, container := range []string{"app", "proxy", "logs"} {
 		image := (set*3 + i) % manyImages
