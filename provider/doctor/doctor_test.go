@@ -12,6 +12,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/install"
 	"github.com/imagegate/imagegate/provider/install/finding"
+	"github.com/imagegate/imagegate/provider/install/trust"
 )
 
 func options() Options {
@@ -288,6 +289,62 @@ func TestExemptNamespacesAreMeant(t *testing.T) {
 	opts.Exempt = []string{"ban*"}
 	if found := diagnose(t, o, opts); len(found) > 0 {
 		t.Errorf("%+v", found)
+	}
+}
+
+// TestWhatTheChartExemptsIsMeant has the policies be the chart's own objects, which say
+// nowhere else what is exempt.
+func TestWhatTheChartExemptsIsMeant(t *testing.T) {
+	chart := func() *objects {
+		o := right(t)
+		o.remove("ConfigMap", "gate-imagegate-policies")
+		o.change("ConfigMap", "gate-imagegate-provider", func(u *unstructured.Unstructured) {
+			text, _, _ := unstructured.NestedString(u.Object, "data", "config.yaml")
+			_ = unstructured.SetNestedField(u.Object, strings.Replace(text, "mode: process", "mode: chart", 1), "data", "config.yaml")
+		})
+		return o
+	}
+	if found := diagnose(t, chart(), options()); len(found) > 0 {
+		t.Errorf("%+v", found)
+	}
+	// What one of the two leaves out is not.
+	o := chart()
+	o.set("ImageScanPolicy", "imagegate", []any{"kube-system", namespace, "gatekeeper-system"}, "spec", "match", "excludedNamespaces")
+	o.set("Config", "config", []any{}, "spec", "match")
+	if found := diagnose(t, o, options()); len(found) != 1 || found[0].ID != finding.MutatorSkipsNamespaces || !strings.Contains(found[0].Message, "pinned in cni") {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestANextCAThatIsNotPublished signs nothing, and is missed by nobody.
+func TestANextCAThatIsNotPublished(t *testing.T) {
+	o := right(t)
+	next, _, err := trust.Issuer{Names: []string{"localhost"}, CAValidity: caLife, LeafValidity: caLife}.Step(trust.Plan{}, trust.Material{}, trust.Record{}, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(published time.Time) {
+		o.change("ConfigMap", "gate-imagegate-state", func(u *unstructured.Unstructured) {
+			text, _, _ := unstructured.NestedString(u.Object, "data", "state.json")
+			var s install.State
+			if err := json.Unmarshal([]byte(text), &s); err != nil {
+				t.Fatal(err)
+			}
+			s.Ours.Authorities = append([]trust.Authority{{PEM: string(next.CACert), Published: published}}, s.Ours.Authorities...)
+			b, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = unstructured.SetNestedField(u.Object, string(b), "data", "state.json")
+		})
+	}
+	add(time.Time{})
+	if found := diagnose(t, o, options()); len(found) > 0 {
+		t.Errorf("%+v", found)
+	}
+	add(now())
+	if found := diagnose(t, o, options()); len(found) != 2 {
+		t.Errorf("a published CA that neither has: %+v", found)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/install"
+	"github.com/imagegate/imagegate/provider/install/check"
 	"github.com/imagegate/imagegate/provider/install/finding"
 	"github.com/imagegate/imagegate/provider/install/policy"
 	"github.com/imagegate/imagegate/provider/install/webhooks"
@@ -165,6 +166,7 @@ func gather(ctx context.Context, c cluster, o Options) (*snapshot, error) {
 	g.written(ctx, conf)
 	g.mutator(ctx)
 	g.enforced(ctx)
+	g.rendered()
 	g.installed(ctx)
 	g.replicas(ctx)
 	g.counted(ctx)
@@ -320,6 +322,38 @@ func (g *gatherer) enforced(ctx context.Context) {
 	}
 }
 
+// rendered adds what is exempt where the policies are the chart's own objects: it writes
+// one list into the webhook and into the Constraints, and what both leave out is meant.
+func (g *gatherer) rendered() {
+	if g.Release.Policies {
+		return
+	}
+	var names []string
+	first := true
+	for i := range g.Constraints.It {
+		if u := &g.Constraints.It[i]; check.Denies(u) {
+			excluded, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "match", "excludedNamespaces")
+			if first {
+				names = excluded
+			}
+			first = false
+			names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(excluded, name) })
+		}
+	}
+	for _, name := range names {
+		called := false
+		if g.Pinning.It != nil {
+			for _, h := range g.Pinning.It.Hooks {
+				yes, err := h.Chooses(map[string]string{corev1.LabelMetadataName: name})
+				called = called || yes || err != nil
+			}
+		}
+		if !called {
+			g.Release.Exempt = append(g.Release.Exempt, name)
+		}
+	}
+}
+
 // asks reports whether a template asks our provider, whose name is a parameter's default
 // that a Constraint may change. Two of ours have the call in their library and do not
 // make it: what they deny says nothing of reports.
@@ -357,7 +391,12 @@ func (g *gatherer) installed(ctx context.Context) {
 			g.failed(about, "", err)
 			g.Installed = seen[bool]{}
 		}
-		g.Authorities = state.Ours.Bundle()
+		for _, a := range state.Ours.Authorities {
+			// One that is not published yet signs nothing, and comes in seconds.
+			if !a.Published.IsZero() {
+				g.Authorities = append(g.Authorities, a.PEM...)
+			}
+		}
 		for severity, list := range map[finding.Severity][]install.Problem{finding.Error: state.Status.Problems, finding.Warning: state.Status.Warnings} {
 			for _, p := range list {
 				g.Leader = append(g.Leader, finding.Finding{

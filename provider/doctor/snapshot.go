@@ -81,7 +81,7 @@ type snapshot struct {
 	// Pods are the provider's, Answers what those said that are ready, by name.
 	Pods    seen[[]corev1.Pod]
 	Answers map[string]answer
-	// Authorities are what verifies our certificates, PEM; Leader is what the replica
+	// Authorities are the published CAs of our certificates, PEM; Leader is what the replica
 	// that installs says is wrong. Installed says that there is a state of it.
 	Installed   seen[bool]
 	Authorities []byte
