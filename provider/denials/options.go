@@ -45,6 +45,8 @@ const (
 	// looked for what is to be written or is too old.
 	writePause = 2 * time.Second
 	lookEvery  = 10 * time.Second
+	// complainEvery is at least between two lines of the log about the bucket.
+	complainEvery = time.Minute
 	// writesPerSecond bounds the writes and removals: what was removed takes room in
 	// the bucket for a while.
 	writesPerSecond = 50

@@ -29,6 +29,8 @@ type Record struct {
 	told map[string]struct{}
 	// removals are the revisions of what is to be removed from the bucket.
 	removals map[string]uint64
+	// complained is when the bucket was last said to take nothing. It is of who writes.
+	complained time.Time
 	// broken counts what could not be read.
 	broken int
 }

@@ -267,8 +267,11 @@ func (r *Record) fetch(ctx context.Context, i *item) {
 	}
 }
 
+// complain logs that the bucket cannot be written, once in a while. Only keep and the
+// end of Run come here, one after the other.
 func (r *Record) complain(ctx context.Context, err error) {
-	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+	if now := r.now(); now.Sub(r.complained) >= complainEvery && !errors.Is(ctx.Err(), context.Canceled) {
+		r.complained = now
 		r.o.Logger.Warn("denials are not written to the store now; they are remembered by this replica, and tried again", "error", err)
 	}
 }

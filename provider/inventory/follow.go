@@ -88,7 +88,7 @@ func (i *Inventory) follow(ctx context.Context, name source, expected runtime.Ob
 		// and in a context that does not end.
 		ListWithContextFunc: func(_ context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 			all, err := paged(ctx, list)
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				i.failed(name, err)
 			}
 			return all, err
@@ -96,7 +96,7 @@ func (i *Inventory) follow(ctx context.Context, name source, expected runtime.Ob
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			w, err := watching(ctx, o)
 			// One that begins with all there is has yet to bring it.
-			if err != nil || o.SendInitialEvents == nil {
+			if ctx.Err() == nil && (err != nil || o.SendInitialEvents == nil) {
 				i.failed(name, err)
 			}
 			return w, err

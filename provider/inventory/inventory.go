@@ -121,7 +121,11 @@ func (i *Inventory) makeSnapshots(ctx context.Context) {
 		s := i.make()
 		before := i.snapshot.Swap(s)
 		i.tell(ctx, before.state, s.state)
-		if !sleep(ctx, max(snapshotPause, snapshotShare*i.now().Sub(began))) {
+		pause := max(snapshotPause, snapshotShare*i.now().Sub(began))
+		if s.state.Phase == Unknown {
+			pause = unknownPause // the first that knows anything is waited for
+		}
+		if !sleep(ctx, pause) {
 			return
 		}
 	}

@@ -41,6 +41,7 @@ const (
 	// snapshotPause is at least between two snapshots, and snapshotShare times as
 	// long as the last one took to make.
 	snapshotPause = time.Second
+	unknownPause  = 50 * time.Millisecond
 	snapshotShare = 20
 	// relistPause is at least between two lists that are made because what was left
 	// out may fit by now.
