@@ -35,7 +35,7 @@ func (f *front) openPages(p *parts) error {
 	if f.pages == nil {
 		return nil
 	}
-	v, err := view.New(view.Options{
+	o := view.Options{
 		Reports: p.shared.reports, Scans: p.service, Judge: p.judge, Names: p.names, Logger: p.log,
 		Ready: func(ctx context.Context) []view.Part {
 			checks := f.ready.checks(ctx)
@@ -45,7 +45,14 @@ func (f *front) openPages(p *parts) error {
 			}
 			return parts
 		},
-	})
+	}
+	if p.inventory != nil {
+		o.Inventory = p.inventory
+	}
+	if p.shared.denials != nil {
+		o.Denials = p.shared.denials
+	}
+	v, err := view.New(o)
 	if err != nil {
 		return err
 	}

@@ -115,8 +115,12 @@ func (s *Service) KeptOne(i Image, m ImageManifest, stored *report.Scan) (report
 
 // kept is begin without what it sets off.
 func (s *Service) kept(i Image, m ImageManifest, stored *report.Scan) answer {
+	resolved := i.resolved
+	if resolved == nil { // it was not made here
+		resolved = &registry.Resolved{Reference: i.Reference, Digest: i.Digest}
+	}
 	t := task{
-		resolved: i.resolved, manifest: registry.Manifest{Digest: m.Digest, Platform: m.Platform},
+		resolved: resolved, manifest: registry.Manifest{Digest: m.Digest, Platform: m.Platform},
 		access: registry.Access{Namespace: i.Namespace},
 	}
 	q := Query{Reference: i.Written, Access: t.access}

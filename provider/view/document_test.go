@@ -11,11 +11,11 @@ import (
 
 // document is a page as a browser reads it.
 type document struct {
-	t    *testing.T
+	t    testing.TB
 	root *html.Node
 }
 
-func parse(t *testing.T, text string) *document {
+func parse(t testing.TB, text string) *document {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(text))
 	if err != nil {

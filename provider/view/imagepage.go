@@ -59,6 +59,15 @@ func (v *View) image(w http.ResponseWriter, r *http.Request) {
 	}
 	p := newImagePage(shown, v.o.Judge, v.now(), func(id string) string { return vulnerabilityPath + url.PathEscape(id) })
 	p.Assets, p.Nav = v.pages.links, v.nav("")
+	digests := []string{digest}
+	for _, i := range images {
+		for _, m := range i.Manifests {
+			if i.Digest == digest && !slices.Contains(digests, m.Digest) {
+				digests = append(digests, m.Digest)
+			}
+		}
+	}
+	p.Runs = v.runs(digests)
 	if named {
 		for n := range asked {
 			asked[n].Current = n == chosen

@@ -60,6 +60,8 @@ type row struct {
 	names      []string
 	namespaces []string
 	platform   string
+	// digests are those that it goes by: the manifest's, and those of indexes.
+	digests []string
 
 	status  report.Status
 	message string
@@ -206,11 +208,14 @@ func (x *index) take(ctx context.Context, key string, revision, generation uint6
 // suppressed.
 func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 	now := x.now()
-	r := &row{key: key, digest: scan.Subject, scanner: clean(scan.Scanner), scanned: scan.ScannedAt, database: scan.DatabaseBuiltAt, judged: now}
+	r := &row{key: key, digest: scan.Subject, digests: []string{scan.Subject}, scanner: clean(scan.Scanner), scanned: scan.ScannedAt, database: scan.DatabaseBuiltAt, judged: now}
 	images := x.names.ofKey(key)
 	for _, i := range images {
 		if !slices.Contains(r.names, i.Written) {
 			r.names = append(r.names, i.Written)
+		}
+		if !slices.Contains(r.digests, i.Digest) {
+			r.digests = append(r.digests, i.Digest)
 		}
 		if i.Namespace != "" && !slices.Contains(r.namespaces, i.Namespace) {
 			r.namespaces = append(r.namespaces, i.Namespace)
@@ -387,6 +392,33 @@ func (x *index) state() state {
 		}
 	}
 	return s
+}
+
+// statusOf is the worst verdict of the images' reports, or of those of the digest where
+// there are none; known is false where one of them is not there.
+func (x *index) statusOf(images []service.Image, digest string) (worst report.Status, known bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if len(images) == 0 {
+		for _, r := range x.rows {
+			if r.digest == digest && badness(r.status) > badness(worst) {
+				worst = r.status
+			}
+		}
+		return worst, worst != ""
+	}
+	for _, i := range images {
+		for _, m := range i.Manifests {
+			r := x.rows[m.Key]
+			if r == nil {
+				return "", false
+			}
+			if badness(r.status) > badness(worst) {
+				worst = r.status
+			}
+		}
+	}
+	return worst, worst != ""
 }
 
 // identifiers are those that a vulnerability goes by, which may be asked for by

@@ -135,7 +135,7 @@ func (v *View) items() []*item {
 		if o.Digest == "" || there[o.Digest] {
 			continue
 		}
-		r := &row{digest: o.Digest, names: []string{o.Reference}, platform: clean(o.Platform), status: report.ScanFailed, message: clean(f.Message)}
+		r := &row{digest: o.Digest, digests: []string{o.Digest, o.Image}, names: []string{o.Reference}, platform: clean(o.Platform), status: report.ScanFailed, message: clean(f.Message)}
 		if !now.Before(f.Until) {
 			r.status, r.message = report.NotAvailable, "the last scan failed ("+clean(f.Message)+"); the image is scanned when it is asked for"
 		}
@@ -245,6 +245,7 @@ func (v *View) images(r *http.Request) *listPage {
 		column{Key: "findings", Name: "Findings", Number: true, Sort: "findings"},
 		column{Key: "fixable", Name: "With a fix", Number: true, Sort: "fixable"},
 		column{Key: "exploited", Name: "Exploited", Number: true, Sort: "exploited"},
+		column{Key: "pods", Name: "Runs in Pods", Number: true},
 		column{Key: "scanned", Name: "Scanned", Sort: "scanned"},
 		column{Key: "database", Name: "Vulnerability data", Sort: "database"},
 		column{Key: "digest", Name: "Digest"},
@@ -280,6 +281,7 @@ func (v *View) imageRow(i *item) []cell {
 		countCell(i.total(), i.summary != nil),
 		countCell(i.fixable(), i.summary != nil),
 		exploitedCell(i.exploited()),
+		v.podsCell(i.digests),
 		v.timeCell(i.scanned),
 		v.timeCell(i.database),
 		{Text: clean(i.digest)},

@@ -59,6 +59,10 @@ type Options struct {
 	Judge   ListJudge
 	// Names is told of each image that is answered about.
 	Names *Names
+	// Inventory says where images run, Denials what was not let in; nil where that is
+	// not followed.
+	Inventory Inventory
+	Denials   Denials
 	// Ready says how the parts are.
 	Ready  func(ctx context.Context) []Part
 	Logger *slog.Logger
@@ -100,7 +104,7 @@ func New(o Options) (*View, error) {
 	r.Use(onlyReads)
 	r.Get("/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, imagesPath, http.StatusSeeOther) })
 	r.Get("/assets/{name}", v.asset)
-	for path, list := range map[string]listed{imagesPath: v.images, vulnerabilitiesPath: v.vulnerabilities, packagePath: v.packageFindings, exceptionsPath: v.exceptions} {
+	for path, list := range map[string]listed{imagesPath: v.images, vulnerabilitiesPath: v.vulnerabilities, packagePath: v.packageFindings, exceptionsPath: v.exceptions, blockedPath: v.blocked} {
 		for _, ending := range []string{"", endingCSV, endingJSON} {
 			r.Get(path+ending, v.list(list, ending))
 		}
@@ -138,6 +142,9 @@ const (
 
 func (v *View) nav(current string) []navLink {
 	links := []navLink{{Name: "Images", Link: imagesPath}, {Name: "Vulnerabilities", Link: vulnerabilitiesPath}, {Name: "Exceptions", Link: exceptionsPath}, {Name: "Health", Link: healthPath}}
+	if v.o.Denials != nil {
+		links = append([]navLink{{Name: "Blocked now", Link: blockedPath}}, links...)
+	}
 	for i := range links {
 		links[i].Current = links[i].Link == current
 	}

@@ -2,18 +2,28 @@ package view_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/imagegate/imagegate/provider/bucket"
+	"github.com/imagegate/imagegate/provider/denials"
+	"github.com/imagegate/imagegate/provider/inventory"
+	"github.com/imagegate/imagegate/provider/owner"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/view"
 )
 
 // The page of an image says what a Pod was answered, for each who asked, and after the
@@ -120,7 +130,7 @@ func TestListsAreFilteredSortedAndPaged(t *testing.T) {
 	first("/images?status=nonsense&sort=nonsense&page=-1&size=x&q=app0", "app0")
 	first("/images?q=nothing")
 	rows := w.get("/images?q=opaque").table("list")
-	if rows[0][4] != "not known" || rows[0][5] != "not known" || rows[0][7] != "not known" || rows[0][9] != "not known" {
+	if rows[0][4] != "not known" || rows[0][5] != "not known" || rows[0][7] != "not known" || rows[0][8] != "not known" || rows[0][10] != "not known" {
 		t.Errorf("what is not known is shown as %q", rows[0])
 	}
 	d := w.get("/images?exploited=yes&size=2&page=2&sort=image")
@@ -401,4 +411,72 @@ func TestAssetsAreServed(t *testing.T) {
 			t.Errorf("%s: %d", l, rec.Code)
 		}
 	}
+}
+
+// What was not let in is shown with what there is to do about it now.
+func TestBlockedSaysWhatToDo(t *testing.T) {
+	w := newWorld(t, "")
+	d, err := denials.New(denials.Options{Bucket: bucket.NewMemory(), Bytes: 1 << 20, KeepFor: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := w.options
+	o.Denials, o.Inventory = d, emptyInventory{}
+	blind := w.view
+	if w.view, err = view.New(o); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = w.view.Run(ctx) })
+	if text := w.get("/blocked").text("main"); !strings.Contains(text, "What was not let in is not known") || strings.Contains(text, "No images") && !strings.Contains(text, "Nothing is known") {
+		t.Errorf("before it is read: %s", text)
+	}
+	wg.Go(func() { _ = d.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	bad, good := w.add("bad", newScan(findings()[:1])), w.add("good", newScan(findings()[1:2]))
+	for _, ref := range []string{bad, good} {
+		r := w.ask(ref, "shop")
+		status := r.Status
+		if ref == good {
+			status = report.NotAvailable // when it was tried
+		}
+		d.Saw(denials.Attempt{Namespace: "shop", Owner: owner.Reference{Kind: owner.ReplicaSet, Name: "web-1", UID: "u"}, User: "controller", Image: ref, Digest: r.Digest, Status: status, Message: r.Message})
+	}
+	d.Saw(denials.Attempt{Namespace: "pay", Pod: "<b>pod", User: "eve", Image: "r.example/<i>gone:1", Status: report.ScanFailed, Message: "there is no such <u>image"})
+	w.listed("/images", 2)
+	w.listed("/blocked", 3)
+	row := func(q string) []string {
+		t.Helper()
+		return w.listed("/blocked?q="+url.QueryEscape(q), 1).table("list")[0]
+	}
+	if r := row("bad"); r[1] != "shop" || r[2] != "ReplicaSet/web-1" || r[3] != "✗ rejected" || !strings.HasPrefix(r[4], "CVE-2026-1") || r[5] != "✗ rejected" || !strings.HasPrefix(r[6], "upgrade what") || r[8] != "1" {
+		t.Errorf("%q", r)
+	}
+	if r := row("good"); r[3] != "… report_not_available" || r[5] != "✓ accepted" || !strings.HasPrefix(r[6], "it is accepted now") {
+		t.Errorf("%q", r)
+	}
+	if r := row("eve"); r[0] != "r.example/<i>gone:1" || r[2] != "<b>pod" || r[5] != "not known" || !strings.HasPrefix(r[6], "mend what") {
+		t.Errorf("%q", r)
+	}
+	checkTame(t, w.get("/blocked"), "what was not let in")
+	w.listed("/blocked?status=rejected", 1)
+	// Where it runs is not known, and that is said.
+	if text := w.get("/images/" + digestOf("bad")).text("main"); !strings.Contains(text, "Where it runs is not known: nobody has read <b>any") {
+		t.Errorf("%s", text)
+	}
+	if rows := w.get("/images?q=bad").table("list"); rows[0][8] != "not known" {
+		t.Errorf("it runs in %q", rows[0][8])
+	}
+	w.view = blind
+	if text := w.get("/images/" + digestOf("bad")).text("main"); !strings.Contains(text, "Where it runs is not known: the provider does not follow it (inventory.enabled)") {
+		t.Errorf("%s", text)
+	}
+}
+
+// emptyInventory has read nothing.
+type emptyInventory struct{}
+
+func (emptyInventory) Snapshot() *inventory.Snapshot {
+	return inventory.Empty("nobody has read <b>any")
 }

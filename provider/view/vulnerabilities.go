@@ -258,6 +258,7 @@ func (v *View) found(q query, all []occurrence) list {
 		column{Key: "fixed", Name: "Fixed in"},
 		column{Key: "exploited", Name: "Known to be exploited"},
 		column{Key: "suppressed", Name: "Suppressed"},
+		column{Key: "pods", Name: "Runs in Pods", Number: true},
 		column{Key: "scanned", Name: "Scanned"},
 		column{Key: "digest", Name: "Digest"},
 	)
@@ -274,7 +275,7 @@ func (v *View) found(q query, all []occurrence) list {
 			{Text: o.severity.String(), Class: o.severity.String()},
 			{Text: o.pkg, Link: address(packagePath, url.Values{"name": {o.pkg}})},
 			{Text: o.installed}, fixed, listedCell(o.exploited), suppressed,
-			v.timeCell(o.item.scanned), {Text: clean(o.item.digest)},
+			v.podsCell(o.item.digests), v.timeCell(o.item.scanned), {Text: clean(o.item.digest)},
 		})
 	}
 	return l

@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,8 +31,9 @@ import (
 // world is a provider with its real service, store and verdict, and a registry and a
 // scanner that say what a test wants.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	view    *view.View
+	options view.Options
 	service *service.Service
 	reports *store.Reports
 	judge   *verdict.Judge
@@ -96,7 +99,7 @@ func digestOf(name string) string {
 	return "sha256:" + b.String()[:64]
 }
 
-func newWorld(t *testing.T, exceptions string) *world {
+func newWorld(t testing.TB, exceptions string) *world {
 	t.Helper()
 	w := &world{t: t, scans: map[string]*report.Scan{}, images: map[string][]registry.Manifest{}, names: view.NewNames(view.NamesBytes)}
 	w.clock.Store(now().Unix())
@@ -133,10 +136,11 @@ func newWorld(t *testing.T, exceptions string) *world {
 		t.Fatal(err)
 	}
 	w.parts = []view.Part{{Name: "store"}, {Name: "scanner", Err: errors.New("it is <i>away</i>"), Needed: true}, {Name: "installation", Err: errors.New("not yet")}}
-	if w.view, err = view.New(view.Options{
+	w.options = view.Options{
 		Reports: w.reports, Scans: w.service, Judge: w.judge, Names: w.names, Logger: log, Now: w.now,
 		Ready: func(context.Context) []view.Part { return w.parts },
-	}); err != nil {
+	}
+	if w.view, err = view.New(w.options); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _ = w.view.Run(ctx); done <- struct{}{} }()
@@ -214,4 +218,14 @@ func (w *world) listed(target string, rows int) *document {
 	}
 	w.t.Fatalf("%s has %q, want %d rows", target, d.table("list"), rows)
 	return nil
+}
+
+// listedAll is how many of so many images are listed.
+func (w *world) listedAll(most int) int {
+	w.t.Helper()
+	var rows []map[string]any
+	if err := json.Unmarshal(w.do(http.MethodGet, "/images.json?size="+strconv.Itoa(min(most, 1000))+"&page="+strconv.Itoa((most+999)/1000)).Body.Bytes(), &rows); err != nil {
+		w.t.Fatal(err)
+	}
+	return (most+999)/1000*1000 - min(1000, most) + len(rows)
 }
