@@ -70,6 +70,7 @@ const policyLabel = "imagegate.dev/policy"
 // accepted-only constraint, matched to the namespaces that ask for it.
 const (
 	denyPolicy     = "deny"     // Pods are denied
+	warnPolicy     = "warn"     // who creates Pods is warned
 	dryrunPolicy   = "dryrun"   // Pods are reported by audit
 	expandedPolicy = "expanded" // workloads are judged when they are created
 )
@@ -77,6 +78,7 @@ const (
 func applyPolicies(ctx context.Context) error {
 	for _, p := range []struct{ name, action, source string }{
 		{denyPolicy, "deny", "Original"},
+		{warnPolicy, "warn", "Original"},
 		{dryrunPolicy, "dryrun", "Original"},
 		{expandedPolicy, "deny", "All"},
 	} {

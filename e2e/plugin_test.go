@@ -95,6 +95,17 @@ func TestATenantAsksWhy(t *testing.T) {
 	}
 }
 
+// A policy that only warns says what it would deny.
+func TestWhyWarns(t *testing.T) {
+	ns := namespace(t, warnPolicy)
+	create(t, deployment(ns, sample(t, registry.Vulnerable).Ref)).admitted(t)
+	available(t, ns, patience)
+	out, code := plugin(t, "why", "deployment/app", "-n", ns)
+	if code != 0 || !strings.Contains(out, "a Pod of it would be let in") || !strings.Contains(out, "warning: ") || !strings.Contains(out, "CVE-2022-32149 (High)") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
 func TestWhyOfWhatIsLetIn(t *testing.T) {
 	ns := namespace(t, denyPolicy)
 	create(t, deployment(ns, sample(t, registry.Fixed).Ref)).admitted(t)

@@ -104,7 +104,7 @@ func TestWhy(t *testing.T) {
 	client.PrependReactor("create", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "shop-1", errors.New(strings.TrimPrefix(two, `pods "shop-1" is forbidden: `)))
 	})
-	a := why(t.Context(), client, object(t, deployment), true)
+	a := why(t.Context(), client, &warnings{}, object(t, deployment), true)
 	if len(a.Unknown) > 0 || len(a.Denials) != 2 || a.Denials[0].Count != 7 || !a.Denials[0].Last.Equal(minute.Time) || a.Now == nil || a.Now.Allowed || len(a.Now.Denials) != 2 {
 		t.Errorf("%+v, now %+v", a, a.Now)
 	}
@@ -133,7 +133,7 @@ func TestWhyWithoutRights(t *testing.T) {
 	deny("list", "replicasets")
 	deny("list", "events")
 	deny("create", "pods")
-	a := why(t.Context(), client, object(t, deployment), true)
+	a := why(t.Context(), client, &warnings{}, object(t, deployment), true)
 	if a.Now != nil || len(a.Unknown) != 2 {
 		t.Errorf("%+v", a)
 	}
@@ -152,7 +152,7 @@ func TestWhatIsNoDenialOfAWebhook(t *testing.T) {
 	client.PrependReactor("create", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "shop", errors.New("exceeded quota: pods"))
 	})
-	a := why(t.Context(), client, object(t, deployment), true)
+	a := why(t.Context(), client, &warnings{}, object(t, deployment), true)
 	if a.Now == nil || a.Now.Allowed || !strings.Contains(a.Now.Message, "exceeded quota") {
 		t.Errorf("%+v", a.Now)
 	}

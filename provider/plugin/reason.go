@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -38,12 +39,37 @@ type now struct {
 	Denials []denial `json:"denials,omitempty"`
 	// Message is why there was no answer of a webhook's: a quota, for instance.
 	Message string `json:"message,omitempty"`
-	// Warnings came with the Pod that was let in.
+	// Warnings came with the answer: a Constraint that only warns says there what it
+	// would deny.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// warnings are those of the API server's answers.
+type warnings struct {
+	mu   sync.Mutex
+	said []string
+}
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Contains(w.said, text) {
+		w.said = append(w.said, text)
+	}
+}
+
+// take returns those since it was called last.
+func (w *warnings) take() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	said := w.said
+	w.said = nil
+	return said
+}
+
 // why gathers what is known of a workload. Look-ups that fail are in the answer.
-func why(ctx context.Context, client kubernetes.Interface, w *unstructured.Unstructured, ask bool) answer {
+func why(ctx context.Context, client kubernetes.Interface, warned *warnings, w *unstructured.Unstructured, ask bool) answer {
 	a := answer{Kind: w.GetKind(), Namespace: w.GetNamespace(), Name: w.GetName(), Denials: []denial{}}
 	unknown := func(what string, err error) {
 		if err != nil {
@@ -54,7 +80,11 @@ func why(ctx context.Context, client kubernetes.Interface, w *unstructured.Unstr
 	unknown("what its controllers were told", err)
 	a.Denials = append(a.Denials, told...)
 	if ask {
+		warned.take()
 		a.Now, err = tried(ctx, client, w)
+		if said := warned.take(); a.Now != nil {
+			a.Now.Warnings = said
+		}
 		unknown("whether a Pod of it would be let in now", err)
 	}
 	return a

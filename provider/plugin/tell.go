@@ -41,6 +41,9 @@ func (a *answer) tell(b *strings.Builder) {
 	}
 	current := map[string]bool{}
 	if a.Now != nil {
+		for _, warning := range a.Now.Warnings {
+			line("    warning: %s", warning)
+		}
 		for _, d := range a.Now.Denials {
 			current[d.Constraint+d.Message] = true
 		}

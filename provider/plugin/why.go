@@ -45,13 +45,15 @@ Exit code 0: a Pod would be let in; 1: it is denied; 2: there is no answer.`,
 			if err != nil {
 				return err
 			}
+			warned := &warnings{}
+			config.WarningHandler = warned
 			client, err := kubernetes.NewForConfig(config)
 			if err != nil {
 				return err
 			}
 			answers := make([]answer, 0, len(asked))
 			for _, w := range asked {
-				answers = append(answers, why(ctx, client, w, ask))
+				answers = append(answers, why(ctx, client, warned, w, ask))
 			}
 			if err := out.print(cmd.OutOrStdout(), answers, func(w io.Writer) error { return tell(w, answers) }); err != nil {
 				return err
