@@ -41,9 +41,9 @@ func (o *ownRules) checkMeaning() error {
 		for _, e := range compiler.Errors {
 			problems = append(problems, o.problem(e.Location, "%s", missing(e)))
 		}
-		problems = append(problems, o.beforeTheScan()...)
+		problems = append(problems, o.beforeTheScan(compiler)...)
 		problems = append(problems, o.missingInEach(schema)...)
-		problems = append(problems, o.neverEqual(schema)...)
+		problems = append(problems, o.neverHolds(schema)...)
 	}
 	slices.SortStableFunc(problems, func(a, b problem) int { return a.row - b.row })
 	texts := make([]error, 0, len(problems))
@@ -144,13 +144,13 @@ func almostHook(name string) (meant string, ok bool) {
 	return "", lower == "violation" || lower == "deny" || strings.HasPrefix(lower, "deny_") || strings.HasPrefix(lower, "allow_")
 }
 
-// beforeTheScan are the places where a rule that is asked before the scan reads
-// what there is only after it.
-func (o *ownRules) beforeTheScan() []problem {
+// beforeTheScan are the places where a rule that is asked before the scan, or one that
+// only such rules read, reads what there is only after it.
+func (o *ownRules) beforeTheScan(compiler *ast.Compiler) []problem {
 	var problems []problem
-	for _, rule := range o.module.Rules {
-		name := ruleName(rule)
-		if name != "deny_pod" && name != "allow_pod" {
+	for _, rule := range compiler.Modules[o.file].Rules {
+		name := askedBefore(rule, compiler)
+		if name == "" {
 			continue
 		}
 		ast.WalkRefs(rule, func(ref ast.Ref) bool {
@@ -166,37 +166,65 @@ func (o *ownRules) beforeTheScan() []problem {
 	return problems
 }
 
-// neverEqual are the comparisons of a part of input with a word that it never is.
-func (o *ownRules) neverEqual(schema schema) []problem {
-	var problems []problem
-	for _, rule := range o.module.Rules {
-		names := variablesOf(rule)
-		ast.WalkExprs(rule, func(e *ast.Expr) bool {
-			if !e.IsCall() {
-				return false
+// askedBefore is the rule through which alone another is asked, itself or one of those
+// that read it, if that is before the scan.
+func askedBefore(rule *ast.Rule, compiler *ast.Compiler) string {
+	var early []string
+	pending, seen := []*ast.Rule{rule}, map[*ast.Rule]bool{rule: true}
+	for len(pending) > 0 {
+		at := pending[0]
+		pending = pending[1:]
+		switch name := ruleName(at); name {
+		case "deny_pod", "allow_pod":
+			early = append(early, name)
+		case "deny_image":
+			return ""
+		}
+		for reader := range compiler.Graph.Dependents(at) {
+			if r, ok := reader.(*ast.Rule); ok && !seen[r] {
+				seen[r] = true
+				pending = append(pending, r)
 			}
-			for _, pair := range compared(e) {
-				word, isWord := pair[1].Value.(ast.String)
-				written := referenced(pair[0])
-				if !isWord || written == nil {
-					continue
-				}
-				if words := schema.words(names, written); len(words) > 0 && !slices.Contains(words, string(word)) {
-					problems = append(problems, o.problem(e.Location, "%s is never %q, only %s%s", written, string(word), strings.Join(present(words), ", "), didYouMean(string(word), words)))
-				}
+		}
+	}
+	if len(early) == 0 {
+		return ""
+	}
+	return slices.Max(early)
+}
+
+// neverHolds are the comparisons of a part of input with what it never is, and the
+// messages that do not fit their values.
+func (o *ownRules) neverHolds(schema schema) []problem {
+	var problems []problem
+	given, constants := argumentsOf(o.module), constantsOf(o.module)
+	for _, rule := range o.module.Rules {
+		c := comparison{schema: schema, names: variablesOf(rule, given), constants: constants}
+		report := func(at *ast.Location, err error) { problems = append(problems, o.problem(at, "%v", err)) }
+		ast.WalkExprs(rule, func(e *ast.Expr) bool {
+			for _, err := range c.wrong(e) {
+				report(e.Location, err)
 			}
 			return false
 		})
+		ast.WalkRefs(rule, func(ref ast.Ref) bool {
+			for _, err := range c.lookedUp(ref) {
+				report(ref[0].Location, err)
+			}
+			return false
+		})
+		sprintfs(rule, report)
 	}
 	return problems
 }
 
-// missingInEach are the fields that the elements of every ... in ... do not have: OPA
-// takes those for anything.
+// missingInEach are the fields that the elements of every ... in ..., and what functions
+// are called with, do not have: OPA takes those for anything.
 func (o *ownRules) missingInEach(schema schema) []problem {
 	var problems []problem
+	given := argumentsOf(o.module)
 	for _, rule := range o.module.Rules {
-		names := variablesOf(rule)
+		names := variablesOf(rule, given)
 		ast.WalkRefs(rule, func(ref ast.Ref) bool {
 			name, _ := ref[0].Value.(ast.Var)
 			for i := 1; names.each[name] && i < len(ref); i++ {
@@ -214,32 +242,6 @@ func (o *ownRules) missingInEach(schema schema) []problem {
 		})
 	}
 	return problems
-}
-
-// compared are the pairs of terms that an expression holds against each other, each
-// both ways round.
-func compared(e *ast.Expr) [][2]*ast.Term {
-	operands := e.Operands()
-	if len(operands) < 2 {
-		return nil
-	}
-	a, b := operands[0], operands[1]
-	switch e.Operator().String() {
-	case ast.Equality.Name, ast.Equal.Name, ast.NotEqual.Name:
-		return [][2]*ast.Term{{a, b}, {b, a}}
-	case ast.Member.Name:
-		var pairs [][2]*ast.Term
-		each := func(element *ast.Term) { pairs = append(pairs, [2]*ast.Term{a, element}) }
-		switch list := b.Value.(type) {
-		case *ast.Array:
-			list.Foreach(each)
-		case ast.Set:
-			list.Foreach(each)
-		}
-		return pairs
-	default:
-		return nil
-	}
 }
 
 // present are the words without the empty one.
@@ -290,9 +292,23 @@ func (s schema) words(names variables, written ast.Ref) []string {
 	return words
 }
 
+// isNumber reports whether the part of input which a reference names is a number.
+func (s schema) isNumber(names variables, written ast.Ref) bool {
+	ref, ok := names.inInput(written)
+	if !ok {
+		return false
+	}
+	kind, _ := s.below(ref)["type"].(string)
+	return kind == "integer" || kind == "number"
+}
+
 // names are those of all fields of a part of input; nil where it may have others.
 func (s schema) names(ref ast.Ref) []string {
-	properties, _ := s.below(ref)["properties"].(map[string]any)
+	below := s.below(ref)
+	if open, said := below["additionalProperties"].(bool); !said || open {
+		return nil
+	}
+	properties, _ := below["properties"].(map[string]any)
 	return slices.Sorted(maps.Keys(properties))
 }
 

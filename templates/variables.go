@@ -10,16 +10,27 @@ import (
 type variables struct {
 	// of is what each stands for; an empty one for what has several meanings.
 	of map[ast.Var]ast.Ref
-	// each are those of every ... in ..., whose fields OPA does not look at.
+	// each are those of every ... in ... and arguments of functions, whose fields OPA
+	// does not look at.
 	each map[ast.Var]bool
+	// literals are those that stand for something written out.
+	literals map[ast.Var]*ast.Term
 }
 
-// variablesOf reads them from assignments and iterations. Scopes are not told apart:
-// a name that is given twice stands for nothing.
-func variablesOf(rule *ast.Rule) variables {
-	v := variables{of: map[ast.Var]ast.Ref{}, each: map[ast.Var]bool{}}
-	for _, arg := range rule.Head.Args {
-		v.give(arg, nil)
+// variablesOf reads them from assignments, iterations and what a function is called
+// with. Scopes are not told apart: a name that is given twice stands for nothing.
+func variablesOf(rule *ast.Rule, given arguments) variables {
+	v := variables{of: map[ast.Var]ast.Ref{}, each: map[ast.Var]bool{}, literals: map[ast.Var]*ast.Term{}}
+	parts := given[ruleName(rule)]
+	for i, arg := range rule.Head.Args {
+		if i >= len(parts) || parts[i] == nil {
+			v.give(arg, nil)
+			continue
+		}
+		v.give(arg, parts[i])
+		if name, ok := arg.Value.(ast.Var); ok {
+			v.each[name] = true
+		}
 	}
 	ast.WalkExprs(rule, func(e *ast.Expr) bool {
 		switch terms := e.Terms.(type) {
@@ -37,6 +48,9 @@ func variablesOf(rule *ast.Rule) variables {
 		case []*ast.Term:
 			if operands := e.Operands(); e.IsAssignment() || e.IsEquality() && len(operands) > 1 {
 				v.give(operands[0], referenced(operands[1]))
+				if name, ok := operands[0].Value.(ast.Var); ok && e.IsAssignment() {
+					v.write(name, operands[1])
+				}
 			}
 		}
 		return false
@@ -53,6 +67,14 @@ func (v variables) give(name *ast.Term, meaning ast.Ref) {
 		meaning = nil
 	}
 	v.of[variable] = meaning
+}
+
+// write notes what a name is as it is written out, if it is so once.
+func (v variables) write(name ast.Var, value *ast.Term) {
+	if _, twice := v.literals[name]; twice {
+		value = nil
+	}
+	v.literals[name] = value
 }
 
 func referenced(term *ast.Term) ast.Ref {

@@ -90,7 +90,7 @@ func Messages(root string) ([]Message, error) {
 // helpers, and what only describes flags and metrics.
 func skipped(name string) bool {
 	folder, file := path.Dir(name), path.Base(name)
-	if folder == "templates" && !slices.Contains([]string{"custom.go", "input.go", "join.go"}, file) {
+	if folder == "templates" && !slices.Contains([]string{"custom.go", "input.go", "compared.go", "idle.go", "join.go"}, file) {
 		return true // the generator's
 	}
 	if strings.HasSuffix(folder, "test") || file == "flags.go" || file == "metrics.go" {
