@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 
+	"github.com/docker/cli/cli/config"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -122,23 +122,30 @@ func fromFile(path string) (v1.Image, error) {
 	return img, nil
 }
 
-// opens returns what a docker configuration has for a registry.
+// opens returns what a docker configuration has for a registry, be it in the file or
+// with a credential helper that it names.
 func opens(path, host string) (authn.Authenticator, error) {
-	data, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not there: does make up run? Take the line that it printed", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the credentials: %w", err)
 	}
-	var config struct {
-		Auths map[string]authn.AuthConfig `json:"auths"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
+	defer func() { _ = file.Close() }()
+	docker, err := config.LoadFromReader(file)
+	if err != nil {
 		return nil, fmt.Errorf("read the credentials in %s: %w", path, err)
 	}
-	auth, ok := config.Auths[host]
-	if !ok {
+	found, err := docker.GetAuthConfig(host)
+	if err != nil {
+		return nil, fmt.Errorf("read the credentials in %s: %w", path, err)
+	}
+	auth := authn.AuthConfig{
+		Username: found.Username, Password: found.Password, Auth: found.Auth,
+		IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+	}
+	if auth == (authn.AuthConfig{}) {
 		return nil, fmt.Errorf("%s does not open %s, only the registry that make up named", path, host)
 	}
 	return authn.FromConfig(auth), nil

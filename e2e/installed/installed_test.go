@@ -17,11 +17,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/imagegate/imagegate/e2e/inventory"
 	"github.com/imagegate/imagegate/e2e/registry"
 	"github.com/imagegate/imagegate/e2e/replicas"
 )
@@ -611,32 +610,12 @@ func others(name string) bool {
 	return strings.Contains(name, "gatekeeper-") || strings.HasPrefix(name, "/serviceaccounts/kube-") || name == "/serviceaccounts/default/default"
 }
 
-// everything lists all objects, as group/resource/namespace/name, but for those that
-// come and go by themselves.
+// everything lists all objects but those that come and go by themselves.
 func everything(t *testing.T) map[string]bool {
 	t.Helper()
-	found := map[string]bool{}
-	lists, err := shared.cluster.Client.Discovery().ServerPreferredResources()
-	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+	found, err := inventory.Take(t.Context(), shared.cluster.Client.Discovery(), shared.cluster.Dynamic)
+	if err != nil {
 		t.Fatal(err)
-	}
-	for _, l := range lists {
-		gv, err := schema.ParseGroupVersion(l.GroupVersion)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range l.APIResources {
-			if !slices.Contains(r.Verbs, "list") || r.Kind == "Event" || r.Kind == "ComponentStatus" {
-				continue
-			}
-			list, err := shared.cluster.Dynamic.Resource(gv.WithResource(r.Name)).List(t.Context(), metav1.ListOptions{})
-			if err != nil {
-				continue // a kind that is going
-			}
-			for _, u := range list.Items {
-				found[strings.Join([]string{gv.Group, r.Name, u.GetNamespace(), u.GetName()}, "/")] = true
-			}
-		}
 	}
 	return found
 }
