@@ -40,6 +40,7 @@ func (t *teller) remain(ctx context.Context) error {
 		"HOST", t.stack.Registry.Host(),
 		"USER", auth.Username,
 		"PASSWORD", quoted(auth.Password),
+		"PAGES", t.stack.System.Pages,
 		"LOGS", t.stack.Dir,
 	).Replace(remaining))
 	<-ctx.Done()
@@ -66,7 +67,8 @@ database knows; the third copies an image, the fourth takes what docker save wro
 
   kubectl run mine --image=HOST/mine:1
 
-is let in, and mine:bad is not.
+is let in, and mine:bad is not. What the provider knows of both is at PAGES/images, with what to
+upgrade.
 
 The same scan without the cluster, and with its findings as a table:
 

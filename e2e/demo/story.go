@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -36,7 +38,7 @@ func (t *teller) policy(ctx context.Context) error {
 func (t *teller) tell(ctx context.Context) error {
 	began := time.Now()
 	for _, chapter := range []func(context.Context) error{
-		t.clean, t.vulnerable, t.why, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.nobodyWaits,
+		t.clean, t.vulnerable, t.why, t.page, t.initContainer, t.debug, t.movedTag, t.slowDeployment, t.nobodyWaits,
 		t.expansion, t.fault, t.audit,
 	} {
 		if err := chapter(ctx); err != nil {
@@ -66,6 +68,7 @@ func (t *teller) vulnerable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.rejected = img.Digest
 	return t.kubectl(ctx, denied(append(worst, img.Pinned)...), "run", "old-api", "--image="+img.Ref)
 }
 
@@ -75,6 +78,45 @@ func (t *teller) why(ctx context.Context) error {
 		return err
 	}
 	return t.kubectlUntil(ctx, denied(append(worst, "as now", "Build the image")...), "imagegate", "why", "deployment/old-shop")
+}
+
+// page shows where the report is to be read.
+func (t *teller) page(ctx context.Context) error {
+	t.chapter("Its report is a page as well: what to upgrade, all findings, the rules, an exception to send by Git")
+	address := t.stack.System.Pages + "/images/" + t.rejected
+	text, err := read(ctx, address)
+	if err != nil {
+		return err
+	}
+	for _, want := range []string{"rejected", "CVE-2022-32149", "0.3.8", "verdict.severityThreshold"} {
+		if !strings.Contains(text, want) {
+			return fmt.Errorf("%s does not say %q", address, want)
+		}
+	}
+	_, _ = fmt.Fprintf(t.out, "\n%s\n\n(all images are at %s/images, and who has the flaw at %s/vulnerabilities/CVE-2022-32149)\n", address, t.stack.System.Pages, t.stack.System.Pages)
+	return nil
+}
+
+// maxPage bounds a page that is read.
+const maxPage = 16 << 20
+
+func read(ctx context.Context, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("read the page: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", address, resp.Status)
+	}
+	return string(b), err
 }
 
 func (t *teller) initContainer(ctx context.Context) error {

@@ -27,6 +27,8 @@ type teller struct {
 	stack *stack.Stack
 	// running is the pinned image of the first Pod of the story.
 	running string
+	// rejected is the digest of the image with the flaw.
+	rejected string
 }
 
 // wants is what a command must do: succeed or be denied, and print the texts.

@@ -34,6 +34,8 @@ type Options struct {
 // System is imagegate running on a cluster.
 type System struct {
 	Scanner, Provider, Mutator *Part
+	// Pages is where the provider shows people what it knows: http://host:port.
+	Pages string
 
 	opts         Options
 	dockerConfig string
@@ -116,7 +118,7 @@ func (s *System) LogFiles() []string {
 // lines. Ports are chosen once: a part that is started again is found where it
 // was.
 func (s *System) prepare() error {
-	ports, err := process.FreePorts(3)
+	ports, err := process.FreePorts(4)
 	if err != nil {
 		return err
 	}
@@ -128,6 +130,7 @@ func (s *System) prepare() error {
 	if err := s.WriteCredentials(); err != nil {
 		return err
 	}
+	s.Pages = "http://" + address(ports[3])
 	config, err := s.writeProviderConfig(ports)
 	if err != nil {
 		return err
@@ -180,6 +183,7 @@ func (s *System) writeProviderConfig(ports []int) (string, error) {
 			// Those who move a tag and look should not wait for long.
 			"tagTTL": "3s",
 		},
+		"view":    map[string]any{"listen": address(ports[3])},
 		"scanner": map[string]any{"harbor": map[string]any{"url": "http://" + address(ports[0])}},
 		"log":     map[string]any{"level": "debug"},
 	})
