@@ -110,6 +110,8 @@ func TestValuesThatDoNotGoTogetherAreRefusedByName(t *testing.T) {
 		{"shutdownDelay: 1m", "terminationGracePeriodSeconds: 60 must be more than five seconds above shutdownDelay"},
 		{"{nats: {url: 'nats://n:4222'}, worker: {grace: 2m}}", "worker.grace"},
 		{"hostNetwork: true", "webhook.port: 10250 is the kubelet's"},
+		{"{hostNetwork: true, webhook: {port: 9443}, view: {enabled: true}}", "view.enabled: with hostNetwork"},
+		{"view: {enabled: true, port: 8080}\nservice: {probePort: 8080}", "both are 8080"},
 		{"service: {port: 10250}", "service.port and webhook.port: both are 10250"},
 		{"replicaCount: 2", "replicaCount: 2: without nats.url"},
 		{"replicaCount: 4", "an odd number"},

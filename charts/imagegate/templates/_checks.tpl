@@ -56,11 +56,15 @@
 {{- if and $v.hostNetwork (eq (int $v.webhook.port) 10250) -}}
 {{- fail "imagegate: webhook.port: 10250 is the kubelet's on the node's network: with hostNetwork choose another" -}}
 {{- end -}}
+{{- if and $v.hostNetwork $v.view.enabled -}}
+{{- fail "imagegate: view.enabled: with hostNetwork the loopback is the node's, and whoever is on it would see the images of all namespaces" -}}
+{{- end -}}
 {{- $ports := dict -}}
 {{- $listens := dict "service.port" $v.service.port "service.probePort" $v.service.probePort -}}
 {{- if $v.mutator.enabled }}{{ $_ := set $listens "webhook.port" $v.webhook.port }}{{ end -}}
 {{- if eq (include "imagegate.topology" .) "cluster" }}{{ $_ := set $listens "nats.cluster.port" $v.nats.cluster.port }}{{ end -}}
 {{- if eq (include "imagegate.scanner" .) "harbor" }}{{ $_ := set $listens "scanner.harbor.pullThroughPort" $v.scanner.harbor.pullThroughPort }}{{ end -}}
+{{- if $v.view.enabled }}{{ $_ := set $listens "view.port" $v.view.port }}{{ end -}}
 {{- range $value, $port := $listens -}}
 {{- $key := toString $port -}}
 {{- if hasKey $ports $key -}}

@@ -132,6 +132,10 @@ nudge:
   enabled: {{ and $v.nudge.enabled (ne .role "worker") }}
 inventory:
   enabled: {{ and $v.inventory.enabled (ne .role "worker") }}
+{{- if and $v.view.enabled (ne .role "worker") }}
+view:
+  listen: {{ printf "127.0.0.1:%v" $v.view.port | quote }}
+{{- end }}
 {{- if ne .role "worker" }}
 install:
   enabled: true
