@@ -52,6 +52,4 @@ const (
 	writesPerSecond = 50
 	// perRound is how much of one namespace is written before others have a turn.
 	perRound = 16
-	// watchPause is that before a watch is begun again that ended by itself.
-	watchPause = time.Second
 )

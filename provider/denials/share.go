@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/bucket"
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // maxBroken is how many entries that cannot be read are complained of.
@@ -17,7 +18,7 @@ const maxBroken = 10
 // for a moment, what is not written yet. Its error is nil.
 func (r *Record) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { r.watch(ctx) })
+	wg.Go(func() { bucket.Follow(ctx, r.o.Logger, "denials", r.o.Bucket, bucket.WatchOptions{}, r.see) })
 	wg.Go(func() { r.keep(ctx) })
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
@@ -26,20 +27,7 @@ func (r *Record) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch takes in what all replicas write.
-func (r *Record) watch(ctx context.Context) {
-	for {
-		err := r.o.Bucket.Watch(ctx, bucket.WatchOptions{}, r.see)
-		if ctx.Err() != nil {
-			return
-		}
-		r.o.Logger.Warn("following the denials ended and begins anew", "error", err)
-		if !sleep(ctx, watchPause) {
-			return
-		}
-	}
-}
-
+// see takes in what a replica wrote.
 func (r *Record) see(e bucket.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,7 +100,7 @@ func (r *Record) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if !r.write(ctx, false) && !sleep(ctx, writePause+rand.N(writePause)) { //nolint:gosec // no secret
+		if !r.write(ctx, false) && !pause.For(ctx, writePause+rand.N(writePause)) { //nolint:gosec // no secret
 			return
 		}
 	}
@@ -273,17 +261,5 @@ func (r *Record) complain(ctx context.Context, err error) {
 	if now := r.now(); now.Sub(r.complained) >= complainEvery && !errors.Is(ctx.Err(), context.Canceled) {
 		r.complained = now
 		r.o.Logger.Warn("denials are not written to the store now; they are remembered by this replica, and tried again", "error", err)
-	}
-}
-
-// sleep is false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
+
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // The times of the Lease are those that controllers usually have: a leader that
@@ -60,12 +62,12 @@ func (i *Installer) lead(ctx context.Context) {
 		elector.Run(running)
 		handOver()
 		term.Lock() // until the term's function has ended
-		pause := retryPeriod
+		rest := retryPeriod
 		if madeWay {
-			pause = leaseDuration
+			rest = leaseDuration
 		}
 		term.Unlock()
-		sleep(ctx, pause)
+		pause.For(ctx, rest)
 	}
 }
 
@@ -101,7 +103,7 @@ func (i *Installer) install(ctx context.Context) (madeWay bool) {
 		if failures > 0 {
 			again = min(again, min(unfinished<<min(failures-1, 8), retryMax))
 		}
-		sleep(ctx, time.Until(began.Add(roundAtLeast)))
+		pause.For(ctx, time.Until(began.Add(roundAtLeast)))
 		timer := time.NewTimer(max(again, 0))
 		select {
 		case <-ctx.Done():

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/imagegate/imagegate/provider/kube"
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // objects are the cluster-scoped ones that a round reads and writes.
@@ -125,7 +126,7 @@ const (
 // follow calls changed at once and whenever the subject may have changed, until
 // ctx ends. It holds no copy: whoever is called looks for himself.
 func follow(ctx context.Context, client dynamic.Interface, s subject, log *slog.Logger, changed func()) {
-	pause, there := followInitial, false
+	next, there := followInitial, false
 	for ctx.Err() == nil {
 		err := watchOnce(ctx, client, s, func() {
 			there = true
@@ -134,7 +135,7 @@ func follow(ctx context.Context, client dynamic.Interface, s subject, log *slog.
 		wait := time.Duration(0)
 		switch {
 		case err == nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
-			pause = followInitial
+			next = followInitial
 		case absent(err):
 			wait = absentPoll
 			if there {
@@ -145,10 +146,10 @@ func follow(ctx context.Context, client dynamic.Interface, s subject, log *slog.
 			if ctx.Err() == nil {
 				log.DebugContext(ctx, "watching failed", "resource", s.resource.Resource, "name", s.name, "error", err)
 			}
-			wait, pause = pause, min(2*pause, followMax)
+			wait, next = next, min(2*next, followMax)
 			changed() // what was missed is seen by who looks
 		}
-		sleep(ctx, max(wait, 100*time.Millisecond))
+		pause.For(ctx, max(wait, 100*time.Millisecond))
 	}
 }
 
@@ -192,15 +193,6 @@ func watchOnce(ctx context.Context, client dynamic.Interface, s subject, changed
 				changed()
 			}
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 

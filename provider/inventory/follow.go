@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/imagegate/imagegate/provider/owner"
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // running selects the Pods that have not ended: those that have are no longer
@@ -45,7 +46,7 @@ func (i *Inventory) followPods(ctx context.Context) {
 					return i.pods.CoreV1().Pods("").Watch(ctx, o)
 				})
 		})
-		if sleep(ctx, relistPause) {
+		if pause.For(ctx, relistPause) {
 			select {
 			case <-i.room:
 			case <-ctx.Done():

@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/imagegate/imagegate/provider/kube"
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // Inventory follows the Pods of a cluster. It is safe for concurrent use.
@@ -121,11 +122,11 @@ func (i *Inventory) makeSnapshots(ctx context.Context) {
 		s := i.make()
 		before := i.snapshot.Swap(s)
 		i.tell(ctx, before.state, s.state)
-		pause := max(snapshotPause, snapshotShare*i.now().Sub(began))
+		rest := max(snapshotPause, snapshotShare*i.now().Sub(began))
 		if s.state.Phase == Unknown {
-			pause = unknownPause // the first that knows anything is waited for
+			rest = unknownPause // the first that knows anything is waited for
 		}
-		if !sleep(ctx, pause) {
+		if !pause.For(ctx, rest) {
 			return
 		}
 	}
@@ -219,17 +220,5 @@ func (i *Inventory) wake() {
 	select {
 	case i.changed <- struct{}{}:
 	default:
-	}
-}
-
-// sleep is false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

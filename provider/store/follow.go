@@ -2,22 +2,19 @@ package store
 
 import (
 	"context"
-	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/imagegate/imagegate/provider/bucket"
 )
-
-// watchPause is the pause before a watch is begun again that ended by itself.
-const watchPause = time.Second
 
 // Run follows the bucket, reads what others have finished before it is asked
 // for, makes room, and forgets what is too old. It returns when ctx has ended and
 // nothing of that goes on; its error is nil.
 func (r *Reports) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { follow(ctx, r.o.Logger, r.o.Bucket, bucket.WatchOptions{WithoutValues: true}, r.see) })
+	wg.Go(func() {
+		bucket.Follow(ctx, r.o.Logger, "reports", r.o.Bucket, bucket.WatchOptions{WithoutValues: true}, r.see)
+	})
 	for range ahead {
 		wg.Go(func() { r.readAhead(ctx) })
 	}
@@ -27,25 +24,11 @@ func (r *Reports) Run(ctx context.Context) error {
 	}
 	if r.o.Reads != nil {
 		t := newTeller(r)
-		wg.Go(func() { follow(ctx, r.o.Logger, r.o.Reads, bucket.WatchOptions{}, t.see) })
+		wg.Go(func() { bucket.Follow(ctx, r.o.Logger, "readings", r.o.Reads, bucket.WatchOptions{}, t.see) })
 		wg.Go(func() { t.run(ctx) })
 	}
 	wg.Wait()
 	return nil
-}
-
-// follow watches b until ctx ends.
-func follow(ctx context.Context, log *slog.Logger, b bucket.Bucket, o bucket.WatchOptions, see func(bucket.Event)) {
-	for {
-		err := b.Watch(ctx, o, see)
-		if ctx.Err() != nil {
-			return
-		}
-		log.Warn("following the store ended and begins anew", "error", err)
-		if !sleep(ctx, watchPause) {
-			return
-		}
-	}
 }
 
 // see takes one change of the bucket in.
@@ -129,16 +112,4 @@ func (r *Reports) missing(key string) (at uint64, ok bool) {
 	}
 	e, ok := r.cache.get(key)
 	return rec.revision, !ok || e.revision != rec.revision
-}
-
-// sleep is false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

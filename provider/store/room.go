@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/imagegate/imagegate/provider/bucket"
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // All replicas see that there is too much, and any may make room: each waits
@@ -51,7 +52,7 @@ func (r *Reports) keepRoom(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if !sleep(ctx, rand.N(roomWait)) { //nolint:gosec // no secret, a pause
+		if !pause.For(ctx, rand.N(roomWait)) { //nolint:gosec // no secret, a pause
 			return
 		}
 		if bytes, _ := r.Bytes(); bytes <= r.o.Bytes {
@@ -59,7 +60,7 @@ func (r *Reports) keepRoom(ctx context.Context) {
 		}
 		if err := r.shrink(ctx, r.o.Bytes-r.o.Bytes/roomShare); err != nil && ctx.Err() == nil {
 			r.o.Logger.Warn("the report store holds more than store.bytes, and nothing could be removed", "error", err)
-			if !sleep(ctx, roomWait) {
+			if !pause.For(ctx, roomWait) {
 				return
 			}
 			r.mu.Lock()
@@ -138,7 +139,7 @@ func (r *Reports) remove(ctx context.Context, key string, revision uint64, count
 
 // dropOld removes what was written longer ago than KeepFor.
 func (r *Reports) dropOld(ctx context.Context) {
-	for sleep(ctx, ageEvery+rand.N(ageEvery/roomShare)) { //nolint:gosec // no secret, a pause
+	for pause.For(ctx, ageEvery+rand.N(ageEvery/roomShare)) { //nolint:gosec // no secret, a pause
 		for _, old := range r.tooOld(time.Now()) {
 			if err := r.remove(ctx, old.key, old.revision, r.metrics.removed[removedAge]); err != nil {
 				r.o.Logger.Warn("a report that is too old could not be removed", "error", err)

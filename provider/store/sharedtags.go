@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/imagegate/imagegate/provider/bucket"
+	"github.com/imagegate/imagegate/provider/pause"
 )
 
 // SharedTagsOptions says where it is kept what tags meant, and how much.
@@ -167,7 +168,7 @@ func (t *SharedTags) undo(id tagID, c change) {
 // ctx ends. Its error is nil.
 func (t *SharedTags) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { follow(ctx, t.o.Logger, t.o.Bucket, bucket.WatchOptions{}, t.see) })
+	wg.Go(func() { bucket.Follow(ctx, t.o.Logger, "tags", t.o.Bucket, bucket.WatchOptions{}, t.see) })
 	wg.Go(func() { t.writeAll(ctx) })
 	wg.Wait()
 	return nil
@@ -221,7 +222,7 @@ func (t *SharedTags) writeAll(ctx context.Context) {
 					return
 				}
 				t.o.Logger.Warn("what a tag means could not be written, and is tried again", "error", err)
-				if !sleep(ctx, writePause+rand.N(writePause)) { //nolint:gosec // no secret, a pause
+				if !pause.For(ctx, writePause+rand.N(writePause)) { //nolint:gosec // no secret, a pause
 					return
 				}
 				continue
