@@ -48,11 +48,13 @@ func healthCommand() *cobra.Command {
 		Use:   "health",
 		Short: "Ask a provider that serves whether it is ready",
 		Long: `Ask a provider that serves whether it is ready, and print what it says of each of
-its parts. Images of imagegate have no shell: probes and tests can use this.
-Without --url it is the provider that serves on this machine with the same
-configuration, and over TLS it has to have the certificate of that.
+its parts. Probes and tests can use this, for imagegate's images have no shell.
+Without --url this command asks the provider that serves on this machine with the
+same configuration. Over TLS that provider must show the certificate which the
+configuration names.
 
-Exit code 0 says that it is ready, 1 that it is not, 2 a mistake.`,
+Exit code 0 says that the provider is ready, 1 that it is not, 2 that the command line
+has a mistake.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -48,36 +48,34 @@ type scanFlags struct {
 
 const scanLong = `Scan one image as the provider would, and print its report.
 
-The bundled scan worker does it, which keeps its vulnerability database in
---data-dir: the first scan downloads it. Without internet there is the small
---scanner-database sample for demonstrations; a file from elsewhere, taken in by
-"scanner db import FILE" once or named in --scanner-database-file; or a mirror in
---scanner-database-url. Beside a provider that serves from the same --data-dir
-the scan uses the database of that one. --scanner-url names another scanner.
+The bundled scan worker scans the image. It keeps its vulnerability database in
+--data-dir, and downloads it for the first scan. Without internet there are three
+ways: the small --scanner-database sample, for demonstrations; a database file, taken
+in once by "scanner db import FILE" or named in --scanner-database-file; or a mirror
+in --scanner-database-url. If a provider serves from the same --data-dir, the scan
+uses that provider's database. --scanner-url names another scanner.
 
 Images are read with the credentials of docker login ($DOCKER_CONFIG or
 ~/.docker/config.json), or with those of --docker-config. With --pull-secrets,
-which needs a cluster, they are those that a Pod of --namespace would have:
-its --service-account's, and each --pull-secret.
+which needs a cluster, they are read with the credentials that a Pod of --namespace
+would have: those of its --service-account, and each --pull-secret.
 
--o html writes a page about the image for who has no cluster at hand: it loads
-nothing, and has the verdict with its rules, what to upgrade, all findings and what
-was looked at.
+-o html writes a page about the image that needs neither a cluster nor the network. It
+has the verdict with its rules, what to upgrade, all findings and what was looked at.
 
-The table has what is known to be exploited first, then the worst severity and the
-highest risk score (0 to 100). A score of EPSS is the probability of an exploitation
-in the next 30 days; ? is not known, which is not "no".
+The table lists first what is known to be exploited, then by severity and risk score
+(0 to 100). An EPSS score is the probability of an exploitation in the next 30 days.
+A ? means "not known", not "no".
 
 --namespace is also the one whose exceptions count. Without --platform an image
 of several platforms is judged by the worst of registry.platforms. With it, an image
 for other platforms only has no report.
 
-Flags win over environment variables, those over the file of --config: --vex is
-IMAGEGATE_VEX. Of the provider's configuration, what only a server needs is not
-used.
+Flags win over environment variables (--vex is IMAGEGATE_VEX), and these over the
+file of --config. Settings that only a server needs are ignored.
 
-Exit codes: 0 accepted, 1 rejected, 2 that there is no report or a mistake in the
-command line, 130 interrupted.`
+Exit codes: 0 accepted, 1 rejected, 2 no report or a mistake in the command line,
+130 interrupted.`
 
 func scanCommand() *cobra.Command {
 	var f scanFlags
