@@ -415,20 +415,13 @@ func TestAssetsAreServed(t *testing.T) {
 
 // What was not let in is shown with what there is to do about it now.
 func TestBlockedSaysWhatToDo(t *testing.T) {
-	w := newWorld(t, "")
 	d, err := denials.New(denials.Options{Bucket: bucket.NewMemory(), Bytes: 1 << 20, KeepFor: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := w.options
-	o.Denials, o.Inventory = d, emptyInventory{}
-	blind := w.view
-	if w.view, err = view.New(o); err != nil {
-		t.Fatal(err)
-	}
+	w := newWorld(t, "", func(o *view.Options) { o.Denials, o.Inventory = d, emptyInventory{} })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = w.view.Run(ctx) })
 	if text := w.get("/blocked").text("main"); !strings.Contains(text, "What was not let in is not known") || strings.Contains(text, "No images") && !strings.Contains(text, "Nothing is known") {
 		t.Errorf("before it is read: %s", text)
 	}
@@ -468,7 +461,11 @@ func TestBlockedSaysWhatToDo(t *testing.T) {
 	if rows := w.get("/images?q=bad").table("list"); rows[0][8] != "not known" {
 		t.Errorf("it runs in %q", rows[0][8])
 	}
-	w.view = blind
+	o := w.options
+	o.Denials, o.Inventory = nil, nil
+	if w.view, err = view.New(o); err != nil {
+		t.Fatal(err)
+	}
 	if text := w.get("/images/" + digestOf("bad")).text("main"); !strings.Contains(text, "Where it runs is not known: the provider does not follow it (inventory.enabled)") {
 		t.Errorf("%s", text)
 	}

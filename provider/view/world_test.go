@@ -99,7 +99,7 @@ func digestOf(name string) string {
 	return "sha256:" + b.String()[:64]
 }
 
-func newWorld(t testing.TB, exceptions string) *world {
+func newWorld(t testing.TB, exceptions string, change ...func(*view.Options)) *world {
 	t.Helper()
 	w := &world{t: t, scans: map[string]*report.Scan{}, images: map[string][]registry.Manifest{}, names: view.NewNames(view.NamesBytes)}
 	w.clock.Store(now().Unix())
@@ -119,7 +119,8 @@ func newWorld(t testing.TB, exceptions string) *world {
 	if w.reports, err = store.NewReports(store.ReportsOptions{Bucket: bucket.NewMemory(), Bytes: 1 << 30, CacheBytes: 1 << 20, Timeout: 10 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = w.reports.Run(ctx); done <- struct{}{} }()
+	reports := w.reports
+	go func() { _ = reports.Run(ctx); done <- struct{}{} }()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	tags, err := store.NewTags(1 << 20)
 	if err != nil {
@@ -140,10 +141,15 @@ func newWorld(t testing.TB, exceptions string) *world {
 		Reports: w.reports, Scans: w.service, Judge: w.judge, Names: w.names, Logger: log, Now: w.now,
 		Ready: func(context.Context) []view.Part { return w.parts },
 	}
-	if w.view, err = view.New(w.options); err != nil {
+	for _, f := range change {
+		f(&w.options)
+	}
+	v, err := view.New(w.options)
+	w.view = v
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = w.view.Run(ctx); done <- struct{}{} }()
+	go func() { _ = v.Run(ctx); done <- struct{}{} }()
 	t.Cleanup(func() {
 		cancel()
 		<-done
