@@ -27,8 +27,8 @@ func queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
 		Short: "Look into the scan queue and mend it",
-		Long: `Look into the scan queue and mend it, by way of the provider that serves with
-the same data folder. Any replica knows all of it. In a cluster:
+		Long: `Look into the scan queue and mend it, through the provider that serves with the
+same data folder. Any replica knows the whole queue. In a cluster:
 
   kubectl exec -n NAMESPACE POD -- provider queue list`,
 	}
@@ -121,10 +121,10 @@ func queueRetryCommand() *cobra.Command {
 	cmd, f := queueSubcommand(&cobra.Command{
 		Use:   "retry [ID...]",
 		Short: "Make scans again that failed, now",
-		Long: `Make scans again that failed, now, on behalf of the namespaces that asked for
-them. Without IDs those are meant that the filters choose, or --all.
+		Long: `Repeat failed scans now, on behalf of the namespaces that asked for them. Without
+IDs the filters choose the scans, or --all.
 
-Exit code 1 means that some could not be.`,
+Exit code 1 means that some scans could not be repeated.`,
 	}, func(cmd *cobra.Command, client *admin.Client, f *queueFlags) error {
 		r, err := client.Retry(cmd.Context(), f.selector)
 		return changed(cmd, f, r, err, "queued again")
@@ -138,11 +138,11 @@ func queuePurgeCommand() *cobra.Command {
 	cmd, f := queueSubcommand(&cobra.Command{
 		Use:   "purge [ID...]",
 		Short: "Take scans off the queue, and forget those that failed",
-		Long: `Take scans off the queue, stopping those under way, and forget those that failed.
-Whoever asks for one again has it made. Without IDs those are meant that the
-filters choose, or --all.
+		Long: `Take scans off the queue, stop those under way, and forget those that failed. A
+purged scan is made again when somebody asks for it. Without IDs the filters choose
+the scans, or --all.
 
-Exit code 1 means that some could not be.`,
+Exit code 1 means that some scans could not be purged.`,
 	}, func(cmd *cobra.Command, client *admin.Client, f *queueFlags) error {
 		r, err := client.Purge(cmd.Context(), f.selector)
 		return changed(cmd, f, r, err, "purged")

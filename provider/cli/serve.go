@@ -31,8 +31,9 @@ func serveCommand() *cobra.Command {
 		Use:   serveName,
 		Short: "Answer Gatekeeper's external data requests, and scan",
 		Long: `Answer Gatekeeper's external data requests over HTTPS until interrupted, and
-scan what they ask for. With --role api it leaves scans to others, with --role
-worker it makes those that others ask for; both need a NATS that they share.
+scan the images that they name. With --role api the process leaves scans to workers;
+with --role worker it makes the scans that others queue. Both need a NATS that they
+share.
 
 Every flag is also an environment variable: --tls-cert is IMAGEGATE_TLS_CERT.
 Flags win over the environment, the environment over the file of --config.

@@ -13,12 +13,12 @@ import (
 
 const long = `Judges manifests as a cluster with Gatekeeper would, without a cluster.
 
-Objects are Pods, workloads (expanded by the ExpansionTemplates among the given
-files) and other manifests, which are judged as requests to create them, or
-AdmissionReviews and AdmissionRequests, which are judged as they are.
+A manifest is judged as a request to create it; workloads are expanded by the
+ExpansionTemplates among the given files. AdmissionReviews and AdmissionRequests are
+judged as they are.
 
-Reports come from a file, from a running provider, or from scanning now: then the
-scanner starts when a rule first asks for a report.
+Reports come from a file, from a running provider, or from scans made now. In the
+last case the scanner starts when a rule first asks for a report.
 
 Exit codes: 0 all allowed, 1 something denied or a suite failed, 2 error.`
 
