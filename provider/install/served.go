@@ -2,8 +2,6 @@ package install
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,14 +56,15 @@ func (s served) write(files map[string][]byte) (changed bool, err error) {
 	if err := os.MkdirAll(s.dir, folderMode); err != nil {
 		return false, err
 	}
-	name := "..v" + fingerprint(files)
-	version := filepath.Join(s.dir, name)
-	if err := os.RemoveAll(version); err != nil {
+	// A name that was never there: who still reads an earlier version finds it whole or gone.
+	version, err := os.MkdirTemp(s.dir, "..v")
+	if err != nil {
 		return false, err
 	}
-	if err := os.Mkdir(version, folderMode); err != nil {
+	if err := os.Chmod(version, folderMode); err != nil {
 		return false, err
 	}
+	name := filepath.Base(version)
 	for file, b := range files {
 		if err := os.WriteFile(filepath.Join(version, file), b, fileMode); err != nil {
 			return false, err
@@ -130,13 +129,4 @@ func same(a, b map[string][]byte) bool {
 		}
 	}
 	return true
-}
-
-func fingerprint(files map[string][]byte) string {
-	h := sha256.New()
-	for _, name := range []string{CertFile, KeyFile, CAFile, ClientCAFile} {
-		sum := sha256.Sum256(files[name])
-		h.Write(sum[:])
-	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
 }

