@@ -54,7 +54,7 @@ func run(ctx context.Context, story, keep bool) error {
 	if err != nil {
 		return err
 	}
-	o := stack.Options{Dir: dir, Progress: os.Stdout}
+	o := stack.Options{Dir: dir, Progress: os.Stdout, Inventory: true}
 	if story {
 		o.Meanwhile = alone
 	}

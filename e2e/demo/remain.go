@@ -67,8 +67,10 @@ database knows; the third copies an image, the fourth takes what docker save wro
 
   kubectl run mine --image=HOST/mine:1
 
-is let in, and mine:bad is not. What the provider knows of both is at PAGES/images, with what to
-upgrade.
+is let in, and mine:bad is not. PAGES/blocked has who was not let in and what to do,
+PAGES/images all that the provider knows of both. And of a Deployment
+
+  kubectl imagegate why deployment/NAME
 
 The same scan without the cluster, and with its findings as a table:
 

@@ -38,6 +38,8 @@ type Options struct {
 	// Meanwhile is called while the programs of the cluster are built, which can take
 	// minutes: imagegate's own are there, and the registry. May be nil.
 	Meanwhile func(context.Context, *Stack) error
+	// Inventory is system.Options's.
+	Inventory bool
 }
 
 // Start builds what is missing and starts everything. On an error nothing is left
@@ -72,7 +74,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	}
 	if s.System, err = system.Start(ctx, system.Options{
 		Root: s.Root, Dir: filepath.Join(dir, "system"), Programs: s.Programs,
-		Cluster: s.Cluster, Registry: s.Registry, Progress: progress,
+		Cluster: s.Cluster, Registry: s.Registry, Progress: progress, Inventory: o.Inventory,
 	}); err != nil {
 		return nil, err
 	}

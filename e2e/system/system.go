@@ -29,6 +29,9 @@ type Options struct {
 	Cluster  *cluster.Cluster
 	Registry *registry.Registry
 	Progress io.Writer // nil: silent
+	// Inventory has the provider follow which images run, and remember which were not
+	// let in.
+	Inventory bool
 }
 
 // System is imagegate running on a cluster.
@@ -135,6 +138,10 @@ func (s *System) prepare() error {
 	if err != nil {
 		return err
 	}
+	settings, err := s.writeMutatorConfig()
+	if err != nil {
+		return err
+	}
 	scanner, provider, mutator := address(ports[0]), address(ports[1]), address(ports[2])
 	s.Scanner = s.part("scanner", s.opts.Programs.Scanner, "http://"+scanner,
 		"serve", "--listen="+scanner, "--cache-dir="+filepath.Join(s.opts.Dir, "scanner-cache"),
@@ -146,7 +153,7 @@ func (s *System) prepare() error {
 		"--listen="+mutator, "--tls-cert="+certs+"/tls.crt", "--tls-key="+certs+"/tls.key",
 		"--provider-url=https://"+provider, "--provider-ca="+certs+"/ca.crt",
 		"--provider-client-cert="+certs+"/tls.crt", "--provider-client-key="+certs+"/tls.key",
-		"--wait="+MutatorWait.String(), "--shutdown-delay=0s")
+		"--wait="+MutatorWait.String(), "--shutdown-delay=0s", "--config="+settings)
 	return nil
 }
 
@@ -183,14 +190,25 @@ func (s *System) writeProviderConfig(ports []int) (string, error) {
 			// Those who move a tag and look should not wait for long.
 			"tagTTL": "3s",
 		},
-		"view":    map[string]any{"listen": address(ports[3])},
-		"scanner": map[string]any{"harbor": map[string]any{"url": "http://" + address(ports[0])}},
-		"log":     map[string]any{"level": "debug"},
+		"inventory": map[string]any{"enabled": s.opts.Inventory, "kubeconfig": s.opts.Cluster.Kubeconfig},
+		"view":      map[string]any{"listen": address(ports[3])},
+		"scanner":   map[string]any{"harbor": map[string]any{"url": "http://" + address(ports[0])}},
+		"log":       map[string]any{"level": "debug"},
 	})
 	if err != nil {
 		return "", fmt.Errorf("write the provider's configuration: %w", err)
 	}
 	path := filepath.Join(s.opts.Dir, "provider.yaml")
+	return path, writeFile(path, data)
+}
+
+// writeMutatorConfig writes what the mutator has no flags for.
+func (s *System) writeMutatorConfig() (string, error) {
+	data, err := json.Marshal(map[string]any{"provider": map[string]any{"attempts": s.opts.Inventory}})
+	if err != nil {
+		return "", fmt.Errorf("write the mutator's configuration: %w", err)
+	}
+	path := filepath.Join(s.opts.Dir, "mutator.yaml")
 	return path, writeFile(path, data)
 }
 

@@ -28,8 +28,8 @@ func (v *View) exceptions(r *http.Request) *listPage {
 	all := v.o.Judge.Exceptions()
 	l := list{ID: "list", Empty: "There is no such exception."}
 	l.Table.Columns = []column{
-		{Key: "vulnerability", Name: "Vulnerability"}, {Key: "state", Name: "State"}, {Key: "until", Name: "Until"}, {Key: "used", Name: "Used for images", Number: true},
-		{Key: "images", Name: "Images"}, {Key: "namespaces", Name: "Namespaces"}, {Key: "packages", Name: "Packages"}, {Key: "reason", Name: "Reason"}, {Key: "conditions", Name: "Holds only"},
+		{Key: "vulnerability", Name: "Vulnerability"}, {Key: "state", Name: "State"}, {Key: "until", Name: "Until"}, {Key: "used", Name: "Used for images", Class: numbers},
+		{Key: "images", Name: "Images"}, {Key: "namespaces", Name: "Namespaces"}, {Key: "packages", Name: "Packages"}, {Key: "reason", Name: "Reason", Class: long}, {Key: "conditions", Name: "Holds only"},
 	}
 	var rows [][]cell
 	for _, e := range all {

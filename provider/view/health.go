@@ -58,7 +58,7 @@ func (v *View) databases() list {
 		}
 	}
 	l := list{ID: "databases", Heading: "Scanners and their vulnerability data", Empty: "There are no reports yet."}
-	l.Table.Columns = []column{{Key: "scanner", Name: "Scanner"}, {Key: "reports", Name: "Reports", Number: true}, {Key: "scanned", Name: "Latest scan"}, {Key: "database", Name: "Latest vulnerability data"}}
+	l.Table.Columns = []column{{Key: "scanner", Name: "Scanner"}, {Key: "reports", Name: "Reports", Class: numbers}, {Key: "scanned", Name: "Latest scan"}, {Key: "database", Name: "Latest vulnerability data"}}
 	for name, s := range scanners {
 		database := unknown()
 		if s.dated != nil {
@@ -95,7 +95,7 @@ func (v *View) queue() list {
 
 func (v *View) failures() list {
 	l := list{ID: "failures", Heading: "Failed scans", Empty: "No failure is remembered."}
-	l.Table.Columns = []column{{Key: "image", Name: "Image"}, {Key: "namespace", Name: "Namespace"}, {Key: "why", Name: "Why"}, {Key: "row", Name: "In a row", Number: true}, {Key: "at", Name: "Last"}}
+	l.Table.Columns = []column{{Key: "image", Name: "Image"}, {Key: "namespace", Name: "Namespace"}, {Key: "why", Name: "Why", Class: long}, {Key: "row", Name: "In a row", Class: numbers}, {Key: "at", Name: "Last"}}
 	failed := v.o.Scans.Failed()
 	for n := len(failed) - 1; n >= max(0, len(failed)-maxListed); n-- {
 		f := failed[n]

@@ -240,15 +240,15 @@ func (v *View) images(r *http.Request) *listPage {
 		column{Key: "image", Name: "Image", Sort: "image"},
 		column{Key: "namespaces", Name: "Namespaces"},
 		column{Key: "status", Name: "Verdict", Sort: "status"},
-		column{Key: "message", Name: "Why"},
+		column{Key: "message", Name: "Why", Class: long},
 		column{Key: "worst", Name: "Worst", Sort: "worst"},
-		column{Key: "findings", Name: "Findings", Number: true, Sort: "findings"},
-		column{Key: "fixable", Name: "With a fix", Number: true, Sort: "fixable"},
-		column{Key: "exploited", Name: "Exploited", Number: true, Sort: "exploited"},
-		column{Key: "pods", Name: "Runs in Pods", Number: true},
+		column{Key: "findings", Name: "Findings", Class: numbers, Sort: "findings"},
+		column{Key: "fixable", Name: "With a fix", Class: numbers, Sort: "fixable"},
+		column{Key: "exploited", Name: "Exploited", Class: numbers, Sort: "exploited"},
+		column{Key: "pods", Name: "Runs in Pods", Class: numbers},
 		column{Key: "scanned", Name: "Scanned", Sort: "scanned"},
 		column{Key: "database", Name: "Vulnerability data", Sort: "database"},
-		column{Key: "digest", Name: "Digest"},
+		column{Key: "digest", Name: "Digest", Class: brief},
 	)
 	for _, i := range rows {
 		l.Table.Rows = append(l.Table.Rows, v.imageRow(i))

@@ -141,8 +141,8 @@ func (v *View) blocked(r *http.Request) *listPage {
 	page.Hidden = hidden(q)
 	l := list{ID: "list", Empty: "Nothing is remembered that was not let in and is like that."}
 	l.Table.Columns = []column{
-		{Key: "image", Name: "Image"}, {Key: "namespace", Name: "Namespace"}, {Key: "owner", Name: "Of"}, {Key: "status", Name: "Verdict then"}, {Key: "reason", Name: "Why"},
-		{Key: "now", Name: "Verdict now"}, {Key: "do", Name: "What to do"}, {Key: "last", Name: "Last tried"}, {Key: "attempts", Name: "Attempts", Number: true}, {Key: "user", Name: "User"}, {Key: "digest", Name: "Digest"},
+		{Key: "image", Name: "Image"}, {Key: "namespace", Name: "Namespace"}, {Key: "owner", Name: "Of"}, {Key: "status", Name: "Verdict then"}, {Key: "reason", Name: "Why", Class: long},
+		{Key: "now", Name: "Verdict now"}, {Key: "do", Name: "What to do", Class: long}, {Key: "last", Name: "Last tried"}, {Key: "attempts", Name: "Attempts", Class: numbers}, {Key: "user", Name: "User"}, {Key: "digest", Name: "Digest", Class: brief},
 	}
 	var all denials.List
 	if v.o.Denials != nil {

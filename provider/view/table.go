@@ -20,11 +20,20 @@ type table struct {
 	Rows    [][]cell
 }
 
+// The classes of columns: numbers, sentences, and texts of which the beginning is enough
+// to see.
+const (
+	numbers = "number"
+	long    = "long"
+	brief   = "brief"
+)
+
 // column is one of a table.
 type column struct {
 	// Key names it in CSV and JSON, Name on the page.
 	Key, Name string
-	Number    bool
+	// Class is for how it looks: one of those below, or empty.
+	Class string
 	// Sort is the link that sorts by it; empty where that cannot be.
 	Sort string
 	// Sorted is "ascending" or "descending" for the one that the rows are sorted by.

@@ -47,8 +47,8 @@ func (v *View) vulnerabilities(r *http.Request) *listPage {
 		column{Key: "worst", Name: "Worst", Sort: "worst"},
 		column{Key: "exploited", Name: "Known to be exploited", Sort: "exploited"},
 		column{Key: "fix", Name: "Fix"},
-		column{Key: "images", Name: "Images", Number: true, Sort: "images"},
-		column{Key: "counting", Name: "Where it is not suppressed", Number: true},
+		column{Key: "images", Name: "Images", Class: numbers, Sort: "images"},
+		column{Key: "counting", Name: "Where it is not suppressed", Class: numbers},
 	)
 	for _, f := range rows {
 		fix := "no fix yet"
@@ -258,9 +258,9 @@ func (v *View) found(q query, all []occurrence) list {
 		column{Key: "fixed", Name: "Fixed in"},
 		column{Key: "exploited", Name: "Known to be exploited"},
 		column{Key: "suppressed", Name: "Suppressed"},
-		column{Key: "pods", Name: "Runs in Pods", Number: true},
+		column{Key: "pods", Name: "Runs in Pods", Class: numbers},
 		column{Key: "scanned", Name: "Scanned"},
-		column{Key: "digest", Name: "Digest"},
+		column{Key: "digest", Name: "Digest", Class: brief},
 	)
 	for _, o := range rows {
 		i := v.imageRow(o.item)
