@@ -1,6 +1,9 @@
 package node_test
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/imagegate/imagegate/e2e/build"
 	"github.com/imagegate/imagegate/e2e/node"
 )
 
@@ -20,6 +24,29 @@ func images(t *testing.T) (good, bad string) {
 		}
 	}
 	return node.Registry + "/private/app:1", node.Registry + "/private/vulnerable:1"
+}
+
+// healthy has `provider doctor` look at a release with which nothing is wrong.
+func healthy(t *testing.T, r release) {
+	t.Helper()
+	root, err := build.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := build.Imagegate(t.Context(), root, os.Stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	eventually(t, func() error { // what has just changed is settling
+		cmd := exec.CommandContext(t.Context(), own.Provider, "doctor", "--kubeconfig="+on.Kubectl.Kubeconfig, "-n", r.namespace)
+		cmd.Env = []string{} // IMAGEGATE_... are settings of the node there
+		if out, err = cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("provider doctor: %w\n%s", err, out)
+		}
+		return nil
+	})
+	t.Logf("provider doctor:\n%s", out)
 }
 
 // TestInstallation is one by Helm 4, before there is a Gatekeeper.
@@ -67,6 +94,7 @@ func TestInstallation(t *testing.T) {
 			t.Errorf("kubectl debug with the good image: %v\n%s", err, out)
 		}
 	})
+	t.Run("Doctor", func(t *testing.T) { healthy(t, r) })
 	t.Run("Article", func(t *testing.T) { article(t, r, good, bad) })
 	t.Run("Test", func(t *testing.T) { t.Log(r.run(t, "test", r.name)) })
 	t.Run("GatekeeperComesAgain", func(t *testing.T) {
