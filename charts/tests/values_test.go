@@ -100,8 +100,8 @@ func TestValuesThatDoNotGoTogetherAreRefusedByName(t *testing.T) {
 		{"scanRules: {byNamespace: {prod: {alwasyAccept: [a]}}}", "scanRules.byNamespace.prod.alwasyAccept"},
 		{"{scanRules: {defaultPolicy: accept}, scanPolicies: {defaultPolicy: accept}}", "scanRules cannot be given together with scanPolicies"},
 		{"namespaceOverride: kube-system", "kube-system"},
-		{"sysdigSecureToken: <Sysdig-Secure-Secret-Token>", "sysdigSecureToken: <Sysdig-Secure-Secret-Token> is where the token belongs"},
-		{"{sysdigSecureToken: a, sysdigSecureTokenSecret: {name: b}}", "give one of them"},
+		{"sysdigSecureToken: <Sysdig-Secure-Secret-Token>", "sysdigSecureToken: <Sysdig-Secure-Secret-Token> is a placeholder, not a token"},
+		{"{sysdigSecureToken: a, sysdigSecureTokenSecret: {name: b}}", "give only one of them"},
 		{"{sysdigSecureToken: a, scanner: {harbor: {url: 'http://h'}}}", "sysdigSecureToken, scanner.harbor.url: give one scanner"},
 		{"mutator: {wait: {duration: 15s}}", "webhook.timeoutSeconds: 15 must be above mutator.wait.duration, 15s"},
 		{"mutator: {wait: {duration: 0.5m}}", "webhook.timeoutSeconds"},
@@ -187,7 +187,7 @@ func TestNotesSumUpAndWarn(t *testing.T) {
 		}
 	}
 	r, err := render34(t, "replicaCount: 3")
-	if err != nil || strings.Contains(r.Notes, "Mind:") {
+	if err != nil || strings.Contains(r.Notes, "Warnings:") {
 		t.Errorf("three replicas need no warning: %v\n%s", err, r.Notes)
 	}
 }
