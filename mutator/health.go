@@ -16,10 +16,11 @@ func healthCommand(env overlay.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask the mutator that serves here whether it is ready",
-		Long: `Ask the mutator that serves here, with the same configuration, whether it is
-ready: images of imagegate have no shell, and exec probes can use this.
+		Long: `Ask the mutator on this machine whether it is ready. Give the command the same
+configuration as that mutator. It is for exec probes, because imagegate's images have
+no shell.
 
-Exit codes: 0 it is ready, 1 it is not, 2 a mistake in the command line or the
+Exit codes: 0: it is ready; 1: it is not; 2: a mistake in the command line or the
 configuration.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

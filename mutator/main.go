@@ -55,12 +55,12 @@ func command(env overlay.Env) *cobra.Command {
 		Use:   programName,
 		Short: "Pin the images of Pods to digests, as a mutating webhook",
 		Long: `Pin the images of Pods to digests, as a mutating webhook that asks the provider.
-It serves until it is told to end.
+The mutator serves until it gets the signal to end.
 
-Every flag is also an environment variable: --tls-cert is IMAGEGATE_MUTATOR_TLS_CERT.
-Flags win over the environment, the environment over the file of --config.
+Each flag has an environment variable too: IMAGEGATE_MUTATOR_TLS_CERT for --tls-cert.
+A flag takes precedence over its variable, a variable over the file of --config.
 
-Exit codes: 1 it could not serve any more, 2 a mistake in the command line or the
+Exit codes: 1: it could not serve any more; 2: a mistake in the command line or the
 configuration.`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,

@@ -19,13 +19,16 @@ func templateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "template --rules FILE --kind KIND",
 		Short: "Turn a file of Rego rules into a ConstraintTemplate",
-		Long: `Turn allow_pod, deny_pod[msg] and deny_image[msg] rules into a
-ConstraintTemplate that asks the provider for the ScanReports, and print it.
+		Long: `Turn rules allow_pod, deny_pod[msg] and deny_image[msg] into a ConstraintTemplate
+that asks the provider for the ScanReports, and print the template.
 
-For each image of a Pod, deny_image is evaluated with this input:
-ScanReport, AdmissionRequest, PodObject, ContainerObject. allow_pod and deny_pod
-are asked first, without a ScanReport. Rego v0 and v1 are both understood. Rules
-that do not compile, or read what input does not have, are refused with their line.`,
+allow_pod and deny_pod are evaluated first. Their input has AdmissionRequest and
+PodObject. Then deny_image is evaluated for each image of the Pod. Its input has
+ScanReport, AdmissionRequest, PodObject and ContainerObject.
+
+The rules may be Rego v0 or v1. A rule that does not compile is an error that names the
+line. So is a rule that can never do what it is written for: one that reads a field which
+input does not have, for example.`,
 		Example: "  provider template --rules custom.rego --kind MyRules | kubectl apply -f -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

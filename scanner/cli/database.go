@@ -48,9 +48,9 @@ func importCommand() *cobra.Command {
 		Use:   "import FILE",
 		Short: "Install a vulnerability database from an archive or a .db file",
 		Long: `Install a vulnerability database from a file: an archive as Grype distributes
-it (https://grype.anchore.io/databases), or a bare .db file. By default it goes where
-the worker looks that the provider starts, in the user's cache directory, or below
-the provider's data folder in $IMAGEGATE_DATA_DIR.`,
+it (https://grype.anchore.io/databases), or a bare .db file. By default it is installed
+for the worker that the provider starts: below the provider's data folder if
+$IMAGEGATE_DATA_DIR names it, else in the user's cache directory.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := l.logger(cmd.ErrOrStderr())

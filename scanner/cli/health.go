@@ -23,8 +23,10 @@ func healthCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask the worker that runs here whether a scan could run now",
-		Long: `Ask the worker that runs here whether a scan could run now, for exec probes:
-exit code 0 when it could, 1 when not. Give it the --listen of that worker.`,
+		Long: `Ask the worker on this machine whether a scan could run now. Give the command the
+--listen of that worker. It is for exec probes.
+
+Exit codes: 0: a scan could run; 1: it could not.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := "/readyz"
