@@ -1,7 +1,7 @@
-// Command demo brings a real cluster with imagegate up on this machine, shows
-// with kubectl what it does, and ends. With -keep it leaves the cluster running
-// until Ctrl-C; `demo push` then stores images in its registry. With -node imagegate
-// is installed by its chart on a real node.
+// Command demo starts a real cluster with imagegate on this machine, shows with
+// kubectl what imagegate does, and ends. With -keep the cluster runs on until Ctrl-C;
+// meanwhile `demo push` stores images in the cluster's registry. With -node the demo
+// installs imagegate by its chart on a real node.
 package main
 
 import (

@@ -1,8 +1,8 @@
-// Package images makes imagegate's container images, and the layouts and
-// registries that they are handed out by. It exists because neither Docker nor a
-// registry is needed for that: a static program on an empty file system is a tar
-// file and two pieces of JSON.
+// Package images makes imagegate's container images, and the image layouts and
+// registries from which others get them. It exists because this needs no Docker: an
+// image of one static program without a base image is a tar file and two JSON
+// documents.
 //
-// The same sources, the same Go and the same options make the same digests,
-// whatever folder and machine they are made in.
+// The same sources, the same version of Go and the same options make the same
+// digests, in any folder and on any machine.
 package images

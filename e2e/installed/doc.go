@@ -1,4 +1,5 @@
-// Package installed tries `provider serve` with install.enabled against the real
-// API server and the real Gatekeeper: everything from an empty cluster to an empty
-// cluster is the process's doing. And `provider doctor` finds each thing that is broken in it.
+// Package installed tests `provider serve` with install.enabled against the real
+// API server and the real Gatekeeper: the process installs everything into an empty
+// cluster, and leaves an empty cluster behind. The tests also break one thing after
+// another, and `provider doctor` has to find each.
 package installed

@@ -1,5 +1,5 @@
-// Package kubectl runs the real kubectl against a test cluster, since that is what
-// users have.
+// Package kubectl runs the real kubectl against a test cluster, because users see
+// what kubectl prints.
 package kubectl
 
 import (

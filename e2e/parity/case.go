@@ -1,6 +1,6 @@
 // Package parity runs one table of admission cases two ways: through the real
 // Gatekeeper of a test cluster, and through `provider review`, which has no
-// cluster. It exists because the second promises to say what the first would.
+// cluster. It exists because `provider review` promises the same results as Gatekeeper.
 package parity
 
 import (

@@ -1,5 +1,5 @@
-// Package pki makes the certificates of a test cluster in memory: one
-// authority, and certificates that serve and identify its members.
+// Package pki makes the certificates of a test cluster in memory: one certificate
+// authority, and the server and client certificates of the cluster's programs.
 package pki
 
 import (

@@ -1,5 +1,5 @@
-// Package stack puts cluster, registry and imagegate together: the one thing
-// that the tests and the demo both start.
+// Package stack puts a cluster, a registry and imagegate together. It exists because
+// the tests and the demo start the same three.
 package stack
 
 import (
