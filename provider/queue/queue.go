@@ -69,6 +69,10 @@ const (
 	// missed is how many of its own heartbeats a replica sees after another's
 	// last until that one is dead.
 	missed = 4
+	// surely is for how many pauses between its own a replica that was seen knows that
+	// nobody takes it for dead. Others see their fourth sign of life after three pauses
+	// at the earliest.
+	surely = 2
 	// gone is the same until a dead one is forgotten: ten minutes.
 	gone = 120
 	// patrolEvery is how often what is there is looked through.

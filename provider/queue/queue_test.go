@@ -24,6 +24,8 @@ type wire struct {
 	bucket.Bucket
 	mu  sync.Mutex
 	cut chan struct{} // closed when it is whole; nil: it is
+	// silent has signs of life fail, and nothing else.
+	silent atomic.Bool
 }
 
 var errCut = errors.New("cut")
@@ -76,6 +78,9 @@ func (w *wire) Update(ctx context.Context, key string, value []byte, revision ui
 func (w *wire) Put(ctx context.Context, key string, value []byte, meta bucket.Meta) (uint64, error) {
 	if err := w.pass(ctx); err != nil {
 		return 0, err
+	}
+	if w.silent.Load() && strings.HasPrefix(key, "member.") {
+		return 0, errCut
 	}
 	return w.Bucket.Put(ctx, key, value, meta)
 }
@@ -359,6 +364,47 @@ func TestACutOffReplicaDoesNothingTwice(t *testing.T) {
 			if d := r.Depth(); d != (queue.Depth{Slots: 6}) {
 				t.Errorf("left over: %+v", d)
 			}
+		}
+	})
+}
+
+// Who was cut off can write before the others know that it is there: what it took then
+// would be taken from it at once, and done twice.
+func TestWhoCountsAsDeadTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bucket.NewMemory()
+		c := &counting{took: 2 * time.Second}
+		first := start(t, b, "first", 1, c.do)
+		var silents atomic.Int64
+		second := start(t, b, "second", 1, func(ctx context.Context, w *queue.Work) *queue.Outcome {
+			silents.Add(1)
+			return c.do(ctx, w)
+		})
+		round := func(name string) {
+			var wg sync.WaitGroup
+			for n := range 6 {
+				wg.Go(func() {
+					if _, err := await(t.Context(), first.Queue, job(fmt.Sprint("team-", n), fmt.Sprint(name, n))); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		second.silent.Store(true)
+		time.Sleep(time.Minute)
+		round("dead-")
+		if n := silents.Load(); n != 0 {
+			t.Errorf("who counts as dead began %d jobs", n)
+		}
+		second.silent.Store(false)
+		time.Sleep(10 * time.Second)
+		round("alive-")
+		if silents.Load() == 0 {
+			t.Error("who is alive again does nothing")
+		}
+		if n := c.total(t); n != 12 {
+			t.Errorf("%d of 12 jobs were done", n)
 		}
 	})
 }

@@ -116,15 +116,17 @@ func (q *Queue) assign() {
 }
 
 // ready reports whether the bucket has been read, so that it is known what the
-// others do, and this replica has been seen to be alive: a lease of one that is
-// not would be taken over at once.
+// others do, and this replica has been seen to be alive of late: a lease of one that
+// is not would be taken over at once. Who was cut off waits for its next sign of life
+// to be seen, although it can write already.
 func (q *Queue) ready() bool {
 	select {
 	case <-q.synced:
-		return q.beats > 0
 	default:
 		return false
 	}
+	m := q.members[q.o.Replica]
+	return m != nil && q.o.Replica+"/"+m.record.Incarnation == q.self && q.o.Now().Sub(m.seen) < surely*q.o.Heartbeat
 }
 
 // begin takes a job for this replica, as far as it can tell: its lease is yet to
