@@ -67,9 +67,9 @@ func TestRights(t *testing.T) {
 	began := time.Now()
 	r := release{name: "imagegate", namespace: node.AuditedNamespace, helm: on.Helm(4)}
 	r.prepare(t)
-	// Nobody waits for a scan, so that whoever asks is nudged. The settings of the
-	// certificates are there until a leaf was made anew.
-	settings := []string{"--set", "nudge.enabled=true,mutator.wait.duration=0s", "-f", objects,
+	// Nobody waits for a scan, however quick, so that whoever asks is nudged. The settings
+	// of the certificates are there until a leaf was made anew.
+	settings := []string{"--set", "nudge.enabled=true,mutator.wait.duration=0s,provider.budget=20ms", "-f", objects,
 		"--set", "certificates.leafValidity=30s,certificates.caValidity=10m,certificates.propagation=3s,certificates.overlap=8s"}
 	r.upgrade(t, "1.0.0", settings...)
 	first := leaf(t, r.namespace)
