@@ -146,6 +146,18 @@ func TestWhyWithoutRights(t *testing.T) {
 	}
 }
 
+// Events are written by tenants, and terminals obey what they read.
+func TestNothingThatATerminalObeysIsPrinted(t *testing.T) {
+	var text bytes.Buffer
+	evil := "a\x1b[2J\r\u202eb"
+	if err := tell(&text, []answer{{Kind: "Deployment", Name: "shop", Denials: []denial{{Webhook: "w", Message: evil}}, Unknown: []string{evil}, Now: &now{Message: evil, Warnings: []string{evil}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(text.String(), "\x1b\r\u202e") || strings.Count(text.String(), "a [2J") != 4 {
+		t.Errorf("%q", text.String())
+	}
+}
+
 // A quota keeps a Pod out as a policy does.
 func TestWhatIsNoDenialOfAWebhook(t *testing.T) {
 	client := fake.NewClientset()

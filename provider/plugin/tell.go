@@ -7,7 +7,12 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/imagegate/imagegate/provider/report"
 )
+
+// maxLine bounds a line in bytes; what Gatekeeper says of one image has room in it.
+const maxLine = 8 << 10
 
 // tell prints answers for people.
 func tell(w io.Writer, answers []answer) error {
@@ -23,7 +28,10 @@ func tell(w io.Writer, answers []answer) error {
 }
 
 func (a *answer) tell(b *strings.Builder) {
-	line := func(format string, args ...any) { _, _ = fmt.Fprintf(b, format+"\n", args...) }
+	// Whoever may write events writes some of this, and terminals obey control characters.
+	line := func(format string, args ...any) {
+		b.WriteString(report.Clean(fmt.Sprintf(format, args...), maxLine) + "\n")
+	}
 	line("%s %s/%s", a.Kind, a.Namespace, a.Name)
 	switch {
 	case a.Now == nil:
