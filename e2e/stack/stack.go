@@ -84,16 +84,18 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 
 // built returns the programs of the cluster, once they are built and Options.Meanwhile
 // has returned.
-func (s *Stack) built(ctx context.Context, o Options) (binaries build.ControlPlane, err error) {
+func (s *Stack) built(ctx context.Context, o Options) (build.ControlPlane, error) {
+	var binaries build.ControlPlane
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error {
+	both.Go(func() (err error) {
 		binaries, err = build.Cluster(ctx, s.Root, o.Progress)
 		return err
 	})
 	if o.Meanwhile != nil {
 		both.Go(func() error { return o.Meanwhile(ctx, s) })
 	}
-	return binaries, both.Wait()
+	err := both.Wait() // binaries may be read only afterwards
+	return binaries, err
 }
 
 // Stop ends everything. Files stay.
