@@ -226,14 +226,11 @@ func (v *View) images(r *http.Request) *listPage {
 	rows, p := pages(q, shown, "images")
 	page := &listPage{page: v.page("Images", imagesPath), Action: imagesPath, CSV: q.as(endingCSV), JSON: q.as(endingJSON), Warnings: v.unfinished()}
 	page.Intro = []string{"What there is a report of, or a scan that failed, worst first. An image of several platforms has a row for each. The verdict is the worst for those who have asked since this replica of the provider has started."}
-	page.Fields = []field{
+	page.Fields = append([]field{
 		{Label: "Image, digest or namespace", Name: "q", Value: q.get("q")},
 		choice("Verdict", "status", status, option{"all", ""}, option{string(report.Rejected), string(report.Rejected)}, option{string(report.ScanFailed), string(report.ScanFailed)},
 			option{string(report.NotAvailable), string(report.NotAvailable)}, option{string(report.Accepted), string(report.Accepted)}),
-		choice("Severity at least", "severity", q.get("severity"), severityOptions()...),
-		choice("Known to be exploited", "exploited", q.get("exploited"), option{"all", ""}, option{"only these", yes}),
-		choice("With a fix", "fixable", q.get("fixable"), option{"all", ""}, option{"only these", yes}),
-	}
+	}, riskFields(q)...)
 	page.Hidden = hidden(q)
 	l := list{ID: "list", Pager: &p, Empty: "No image is like that."}
 	l.Table.Columns = q.head(by, turned,
@@ -336,6 +333,15 @@ func hidden(q query) (out []field) {
 		}
 	}
 	return out
+}
+
+// riskFields choose among what has findings by how bad these are.
+func riskFields(q query) []field {
+	return []field{
+		choice("Severity at least", "severity", q.get("severity"), severityOptions()...),
+		choice("Known to be exploited", "exploited", q.get("exploited"), option{"all", ""}, option{"only these", yes}),
+		choice("With a fix", "fixable", q.get("fixable"), option{"all", ""}, option{"only these", yes}),
+	}
 }
 
 func severityOptions() []option {

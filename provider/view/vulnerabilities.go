@@ -34,12 +34,7 @@ func (v *View) vulnerabilities(r *http.Request) *listPage {
 	rows, p := pages(q, all, "vulnerabilities")
 	page := &listPage{page: v.page("Vulnerabilities", vulnerabilitiesPath), Action: vulnerabilitiesPath, CSV: q.as(endingCSV), JSON: q.as(endingJSON), Warnings: v.partial()}
 	page.Intro = []string{"What scans have found, that in the most images first. For what a package has, see its findings by the link of a vulnerability."}
-	page.Fields = []field{
-		{Label: "Vulnerability, by any of its names", Name: "q", Value: q.get("q")},
-		choice("Severity at least", "severity", q.get("severity"), severityOptions()...),
-		choice("Known to be exploited", "exploited", q.get("exploited"), option{"all", ""}, option{"only these", yes}),
-		choice("With a fix", "fixable", q.get("fixable"), option{"all", ""}, option{"only these", yes}),
-	}
+	page.Fields = append([]field{{Label: "Vulnerability, by any of its names", Name: "q", Value: q.get("q")}}, riskFields(q)...)
 	page.Hidden = hidden(q)
 	l := list{ID: "list", Pager: &p, Empty: "No finding is like that in what was scanned."}
 	l.Table.Columns = q.head(by, turned,
