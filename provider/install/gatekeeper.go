@@ -3,12 +3,14 @@ package install
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/imagegate/imagegate/provider/install/check"
 	"github.com/imagegate/imagegate/provider/install/finding"
+	"github.com/imagegate/imagegate/provider/install/trust"
 	"github.com/imagegate/imagegate/provider/install/webhooks"
 )
 
@@ -39,7 +41,7 @@ func (r *round) gatekeeper(ctx context.Context) gatekeeper {
 	switch {
 	case r.o.Unverified:
 	case o.CAFile != "":
-		_, err := r.clients(State{})
+		_, err := r.clients(trust.Clients{})
 		if g.known = err == nil; err != nil {
 			r.refusal(finding.GatekeeperCAUnknown, err)
 		}
@@ -54,20 +56,13 @@ func (r *round) gatekeeper(ctx context.Context) gatekeeper {
 	return g
 }
 
-// follow takes the CA of the first configuration that has one.
+// follow takes the CA that Gatekeeper's webhooks are called with.
 func (r *round) follow(hooks []webhooks.Hook, g *gatekeeper) {
-	for _, h := range hooks {
-		if len(bytes.TrimSpace(h.Bundle)) == 0 {
-			continue
-		}
-		clients, err := r.state.Gatekeeper.Follow(h.Bundle)
-		if err != nil {
-			r.problem(finding.GatekeeperCAUnknown, "the CA of Gatekeeper's webhook %s cannot be read, and the one before still counts: %v", h.Name, err)
-			continue
-		}
-		r.state.Gatekeeper = clients
-		break
+	bundle, unread := clientCA(hooks)
+	for _, err := range unread {
+		r.problem(finding.GatekeeperCAUnknown, "%v", err)
 	}
+	r.state.Gatekeeper = following(r.state.Gatekeeper, bundle)
 	if g.known = len(r.state.Gatekeeper.Bundles) > 0; !g.known {
 		r.problem(finding.GatekeeperCAUnknown, "whose certificate Gatekeeper shows is unknown, and clients are refused: "+
 			"neither ValidatingWebhookConfiguration %s nor MutatingWebhookConfiguration %s has a caBundle "+
@@ -75,20 +70,69 @@ func (r *round) follow(hooks []webhooks.Hook, g *gatekeeper) {
 	}
 }
 
-// hooks reads a configuration, nothing where there is none.
-func (r *round) hooks(ctx context.Context, resource schema.GroupVersionResource, name string) webhooks.Configuration {
-	if name == "" {
-		return webhooks.Configuration{}
+// clientCA is the CA of the first of the hooks that has one, nil when none has. The
+// errors say which cannot be read.
+func clientCA(hooks []webhooks.Hook) (bundle []byte, unread []error) {
+	for _, h := range hooks {
+		if len(bytes.TrimSpace(h.Bundle)) == 0 {
+			continue
+		}
+		if _, err := (trust.Clients{}).Follow(h.Bundle); err != nil {
+			unread = append(unread, fmt.Errorf("the CA of Gatekeeper's webhook %s cannot be read, and the one before still counts: %w", h.Name, err))
+			continue
+		}
+		return h.Bundle, unread
 	}
-	u, err := r.objects.get(ctx, resource, name)
+	return nil, unread
+}
+
+// following are the authorities once bundle, which clientCA returned, is the newest.
+func following(clients trust.Clients, bundle []byte) trust.Clients {
+	if next, err := clients.Follow(bundle); err == nil {
+		return next
+	}
+	return clients // there is none
+}
+
+// gatekeepers are the authorities behind Gatekeeper's client certificates: what the
+// leader wrote, and what this replica sees for itself. For while Gatekeeper's CA is
+// replaced its webhook refuses whatever it is not there to judge, the leader's state
+// and Lease too, and once it can be called again it shows the new certificate. What
+// cannot be read is the leader's to report; it takes nothing away, and complete is
+// false.
+func (i *Installer) gatekeepers(ctx context.Context, state State) (clients trust.Clients, complete bool) {
+	o := i.o.Gatekeeper
+	if i.o.Unverified || o.CAFile != "" {
+		return state.Gatekeeper, true
+	}
+	judging, err := i.hooks(ctx, validating, o.Validating)
+	changing, errAlso := i.hooks(ctx, mutating, o.Mutating)
+	bundle, unread := clientCA(slices.Concat(judging.Hooks, changing.Hooks))
+	read := err == nil && errAlso == nil
+	if read && bundle != nil {
+		i.clientCA = bundle
+	}
+	return following(state.Gatekeeper, i.clientCA), read && len(unread) == 0
+}
+
+// hooks reads one of Gatekeeper's configurations, nothing where there is none.
+func (i *Installer) hooks(ctx context.Context, resource schema.GroupVersionResource, name string) (webhooks.Configuration, error) {
+	if name == "" {
+		return webhooks.Configuration{}, nil
+	}
+	u, err := i.objects.get(ctx, resource, name)
 	if err != nil {
-		r.refusal(finding.APIError, refused("reading Gatekeeper's "+resource.Resource+" "+name, err))
-		return webhooks.Configuration{}
+		return webhooks.Configuration{}, refused("reading Gatekeeper's "+resource.Resource+" "+name, err)
 	}
 	if u == nil {
-		return webhooks.Configuration{}
+		return webhooks.Configuration{}, nil
 	}
-	c, err := webhooks.Read(u)
+	return webhooks.Read(u)
+}
+
+// hooks is the Installer's, with what is refused told.
+func (r *round) hooks(ctx context.Context, resource schema.GroupVersionResource, name string) webhooks.Configuration {
+	c, err := r.Installer.hooks(ctx, resource, name)
 	if err != nil {
 		r.refusal(finding.APIError, err)
 	}

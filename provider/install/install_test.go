@@ -1,6 +1,7 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -17,7 +18,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/imagegate/imagegate/provider/install/finding"
 	"github.com/imagegate/imagegate/provider/install/policy"
@@ -513,6 +516,52 @@ func TestGatekeepersCAIsFollowed(t *testing.T) {
 	i.gatekeeperComes(cas[1], "Fail", 5)
 	i.fine(i.rounds(6))
 	has(0)
+}
+
+// TestGatekeepersCAIsFollowedByEachReplica while nothing can be written: Gatekeeper's
+// webhook, whose CA is being replaced, is called for the state and the Lease too, and
+// fails closed.
+func TestGatekeepersCAIsFollowedByEachReplica(t *testing.T) {
+	api := newAPIServer(t)
+	i := newInstallation(t, api, nil)
+	before, after := authority(t).CACert, authority(t).CACert
+	i.write(strict)
+	i.gatekeeperComes(before, "Fail", 5)
+	i.fine(i.rounds(6))
+	i.core.PrependReactor("update", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewInternalError(errors.New(`failed calling webhook "validation.gatekeeper.sh"`))
+	})
+	i.gatekeeperComes(after, "Fail", 5)
+	count := func() {
+		t.Helper()
+		files, err := i.served.files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, ca := range map[string][]byte{"before": before, "after": after} {
+			if !bytes.Contains(files[ClientCAFile], ca) {
+				t.Errorf("the CA %s does not count", name)
+			}
+		}
+	}
+	for range 2 {
+		if _, err := i.lookOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		count()
+	}
+	// What cannot be read takes nothing away, and is looked for again soon.
+	api.refuse = func(action string, r schema.GroupVersionResource, _ string) error {
+		if action == "get" && r == validating {
+			return errors.New("etcd is away")
+		}
+		return nil
+	}
+	again, err := i.lookOnce(t.Context())
+	if err != nil || again > unfinished {
+		t.Errorf("again in %s, %v", again, err)
+	}
+	count()
 }
 
 // TestCertificatesOutlastRestarts replaces a CA with the process ending in the

@@ -38,6 +38,8 @@ type Installer struct {
 
 	// seen is the state as this replica saw it last.
 	seen atomic.Pointer[State]
+	// clientCA is Gatekeeper's, as this replica read it last.
+	clientCA []byte
 	// withheld says why the newest certificate is not served, or is nil.
 	withheld atomic.Pointer[error]
 	// first is closed once there is a certificate.
@@ -137,6 +139,7 @@ func (i *Installer) Run(ctx context.Context) error {
 	if c.Source != SourceFiles {
 		looks = append(looks, subject{resource: secrets, namespace: i.o.Namespace, name: c.Secret})
 	}
+	looks = append(looks, i.gatekeepersWebhooks()...)
 	for _, s := range looks {
 		wg.Go(func() { follow(ctx, i.watched, s, i.log, func() { wake(i.look) }) })
 	}
@@ -167,13 +170,9 @@ func (i *Installer) watchedByLeader() []subject {
 	if o.Certificates.Source != SourceFiles {
 		list = append(list, subject{resource: secrets, namespace: o.Namespace, name: o.Certificates.Secret})
 	}
-	if o.Gatekeeper.Validating != "" {
-		list = append(list, subject{resource: validating, name: o.Gatekeeper.Validating})
-	}
-	for _, name := range []string{o.Gatekeeper.Mutating, o.Webhook} {
-		if name != "" {
-			list = append(list, subject{resource: mutating, name: name})
-		}
+	list = append(list, i.gatekeepersWebhooks()...)
+	if o.Webhook != "" {
+		list = append(list, subject{resource: mutating, name: o.Webhook})
 	}
 	if o.Owner.Name != "" {
 		list = append(list, subject{resource: o.ownerResource(), name: o.Owner.Name})
@@ -188,6 +187,18 @@ func (i *Installer) watchedByLeader() []subject {
 		for _, k := range policy.Kinds() {
 			list = append(list, subject{resource: k.GVR(), selector: o.selector()})
 		}
+	}
+	return list
+}
+
+// gatekeepersWebhooks say whose certificates Gatekeeper shows, to every replica.
+func (i *Installer) gatekeepersWebhooks() (list []subject) {
+	o := &i.o.Gatekeeper
+	if o.Validating != "" {
+		list = append(list, subject{resource: validating, name: o.Validating})
+	}
+	if o.Mutating != "" {
+		list = append(list, subject{resource: mutating, name: o.Mutating})
 	}
 	return list
 }

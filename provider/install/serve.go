@@ -58,6 +58,7 @@ func (i *Installer) lookOnce(ctx context.Context) (again time.Duration, err erro
 	claimErr := i.claim(ctx, state, cm)
 	i.seen.Store(&state)
 	i.metrics.show(state.Status)
+	asking, complete := i.gatekeepers(ctx, state)
 
 	serving := leafOf(files)
 	again = lookAtMost
@@ -78,7 +79,7 @@ func (i *Installer) lookOnce(ctx context.Context) (again time.Duration, err erro
 		next[CertFile], next[KeyFile] = serving.Cert, serving.Key
 	}
 	ours := state.Ours.Bundle()
-	clients, clientsErr := i.clients(state)
+	clients, clientsErr := i.clients(asking)
 	if len(ours) == 0 {
 		ours = files[CAFile] // the state is being made again
 	}
@@ -92,12 +93,16 @@ func (i *Installer) lookOnce(ctx context.Context) (again time.Duration, err erro
 	if len(serving.Cert) > 0 {
 		i.firstOnce.Do(func() { close(i.first) })
 	}
+	if !complete {
+		again = min(again, unfinished)
+	}
 	return again, errors.Join(problem, clientsErr, claimErr)
 }
 
-// clients are the authorities of those who ask us, beside our own.
-func (i *Installer) clients(state State) ([]byte, error) {
-	pem := state.Gatekeeper.PEM()
+// clients are the authorities of those who ask us, beside our own: Gatekeeper's, or
+// the given ones.
+func (i *Installer) clients(gatekeeper trust.Clients) ([]byte, error) {
+	pem := gatekeeper.PEM()
 	if i.o.Gatekeeper.CAFile != "" {
 		given, err := os.ReadFile(i.o.Gatekeeper.CAFile)
 		if err != nil {
