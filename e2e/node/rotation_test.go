@@ -3,7 +3,6 @@ package node_test
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/imagegate/imagegate/e2e/node"
 	"github.com/imagegate/imagegate/e2e/pki"
 )
 
@@ -34,9 +32,7 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Kubernetes' default: what was changed reaches Pods up to a minute and more later.
-	if err := on.StartKubelet(t.Context(), time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	kubelet(t, time.Minute)
 	t.Cleanup(func() {
 		if err := on.StartKubelet(context.WithoutCancel(t.Context()), 2*time.Second); err != nil {
 			t.Error(err)
@@ -51,7 +47,7 @@ func TestRotation(t *testing.T) {
 	eventually(t, func() error { return ask(t.Context(), "rotation", good) })
 
 	t.Run("Own", func(t *testing.T) {
-		load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, callsPerSecond, r.namespace, "rotation", good)
+		load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startWebhookCalls(t, callsPerSecond, r.namespace, "rotation", good)
 		cas, leaves := map[string]bool{}, map[string]bool{}
 		restarted := false
 		for len(cas) < 3 || len(leaves) < 4 || !restarted {
@@ -99,13 +95,13 @@ func TestRotation(t *testing.T) {
 				r.namespace, encode(pair.Cert), encode(pair.Key), encode(authority.PEM)))
 		}
 		give("imagegate-e2e-given-1")
-		load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, callsPerSecond, r.namespace, "rotation", good)
+		load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startWebhookCalls(t, callsPerSecond, r.namespace, "rotation", good)
 		r.upgrade(t, "1.0.0", "--set", "replicaCount=3,certificates.mode=secret,certificates.secretName=given,certificates.propagation=3s")
 		r.settled(t)
 		load.end(t, "from own certificates to given ones")
 		calls.end(t, "from own certificates to given ones")
 
-		load, calls = startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, callsPerSecond, r.namespace, "rotation", good)
+		load, calls = startLoad(t, podsPerSecond, "rotation", good, bad), startWebhookCalls(t, callsPerSecond, r.namespace, "rotation", good)
 		began := time.Now()
 		give("imagegate-e2e-given-2")
 		took := eventually(t, func() error { return serves("imagegate-e2e-given-2") })
@@ -116,30 +112,10 @@ func TestRotation(t *testing.T) {
 	})
 
 	t.Run("Gatekeepers", func(t *testing.T) {
-		const secret = "gatekeeper-webhook-server-cert"
-		if err := on.StartKubelet(t.Context(), 2*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		before, err := on.Client.CoreV1().Secrets(node.GatekeeperNamespace).Get(t.Context(), secret, metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		kubectl(t, "-n", node.GatekeeperNamespace, "patch", "secret", secret, "--type=merge", "-p", `{"data": null}`)
-		kubectl(t, "-n", node.GatekeeperNamespace, "delete", "pods", "--all")
-		eventually(t, func() error {
-			after, err := on.Client.CoreV1().Secrets(node.GatekeeperNamespace).Get(t.Context(), secret, metav1.GetOptions{})
-			if err != nil {
-				return err // it is made anew
-			}
-			if string(after.Data["ca.crt"]) == string(before.Data["ca.crt"]) {
-				return errors.New("Gatekeeper has no new CA yet")
-			}
-			return nil
-		})
-		kubectl(t, "-n", node.GatekeeperNamespace, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=2m")
-		enforcing(t, "rotation", bad)
-		took := eventually(t, func() error { return ask(t.Context(), "rotation", good) })
-		t.Logf("Gatekeeper's new CA was followed; a good Pod is admitted %.1f s after a bad one is denied", took.Seconds())
+		r.upgrade(t, "1.0.0", "--set", "replicaCount=3,certificates.propagation=3s") // ours last
+		r.settled(t)
+		t.Run("Given", func(t *testing.T) { gatekeepersGivenCertificate(t, r, good, bad) })
+		t.Run("Own", func(t *testing.T) { gatekeepersOwnCertificate(t, r, good, bad) })
 	})
 	r.uninstall(t)
 }

@@ -1,0 +1,201 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/imagegate/imagegate/e2e/node"
+	"github.com/imagegate/imagegate/e2e/pki"
+)
+
+const (
+	gatekeeperHost = "gatekeeper-webhook-service." + node.GatekeeperNamespace + ".svc"
+	gatekeeperTLS  = "gatekeeper-webhook-server-cert" // the Secret of its own certificates
+)
+
+// twoGatekeepers installs Gatekeeper with two replicas, its answers kept no longer than
+// a second. What keeps the cluster itself alive is exempt: it fails closed.
+func twoGatekeepers(t *testing.T, values ...string) {
+	t.Helper()
+	kubelet(t, 2*time.Second) // a new Pod's certificate is not what is tested
+	gatekeeper(t, append([]string{
+		"externaldataProviderResponseCacheTTL=1s", "replicas=2",
+		`validatingWebhookExemptNamespacesLabels.kubernetes\.io/metadata\.name={kube-system,kube-node-lease}`,
+	}, values...)...)
+	release{namespace: node.GatekeeperNamespace}.settled(t)
+	kubelet(t, time.Minute)
+}
+
+func kubelet(t *testing.T, syncs time.Duration) {
+	t.Helper()
+	if err := on.StartKubelet(t.Context(), syncs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gatekeepersGivenCertificate is replaced with its CA under load, as whoever gives
+// Gatekeeper its certificates can do it: old and new CA published together, then the
+// leaf, then, when every Pod has it, the old CA withdrawn. Nothing may be lost.
+func gatekeepersGivenCertificate(t *testing.T, r release, good, bad string) {
+	authorities, pairs := [2]*pki.Authority{}, [2]pki.Pair{}
+	for i := range authorities {
+		var err error
+		if authorities[i], err = pki.New(fmt.Sprintf("imagegate-e2e-gatekeeper-%d", i+1)); err != nil {
+			t.Fatal(err)
+		}
+		if pairs[i], err = authorities[i].IssueFor([]string{gatekeeperHost}, gatekeeperHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give := func(i int) {
+		t.Helper()
+		encode := base64.StdEncoding.EncodeToString
+		apply(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: gatekeeper-given, namespace: %s}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s, ca.crt: %s}\n",
+			node.GatekeeperNamespace, encode(pairs[i].Cert), encode(pairs[i].Key), encode(authorities[i].PEM)))
+	}
+	publish := func(bundle []byte) {
+		t.Helper()
+		for kind, hooks := range map[string]int{"validating": 2, "mutating": 1} {
+			var patch []string
+			for i := range hooks {
+				patch = append(patch, fmt.Sprintf(`{"op": "add", "path": "/webhooks/%d/clientConfig/caBundle", "value": %q}`, i, base64.StdEncoding.EncodeToString(bundle)))
+			}
+			kubectl(t, "patch", kind+"webhookconfiguration", "gatekeeper-"+kind+"-webhook-configuration", "--type=json", "-p", "["+strings.Join(patch, ",")+"]")
+		}
+	}
+	give(0)
+	twoGatekeepers(t, "externalCertInjection.enabled=true,externalCertInjection.secretName=gatekeeper-given")
+	publish(authorities[0].PEM)
+	enforcing(t, "rotation", bad)
+	eventually(t, func() error { return ask(t.Context(), "rotation", good) })
+
+	began := time.Now()
+	pod := newGatekeeperPod(t, r.namespace, "rotation", good)
+	pod.shows(t, pairs[0])
+	load, calls := startLoad(t, podsPerSecond, "rotation", good, bad), startCalls(t, "the provider", callsPerSecond, pod.call)
+	publish(append(append([]byte{}, authorities[1].PEM...), authorities[0].PEM...))
+	time.Sleep(5 * time.Second) // all who look have both
+	given := time.Now()
+	give(1)
+	pod.shows(t, pairs[:]...)
+	kubectl(t, "-n", r.namespace, "delete", "pod", "imagegate-1", "--wait=false")
+	took := eventually(t, func() error { return gatekeepersServe(pairs[1]) })
+	t.Logf("Gatekeeper's Pods served the new certificate %.0f s after it was given", took.Seconds())
+	// Audit's Pod serves nothing: the longest that a kubelet takes.
+	time.Sleep(time.Until(given.Add(100 * time.Second)))
+	publish(authorities[1].PEM)
+	pod.shows(t, pairs[1])
+	r.settled(t)
+	time.Sleep(10 * time.Second)
+	const during = "Gatekeeper's given certificate and its CA replaced, and the replica restarted"
+	load.end(t, during)
+	calls.end(t, during)
+	auditAsked(t, began)
+}
+
+// gatekeepersOwnCertificate is made anew with its CA by Gatekeeper. It publishes the
+// new CA at once, and its Pods serve the old certificate until the kubelet has brought
+// them the new one (open-policy-agent/cert-controller#50): the API server cannot call it
+// meanwhile, and it fails closed. None of that may come from the provider: whatever
+// certificate a Pod of Gatekeeper's can show, it is answered.
+func gatekeepersOwnCertificate(t *testing.T, r release, good, bad string) {
+	twoGatekeepers(t)
+	enforcing(t, "rotation", bad)
+	eventually(t, func() error { return ask(t.Context(), "rotation", good) })
+	own := func() (pair pki.Pair, ca string) {
+		t.Helper()
+		s, err := on.Client.CoreV1().Secrets(node.GatekeeperNamespace).Get(t.Context(), gatekeeperTLS, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pki.Pair{Cert: s.Data["tls.crt"], Key: s.Data["tls.key"]}, string(s.Data["ca.crt"])
+	}
+	before, oldCA := own()
+
+	began := time.Now()
+	pod := newGatekeeperPod(t, r.namespace, "rotation", good)
+	pod.shows(t, before)
+	load, calls := startLoad(t, 10, "rotation", good, bad), startCalls(t, "the provider", podsPerSecond+callsPerSecond, pod.call)
+	kubectl(t, "-n", node.GatekeeperNamespace, "patch", "secret", gatekeeperTLS, "--type=merge", "-p", `{"data": null}`)
+	var after pki.Pair
+	eventually(t, func() error {
+		var ca string
+		if after, ca = own(); ca == "" || ca == oldCA {
+			return errors.New("Gatekeeper has no new CA yet")
+		}
+		return nil
+	})
+	// No Pod of Gatekeeper's is ready with the new certificate as soon as that.
+	beginning := newGatekeeperPod(t, r.namespace, "rotation", good)
+	beginning.shows(t, after)
+	took := eventually(t, func() error {
+		for range 30 { // each replica, whichever the Service chooses
+			if err := beginning.call(t.Context()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	fmt.Printf("FIGURE Gatekeeper's new CA counted at every replica %.1f s after Gatekeeper had made it\n", took.Seconds()) //nolint:forbidigo // a figure
+	pod.shows(t, before, after)
+	kubectl(t, "-n", r.namespace, "delete", "pod", "imagegate-1", "--wait=false")
+	took = eventually(t, func() error {
+		return errors.Join(gatekeepersServe(after), ask(t.Context(), "rotation", good))
+	})
+	const during = "Gatekeeper's own certificate and its CA made anew, and the replica restarted"
+	fmt.Printf("FIGURE %s: the API server could call Gatekeeper again after %.0f s\n", during, took.Seconds()) //nolint:forbidigo // a figure
+	enforcing(t, "rotation", bad)
+	r.settled(t)
+	calls.end(t, during)
+	refused := load.excused(func(message string) bool {
+		return strings.Contains(message, `failed calling webhook "validation.gatekeeper.sh"`) && strings.Contains(message, "certificate")
+	})
+	load.end(t, fmt.Sprintf("%s (%d more the API server did not get judged: it did not trust Gatekeeper's certificate)", during, refused))
+	auditAsked(t, began)
+	gatekeeper(t, "externaldataProviderResponseCacheTTL=1s")
+}
+
+// gatekeepersServe is nil when each Pod of Gatekeeper's webhook serves that certificate.
+func gatekeepersServe(pair pki.Pair) error {
+	want, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		return err
+	}
+	pods, err := on.Client.CoreV1().Pods(node.GatekeeperNamespace).List(context.Background(), metav1.ListOptions{LabelSelector: "control-plane=controller-manager"})
+	if err != nil {
+		return err
+	}
+	if len(pods.Items) == 0 {
+		return errors.New("Gatekeeper has no Pods")
+	}
+	for _, p := range pods.Items {
+		served, err := servedAt(p.Status.PodIP + ":8443")
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(served.Raw, want.Certificate[0]) {
+			return fmt.Errorf("%s serves another certificate yet", p.Name)
+		}
+	}
+	return nil
+}
+
+// auditAsked fails the test when audit met a certificate that did not count.
+func auditAsked(t *testing.T, since time.Time) {
+	t.Helper()
+	log := kubectl(t, "-n", node.GatekeeperNamespace, "logs", "deployment/gatekeeper-audit", "--since-time="+since.UTC().Format(time.RFC3339))
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "x509:") || strings.Contains(line, "tls: ") {
+			t.Errorf("audit says %s", line)
+		}
+	}
+}
