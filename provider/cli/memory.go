@@ -7,6 +7,7 @@ import (
 
 	"github.com/imagegate/imagegate/provider/config"
 	"github.com/imagegate/imagegate/provider/container"
+	"github.com/imagegate/imagegate/provider/view"
 )
 
 // baseMemory is what the provider takes beside the caches and answers that are
@@ -36,6 +37,9 @@ func divide(c *config.Config, limit int64) memory {
 	worker := c.Scanner.Bundled.MemoryBytes
 	if worker == 0 {
 		own := baseMemory + c.CacheBytes() + c.Server.Limits.InFlightBytes
+		if c.View.Listen != "" {
+			own += view.Bytes
+		}
 		worker = max(limit-own, limit/2)
 	}
 	return memory{provider: max(0, limit-worker), worker: worker}

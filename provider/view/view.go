@@ -73,6 +73,9 @@ type Options struct {
 // NamesBytes is what is kept in memory of how images were asked for.
 const NamesBytes = 16 << 20
 
+// Bytes is about what all that the pages keep in memory takes at most.
+const Bytes = maxIndexBytes + NamesBytes
+
 // View serves the pages.
 type View struct {
 	o     Options
