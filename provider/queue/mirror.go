@@ -462,12 +462,15 @@ func (q *Queue) sawMember(e bucket.Entry) {
 	if e.Revision <= m.revision {
 		return
 	}
-	if name == q.o.Replica && q.o.Replica+"/"+r.Incarnation == q.self {
+	if q.own(name, r) {
 		q.beats++
 	}
 	m.record, m.foreign, m.revision, m.beat, m.seen = r, foreign, e.Revision, q.beats, q.o.Now()
 	q.membersChanged()
 }
+
+// own says that it is the sign of life of this process, not of one of its name before it.
+func (q *Queue) own(name string, r memberRecord) bool { return name+"/"+r.Incarnation == q.self }
 
 // membersChanged counts the slots there are, and looks at all leases again.
 func (q *Queue) membersChanged() {

@@ -126,7 +126,7 @@ func (q *Queue) ready() bool {
 		return false
 	}
 	m := q.members[q.o.Replica]
-	return m != nil && q.o.Replica+"/"+m.record.Incarnation == q.self && q.o.Now().Sub(m.seen) < surely*q.o.Heartbeat
+	return m != nil && q.own(q.o.Replica, m.record) && q.o.Now().Sub(m.seen) < surely*q.o.Heartbeat
 }
 
 // begin takes a job for this replica, as far as it can tell: its lease is yet to
