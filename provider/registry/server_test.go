@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -40,6 +41,7 @@ type testRegistry struct {
 
 	mu    sync.Mutex
 	fault http.HandlerFunc
+	far   time.Duration // how long a request is on its way
 	seen  []string
 }
 
@@ -49,9 +51,10 @@ func newRegistry(t testing.TB, tls bool) *testRegistry {
 	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
-		fault, wantUser, wantPass := r.fault, r.user, r.pass
+		fault, far, wantUser, wantPass := r.fault, r.far, r.user, r.pass
 		r.seen = append(r.seen, req.Method+" "+req.URL.Path)
 		r.mu.Unlock()
+		time.Sleep(far)
 		if user, pass, _ := req.BasicAuth(); user != wantUser || pass != wantPass {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.WriteHeader(http.StatusUnauthorized)
