@@ -157,14 +157,12 @@ func (e *Entry) encode() []byte {
 	return b
 }
 
-// maxValue bounds a value that is read, lastYear its times: later ones have no JSON.
-const (
-	maxValue = 16 << 10
-	lastYear = 9999
-)
+// maxValue bounds a value that is read.
+const maxValue = 16 << 10
 
-// decode reads the value of key.
-func decode(key string, value []byte) (Entry, error) {
+// decode reads the value of key. What has a time in the future, which would be kept
+// that long, is refused.
+func decode(key string, value []byte, now time.Time) (Entry, error) {
 	if len(value) > maxValue {
 		return Entry{}, fmt.Errorf("it has %d bytes", len(value))
 	}
@@ -182,8 +180,13 @@ func decode(key string, value []byte) (Entry, error) {
 	if a.Status, err = report.ParseStatus(s.Status); err != nil {
 		return Entry{}, err
 	}
-	if a = a.cleaned(); a.id() != key || s.Count < 1 || a.Status == report.Accepted || s.First.UTC().Year() > lastYear || s.Last.UTC().Year() > lastYear || s.Resolved.UTC().Year() > lastYear {
+	if a = a.cleaned(); a.id() != key || s.Count < 1 || a.Status == report.Accepted {
 		return Entry{}, errKey
+	}
+	for _, t := range []time.Time{s.First, s.Last, s.Resolved} {
+		if report.Future(t, now) {
+			return Entry{}, fmt.Errorf("it is of %s, which is in the future", t.UTC().Format(time.RFC3339))
+		}
 	}
 	e := a.entry(s.First)
 	e.Last, e.Count, e.Resolved = s.Last, s.Count, s.Resolved

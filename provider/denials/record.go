@@ -31,8 +31,9 @@ type Record struct {
 	removals map[string]uint64
 	// complained is when the bucket was last said to take nothing. It is of who writes.
 	complained time.Time
-	// broken counts what could not be read.
-	broken int
+	// broken counts what could not be read, for the log, unreadable what is there that
+	// cannot be.
+	broken, unreadable int
 }
 
 // New returns a Record that knows nothing of others until Run does.
@@ -157,6 +158,9 @@ type List struct {
 	// Known is false until what others have remembered is read: until then what is
 	// not there means nothing.
 	Known bool
+	// Unreadable is how many of those that others have remembered cannot be read: they
+	// are damaged, or a newer provider's.
+	Unreadable int
 	// Entries are ordered by their last attempt, the latest first. They are never
 	// changed.
 	Entries []*Entry
@@ -168,9 +172,19 @@ type List struct {
 
 // List returns what is remembered.
 func (r *Record) List(f Filter) List {
+	l := r.listed(f)
+	// Without the lock, which every answer takes that was no acceptance.
+	slices.SortFunc(l.Entries, func(a, b *Entry) int {
+		return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Image, b.Image), cmp.Compare(a.Owner.Name, b.Owner.Name), cmp.Compare(a.Pod, b.Pod))
+	})
+	return l
+}
+
+// listed is List in no order.
+func (r *Record) listed(f Filter) List {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := List{Known: r.synced}
+	l := List{Known: r.synced, Unreadable: r.unreadable}
 	of := func(a *account) {
 		if a == nil {
 			return
@@ -196,9 +210,6 @@ func (r *Record) List(f Filter) List {
 			of(r.memory.accounts[n])
 		}
 	}
-	slices.SortFunc(l.Entries, func(a, b *Entry) int {
-		return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Image, b.Image), cmp.Compare(a.Owner.Name, b.Owner.Name), cmp.Compare(a.Pod, b.Pod))
-	})
 	return l
 }
 

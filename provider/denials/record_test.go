@@ -274,6 +274,30 @@ func TestABucketThatIsAway(t *testing.T) {
 	})
 }
 
+// TestWhatIsForgottenIsRemovedInTheEnd although the bucket is away when it is to be.
+func TestWhatIsForgottenIsRemovedInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &faulty{Bucket: bucket.NewMemory()}
+		r := start(t, b, 1<<20)
+		for n := range 5 {
+			r.Saw(attempt("shop", fmt.Sprintf("app:%d", n), report.Rejected))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(keys(t, b.Bucket)); n != 5 {
+			t.Fatalf("%d in the bucket", n)
+		}
+		b.set(errors.New("no connection"))
+		time.Sleep(25 * time.Hour)
+		b.set(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if l := r.List(Filter{}); len(l.Entries) != 0 || len(keys(t, b.Bucket)) != 0 {
+			t.Errorf("%s, %d in the bucket", said(l), len(keys(t, b.Bucket)))
+		}
+	})
+}
+
 // faulty is a bucket that answers with err while that is set.
 type faulty struct {
 	bucket.Bucket
@@ -300,6 +324,13 @@ func (f *faulty) Create(ctx context.Context, key string, value []byte) (uint64, 
 	return f.Bucket.Create(ctx, key, value)
 }
 
+func (f *faulty) Delete(ctx context.Context, key string, revision uint64) error {
+	if err := f.now(); err != nil {
+		return err
+	}
+	return f.Bucket.Delete(ctx, key, revision)
+}
+
 func (f *faulty) Watch(ctx context.Context, o bucket.WatchOptions, see func(bucket.Event)) error {
 	if err := f.now(); err != nil {
 		return err
@@ -310,8 +341,9 @@ func (f *faulty) Watch(ctx context.Context, o bucket.WatchOptions, see func(buck
 func TestWhatCannotBeReadIsPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bucket.NewMemory()
-		a := attempt("shop", "app:1", report.Rejected)
-		for key, value := range map[string]string{"a": "{", a.id(): `{"status":"of a newer provider"}`, "b": strings.Repeat(" ", maxValue+1)} {
+		a, late := attempt("shop", "app:1", report.Rejected), attempt("shop", "app:2", report.Rejected)
+		ahead := late.entry(time.Now().Add(24 * time.Hour)) // it would be kept as long as that
+		for key, value := range map[string]string{"a": "{", late.id(): string(ahead.encode()), a.id(): `{"status":"of a newer provider"}`, "b": strings.Repeat(" ", maxValue+1)} {
 			if _, err := b.Put(t.Context(), key, []byte(value), nil); err != nil {
 				t.Fatal(err)
 			}
@@ -320,8 +352,17 @@ func TestWhatCannotBeReadIsPassedOver(t *testing.T) {
 		r.Saw(a)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if l := r.List(Filter{}); !l.Known || said(l) != "shop/web-5c app:1 rejected x1" || len(keys(t, b)) != 3 {
+		if l := r.List(Filter{}); !l.Known || l.Unreadable != 4 || said(l) != "shop/web-5c app:1 rejected x1" || len(keys(t, b)) != 4 {
 			t.Errorf("%+v", l)
+		}
+		// Until it is told anew what there is, what is not there says nothing.
+		r.see(bucket.Event{Kind: bucket.Reset})
+		if l := r.List(Filter{}); l.Known || l.Unreadable != 0 {
+			t.Errorf("while it is read anew: %+v", l)
+		}
+		r.see(bucket.Event{Kind: bucket.Synced})
+		if l := r.List(Filter{}); !l.Known {
+			t.Errorf("afterwards: %+v", l)
 		}
 	})
 }
@@ -384,11 +425,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add(a.id(), e.encode())
 	f.Add("", []byte(`{"owner":"x"}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		e, err := decode(key, value)
+		e, err := decode(key, value, time.Now())
 		if err != nil {
 			return
 		}
-		again, err := decode(key, e.encode())
+		again, err := decode(key, e.encode(), time.Now())
 		if err != nil || !again.First.Equal(e.First) || again.Image != e.Image || e.Count < 1 || len(e.Image) > maxImage {
 			t.Errorf("%+v, then %+v, %v", e, again, err)
 		}

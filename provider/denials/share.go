@@ -33,12 +33,14 @@ func (r *Record) see(e bucket.Event) {
 	defer r.mu.Unlock()
 	switch e.Kind {
 	case bucket.Reset:
-		r.told = map[string]struct{}{}
+		r.told, r.synced, r.unreadable = map[string]struct{}{}, false, 0
 	case bucket.Wrote:
 		if r.told != nil {
 			r.told[e.Entry.Key] = struct{}{}
 		}
-		r.wrote(&e.Entry)
+		if !r.wrote(&e.Entry) {
+			r.unreadable++
+		}
 	case bucket.Deleted:
 		if i := r.memory.items[e.Entry.Key]; i != nil && i.revision < e.Entry.Revision {
 			r.gone(i)
@@ -57,7 +59,7 @@ func (r *Record) see(e bucket.Event) {
 // wrote takes in what is in the bucket, and reports whether it can be read: what a
 // newer provider has written may not be.
 func (r *Record) wrote(e *bucket.Entry) bool {
-	entry, err := decode(e.Key, e.Value)
+	entry, err := decode(e.Key, e.Value, r.now())
 	if err != nil {
 		if r.broken++; r.broken <= maxBroken {
 			r.o.Logger.Warn("a denial in the store cannot be read and is passed over", "key", e.Key, "error", err)
@@ -124,8 +126,10 @@ func (r *Record) write(ctx context.Context, all bool) bool {
 		removals, due := r.due(all)
 		for key, revision := range removals {
 			if !r.remove(ctx, key, revision) {
+				r.removeLater(removals)
 				return false
 			}
+			delete(removals, key)
 		}
 		for _, i := range due {
 			if !r.writeOne(ctx, i) {
@@ -165,12 +169,18 @@ func (r *Record) remove(ctx context.Context, key string, revision uint64) bool {
 		return true // the watch tells what is there now
 	}
 	r.complain(ctx, err)
+	return false
+}
+
+// removeLater keeps what was not removed, where nothing newer is to be removed.
+func (r *Record) removeLater(removals map[string]uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, newer := r.removals[key]; !newer {
-		r.removals[key] = revision
+	for key, revision := range removals {
+		if _, newer := r.removals[key]; !newer {
+			r.removals[key] = revision
+		}
 	}
-	return false
 }
 
 // writeOne writes what this replica knows of i.

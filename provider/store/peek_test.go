@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/bucket"
 	"github.com/imagegate/imagegate/provider/store"
 	"github.com/imagegate/imagegate/provider/store/storetest"
 )
@@ -48,6 +50,25 @@ func TestAllReportsAreLookedThrough(t *testing.T) {
 		}
 		if r.InMemory() != before {
 			t.Error("what was looked at takes a place in memory")
+		}
+		// One that cannot be read is there, before and after somebody asks for it.
+		if _, err := b.Put(t.Context(), storetest.Key(3), []byte("damaged"), bucket.Meta{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, when := range []string{"before it is asked for", "after"} {
+			if all, _ := r.All(); len(all) != 2 {
+				t.Errorf("%s there are %v", when, all)
+			}
+			if scan, err := r.Peek(t.Context(), storetest.Key(3)); scan != nil || err == nil || !strings.Contains(err.Error(), "cannot be read") {
+				t.Errorf("%s: %v, %v", when, scan, err)
+			}
+			if scan, err := r.Get(t.Context(), storetest.Key(3)); scan != nil || err != nil {
+				t.Errorf("%s: to be scanned: %v, %v", when, scan, err)
+			}
+		}
+		if err := b.Delete(t.Context(), storetest.Key(3), 0); err != nil {
+			t.Fatal(err)
 		}
 		if scan, err := r.Peek(t.Context(), storetest.Key(2)); scan != nil || err != nil {
 			t.Errorf("of none: %v, %v", scan, err)

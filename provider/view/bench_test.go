@@ -46,7 +46,7 @@ func BenchmarkPages(b *testing.B) {
 		w.images[name] = []registry.Manifest{{Digest: digest}}
 	}
 	put := time.Since(began)
-	for w.listedAll(images) != images {
+	for w.listedAll() != images {
 		time.Sleep(50 * time.Millisecond)
 	}
 	b.Logf("%d reports were written in %s and read by the index in %s after that, beside it", images, put, time.Since(began)-put)

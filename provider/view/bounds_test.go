@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/service"
@@ -24,7 +25,7 @@ func TestNamesAreBoundedByNamespace(t *testing.T) {
 	if n.bytes > n.most || len(n.byDigest) > 100 || len(n.byKey) != len(n.byDigest) {
 		t.Errorf("%d bytes of %d, %d digests, %d keys", n.bytes, n.most, len(n.byDigest), len(n.byKey))
 	}
-	if len(n.ofDigest("sha256:small0")) != 1 || len(n.ofKey("sha256:large999")) != 1 || len(n.ofKey("sha256:large0")) != 0 {
+	if counted(n.ofDigest("sha256:small0")) != 1 || counted(n.ofKey("sha256:large999")) != 1 || counted(n.ofKey("sha256:large0")) != 0 {
 		t.Error("the wrong ones were forgotten")
 	}
 	if fresh := n.take(); !fresh["sha256:large999"] || len(n.take()) != 0 {
@@ -60,5 +61,60 @@ func TestTheIndexIsBoundedAndForgets(t *testing.T) {
 	}
 	if id, added := x.ids.use("again"); !added || len(x.ids.free) != 9 || x.ids.get(id) != "again" {
 		t.Errorf("a number is not used again: %d, %d free", id, len(x.ids.free))
+	}
+}
+
+// counted is how many names there are, less than none where they are not all.
+func counted(images []service.Image, all bool) int {
+	if !all {
+		return -1
+	}
+	return len(images)
+}
+
+// Of more names than are looked at always the same count, and the verdict is not milder
+// than it is for one of the others: without a name no exception for named images holds.
+func TestOfManyNamesTheVerdictIsTheWorst(t *testing.T) {
+	n := NewNames(NamesBytes)
+	for i := range 3 * maxNames {
+		d := "sha256:one"
+		written := fmt.Sprintf("r.example/app:%03d", i)
+		n.Saw(service.Image{Reference: written, Written: written, Digest: d, Namespace: "shop", Manifests: []service.ImageManifest{{Digest: d, Key: d}}})
+	}
+	first, all := n.ofKey("sha256:one")
+	if all || len(first) != maxNames || first[0].Written != "r.example/app:000" || first[maxNames-1].Written != "r.example/app:063" {
+		t.Fatalf("all: %t, %d from %s to %s", all, len(first), first[0].Written, first[len(first)-1].Written)
+	}
+	x := &index{names: n, scans: byName{}, judge: never{}, now: time.Now}
+	if r, _ := x.judged("sha256:one", &report.Scan{Subject: "sha256:one"}); r.status != report.Rejected {
+		t.Errorf("it is %s", r.status)
+	}
+}
+
+// byName accepts whatever has a name, as an exception for it does.
+type byName struct{ Scans }
+
+func (byName) KeptOne(i service.Image, _ service.ImageManifest, stored *report.Scan) (report.Status, string, *report.Scan) {
+	if i.Written == "" {
+		return report.Rejected, "", stored
+	}
+	return report.Accepted, "", stored
+}
+
+func (byName) Ends(*report.Scan) time.Time { return time.Time{} }
+
+type never struct{ ListJudge }
+
+func (never) Until(*report.Scan) time.Time { return time.Time{} }
+
+// A spreadsheet takes none of these for a formula.
+func TestATextIsNoFormula(t *testing.T) {
+	for s, want := range map[string]string{
+		"=cmd": "'=cmd", "x;=cmd": "'x,=cmd", "a; +1": "'a, +1", "＝cmd": "'＝cmd", " =cmd": "' =cmd", "\t@x": "'\t@x",
+		"-": "-", "a; b": "a; b", "1-2": "1-2", "": "", ";": ";",
+	} {
+		if got := tame(s); got != want {
+			t.Errorf("%q is written as %q, want %q", s, got, want)
+		}
 	}
 }

@@ -18,7 +18,8 @@ func (v *View) exceptions(r *http.Request) *listPage {
 	}
 	s := v.index.state()
 	known := s.complete && s.unread == 0
-	p := &listPage{page: v.page("Exceptions", exceptionsPath), Action: exceptionsPath, Warnings: v.unfinished(), CSV: q.as(endingCSV), JSON: q.as(endingJSON)}
+	p := v.listPage(q, "Exceptions", exceptionsPath)
+	p.Action, p.Warnings = exceptionsPath, v.unfinished()
 	p.Intro = []string{
 		"Of the file of verdict.exceptionsFile, those first that end first. Those that end within 14 days are expiring; what has expired does nothing.",
 		"How many images an exception is used for is known of the images that were asked for since this replica of the provider has started; one that is not used may be for an image that was not.",

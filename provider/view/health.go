@@ -57,7 +57,7 @@ func (v *View) databases() list {
 			s.dated = r
 		}
 	}
-	l := list{ID: "databases", Heading: "Scanners and their vulnerability data", Empty: "There are no reports yet."}
+	l := list{ID: "databases", Heading: "Scanners and their vulnerability data", Empty: v.index.state().none() + "."}
 	l.Table.Columns = []column{{Key: "scanner", Name: "Scanner"}, {Key: "reports", Name: "Reports", Class: numbers}, {Key: "scanned", Name: "Latest scan"}, {Key: "database", Name: "Latest vulnerability data"}}
 	for name, s := range scanners {
 		database := unknown()

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,16 +32,15 @@ func param(r *http.Request, name string) string {
 // ways to ask for it, that of the query is shown, else the one with the worst verdict.
 func (v *View) image(w http.ResponseWriter, r *http.Request) {
 	digest := param(r, "digest")
-	images := v.o.Names.ofDigest(digest)
+	images, all := v.o.Names.ofDigest(digest)
 	q := r.URL.Query()
 	named := len(images) > 0
 	if !named {
-		images = v.nameless(digest)
-	}
-	if len(images) == 0 {
-		v.say(w, r, http.StatusNotFound, "There is no such image",
-			"Of this digest there is no report, and nobody has asked for it since this replica of the provider has started.", clean(digest))
-		return
+		var complete bool
+		if images, complete = v.nameless(digest); len(images) == 0 {
+			v.unnamed(w, r, digest, complete)
+			return
+		}
 	}
 	var shown service.Kept
 	var chosen int
@@ -73,6 +73,9 @@ func (v *View) image(w http.ResponseWriter, r *http.Request) {
 			asked[n].Current = n == chosen
 		}
 		p.Asked = asked
+		if !all {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("It was asked for in more ways than the %d that are looked at here: for another the verdict may be another.", len(images)))
+		}
 	} else {
 		p.Title = digest
 		p.Report.ImageAndTag = digest
@@ -98,14 +101,27 @@ func askedOf(digest string, i service.Image, status report.Status, picked bool) 
 	return asked{Image: i.Written, Namespace: i.Namespace, Link: address(imagePath+url.PathEscape(digest), q), Status: status, Current: picked}
 }
 
-// nameless are the reports of a digest that nobody has asked for.
-func (v *View) nameless(digest string) (out []service.Image) {
+// unnamed says that nothing is known of a digest, as far as the reports are known.
+func (v *View) unnamed(w http.ResponseWriter, r *http.Request, digest string, complete bool) {
+	if !complete {
+		w.Header().Set("Retry-After", "2")
+		v.say(w, r, http.StatusServiceUnavailable, "It is not known yet whether there is such an image",
+			"This replica of the provider has not read what there are reports of.", clean(digest))
+		return
+	}
+	v.say(w, r, http.StatusNotFound, "There is no such image",
+		"Of this digest there is no report, and nobody has asked for it since this replica of the provider has started.", clean(digest))
+}
+
+// nameless are the reports of a digest that nobody has asked for, as far as complete
+// says that all reports are known.
+func (v *View) nameless(digest string) (out []service.Image, complete bool) {
 	of := backend.ByDigest.Key(backend.Image{Digest: digest})
-	all, _ := v.o.Reports.All()
+	all, complete := v.o.Reports.All()
 	for _, s := range all {
 		if s.Key == of || strings.HasPrefix(s.Key, of+".") {
 			out = append(out, service.Known(s.Key, digest))
 		}
 	}
-	return out
+	return out, complete
 }

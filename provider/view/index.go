@@ -160,6 +160,10 @@ func (x *index) update(ctx context.Context) {
 		began := time.Now()
 		if !x.take(ctx, s.Key, s.Revision, generation) {
 			unread++
+			x.names.again(s.Key)
+			x.mu.Lock()
+			x.unread = max(x.unread, unread) // a pass takes long, and its end may not come
+			x.mu.Unlock()
 			continue
 		}
 		// Half of one core at most: those who wait for an answer come first.
@@ -189,7 +193,7 @@ func (x *index) take(ctx context.Context, key string, revision, generation uint6
 		return false
 	}
 	if scan == nil {
-		return true // it is gone, or none that can be read
+		return true // it is gone
 	}
 	r, judged := x.judged(key, scan)
 	r.revision, r.generation = revision, generation
@@ -209,7 +213,7 @@ func (x *index) take(ctx context.Context, key string, revision, generation uint6
 func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 	now := x.now()
 	r := &row{key: key, digest: scan.Subject, digests: []string{scan.Subject}, scanner: clean(scan.Scanner), scanned: scan.ScannedAt, database: scan.DatabaseBuiltAt, judged: now}
-	images := x.names.ofKey(key)
+	images, all := x.names.ofKey(key)
 	for _, i := range images {
 		if !slices.Contains(r.names, i.Written) {
 			r.names = append(r.names, i.Written)
@@ -221,8 +225,9 @@ func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 			r.namespaces = append(r.namespaces, i.Namespace)
 		}
 	}
-	if len(images) == 0 {
-		images = []service.Image{service.Known(key, scan.Subject)}
+	if !all || len(images) == 0 {
+		// Without a name no exception for named images holds: no other name fares worse.
+		images = append(images, service.Known(key, scan.Subject))
 	}
 	slices.Sort(r.namespaces)
 	found := scan
@@ -366,6 +371,14 @@ type state struct {
 	oldestDatabase, newestDatabase time.Time
 	// undated is how many scans do not say how old their data is.
 	undated int
+}
+
+// none is said where there is no row.
+func (s state) none() string {
+	if !s.complete || s.unread > 0 {
+		return "No report has been read yet"
+	}
+	return "There are no reports yet"
 }
 
 func (x *index) state() state {

@@ -27,6 +27,13 @@ type listPage struct {
 	CSV, JSON string
 	// code is the answer's status.
 	code int
+
+	query query
+}
+
+// listPage is the page of a list that is asked for by q.
+func (v *View) listPage(q query, title, nav string) *listPage {
+	return &listPage{page: v.page(title, nav), query: q, CSV: q.as(endingCSV), JSON: q.as(endingJSON)}
 }
 
 // list is a table under a heading.
@@ -58,14 +65,18 @@ type listed func(r *http.Request) *listPage
 func (v *View) list(make listed, ending string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := make(r)
+		if wrong := *p.query.wrong; len(wrong) > 0 {
+			v.refuse(w, r, ending, wrong)
+			return
+		}
 		var b bytes.Buffer
 		var err error
 		kind := "text/html; charset=utf-8"
-		switch ending {
+		switch l := &p.Lists[0]; ending {
 		case endingCSV:
-			kind, err = "text/csv; charset=utf-8", p.Lists[0].Table.writeCSV(&b)
+			kind, err = "text/csv; charset=utf-8", l.Table.writeCSV(&b, slices.Concat(p.Warnings, l.Pager.rest()))
 		case endingJSON:
-			kind, err = "application/json", p.Lists[0].Table.writeJSON(&b)
+			kind, err = "application/json", l.Table.writeJSON(&b, *l.Pager, p.Warnings)
 		default:
 			err = v.pages.render(&b, "list.html", p)
 		}
@@ -74,6 +85,15 @@ func (v *View) list(make listed, ending string) http.HandlerFunc {
 		}
 		v.write(w, r, cmp.Or(p.code, http.StatusOK), kind, &b, err)
 	}
+}
+
+// refuse says why a list is not shown.
+func (v *View) refuse(w http.ResponseWriter, r *http.Request, ending string, wrong []string) {
+	if ending != "" {
+		http.Error(w, strings.Join(wrong, "\n"), http.StatusBadRequest)
+		return
+	}
+	v.say(w, r, http.StatusBadRequest, "There is no such list", wrong...)
 }
 
 // write sends what was made, or that it could not be.
@@ -212,9 +232,8 @@ func (v *View) images(r *http.Request) *listPage {
 	q := readQuery(r.URL, imagesPath, "q", "status", "severity", "exploited", "fixable")
 	text := strings.ToLower(q.get("q"))
 	status := q.one("status", anyValue, string(report.Rejected), string(report.ScanFailed), string(report.NotAvailable), string(report.Accepted))
-	severity, bySeverity := report.SeverityOf(q.get("severity"))
-	bySeverity = bySeverity && q.get("severity") != ""
-	onlyExploited, onlyFixable := q.get("exploited") == yes, q.get("fixable") == yes
+	severity, bySeverity := q.severity()
+	onlyExploited, onlyFixable := q.only("exploited"), q.only("fixable")
 	all := v.items()
 	shown := slices.DeleteFunc(all, func(i *item) bool {
 		n, _ := i.exploited()
@@ -224,7 +243,8 @@ func (v *View) images(r *http.Request) *listPage {
 	by, turned := q.sorting("status", "image", "exploited", "worst", "findings", "fixable", "scanned", "database")
 	sortItems(shown, by, turned)
 	rows, p := pages(q, shown, "images")
-	page := &listPage{page: v.page("Images", imagesPath), Action: imagesPath, CSV: q.as(endingCSV), JSON: q.as(endingJSON), Warnings: v.unfinished()}
+	page := v.listPage(q, "Images", imagesPath)
+	page.Action, page.Warnings = imagesPath, v.unfinished()
 	page.Intro = []string{"What there is a report of, or a scan that failed, worst first. An image of several platforms has a row for each. The verdict is the worst for those who have asked since this replica of the provider has started."}
 	page.Fields = append([]field{
 		{Label: "Image, digest or namespace", Name: "q", Value: q.get("q")},
@@ -386,7 +406,7 @@ func (v *View) unfinished() (out []string) {
 	case !s.complete:
 		out = append(out, fmt.Sprintf("The reports are still being read: %d of %d so far. What is not listed may exist.", s.rows, max(s.rows, s.stored)))
 	case s.unread > 0:
-		out = append(out, fmt.Sprintf("%d reports could not be read: the store does not answer. What is not listed may exist.", s.unread))
+		out = append(out, fmt.Sprintf("%d reports could not be read: the store does not answer, or they are damaged or a newer replica's. What is not listed may exist.", s.unread))
 	}
 	return out
 }

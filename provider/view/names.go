@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,13 @@ func (n *Names) take() map[string]bool {
 	return out
 }
 
+// again has the next take return a key that was not dealt with.
+func (n *Names) again(key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fresh[key] = true
+}
+
 func (n *Names) add(k nameKey, i service.Image) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -163,24 +171,20 @@ func (n *Names) forget() bool {
 }
 
 // ofDigest are the images with an index or manifest of the digest, in the order of
-// their names; at most maxNames.
-func (n *Names) ofDigest(digest string) []service.Image { return n.list(n.byDigest, digest) }
+// their names; of more than maxNames the first, and all is false.
+func (n *Names) ofDigest(digest string) (list []service.Image, all bool) {
+	return n.list(n.byDigest, digest)
+}
 
 // ofKey are those whose report is kept under the key.
-func (n *Names) ofKey(key string) []service.Image { return n.list(n.byKey, key) }
+func (n *Names) ofKey(key string) (list []service.Image, all bool) { return n.list(n.byKey, key) }
 
-func (n *Names) list(of map[string]map[nameKey]service.Image, at string) []service.Image {
+func (n *Names) list(of map[string]map[nameKey]service.Image, at string) (list []service.Image, all bool) {
 	n.mu.Lock()
-	out := make([]service.Image, 0, min(len(of[at]), maxNames))
-	for _, i := range of[at] {
-		if len(out) == maxNames {
-			break
-		}
-		out = append(out, i)
-	}
+	out := slices.Collect(maps.Values(of[at]))
 	n.mu.Unlock()
 	slices.SortFunc(out, func(a, b service.Image) int {
 		return cmp.Or(cmp.Compare(a.Written, b.Written), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Digest, b.Digest))
 	})
-	return out
+	return out[:min(len(out), maxNames)], len(out) <= maxNames
 }

@@ -40,7 +40,7 @@ func (v *View) runs(digests []string) *runs {
 	}
 	at := map[inventory.Workload]int{}
 	out := &runs{}
-	pods := 0
+	pods, twice := 0, false
 	for _, p := range places(s, digests) {
 		n, ok := at[p.Workload]
 		if !ok {
@@ -48,6 +48,7 @@ func (v *View) runs(digests []string) *runs {
 			at[p.Workload] = n
 			out.Workloads = append(out.Workloads, Workload{Namespace: p.Workload.Namespace, Owner: p.Workload.Kind + "/" + p.Workload.Name})
 		}
+		twice = twice || ok
 		out.Workloads[n].Pods += p.Pods
 		pods += p.Pods
 	}
@@ -57,6 +58,12 @@ func (v *View) runs(digests []string) *runs {
 	incomplete := ""
 	if state.Phase != inventory.Complete {
 		incomplete = " It may run elsewhere too: " + clean(state.Reason)
+	}
+	if n := len(s.Undetermined()); n > 0 {
+		incomplete += fmt.Sprintf(" Of %d images in workloads nobody can tell the digest yet: this may be one of them.", n)
+	}
+	if twice {
+		incomplete += " A Pod that names the image in two ways counts twice."
 	}
 	if len(out.Workloads) == 0 {
 		out.Said = "It runs nowhere that is known." + incomplete
@@ -117,7 +124,8 @@ const (
 // blocked is what was not let in, and not since, with what there is to do.
 func (v *View) blocked(r *http.Request) *listPage {
 	q := readQuery(r.URL, blockedPath, "q", "status", "since")
-	page := &listPage{page: v.page("Blocked now", blockedPath), Action: blockedPath, CSV: q.as(endingCSV), JSON: q.as(endingJSON)}
+	page := v.listPage(q, "Blocked now", blockedPath)
+	page.Action = blockedPath
 	page.Intro = []string{
 		"Images that somebody wanted to run and that were not accepted, and not since: the provider's word at the last attempt. Whether a Constraint then denied the Pod is Gatekeeper's.",
 	}
@@ -152,6 +160,9 @@ func (v *View) blocked(r *http.Request) *listPage {
 		page.Warnings = append(page.Warnings, "What was not let in is not known: it has not been read yet, or is not remembered (inventory.enabled).")
 		l.Empty = "Nothing is known."
 	}
+	if all.Unreadable > 0 {
+		page.Warnings = append(page.Warnings, fmt.Sprintf("%d that are remembered cannot be read: they are damaged, or a newer replica's.", all.Unreadable))
+	}
 	forgotten := 0
 	for _, n := range all.Forgotten {
 		forgotten += n
@@ -181,7 +192,9 @@ func (v *View) blockedRow(e *denials.Entry) []cell {
 	if e.Owner != (owner.Reference{}) {
 		of = textCell(string(e.Owner.Kind) + "/" + e.Owner.Name)
 	}
-	status, known := v.index.statusOf(v.o.Names.ofDigest(e.Digest), e.Digest)
+	images, all := v.o.Names.ofDigest(e.Digest)
+	status, known := v.index.statusOf(images, e.Digest)
+	known = known && (all || status != report.Accepted) // of the other names nothing is known
 	now := unknown()
 	if known {
 		now = cell{Text: string(status), Status: status}

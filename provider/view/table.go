@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/imagegate/imagegate/provider/report"
 )
@@ -63,7 +65,10 @@ func unknown() cell { return cell{Text: "not known", Unknown: true} }
 func numberCell(n int) cell { return cell{Text: strconv.Itoa(n), Value: n} }
 
 // writeCSV writes a table for a spreadsheet, which must not take a text for a formula.
-func (t *table) writeCSV(w io.Writer) error {
+// notes say what is not in it. Each is a last record of as many fields as the others: it
+// is seen in a spreadsheet, and a script that takes it for a row stumbles over it, where
+// nobody would look at a header of the answer.
+func (t *table) writeCSV(w io.Writer, notes []string) error {
 	out := csv.NewWriter(w)
 	head := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
@@ -81,6 +86,13 @@ func (t *table) writeCSV(w io.Writer) error {
 			return err
 		}
 	}
+	for _, note := range notes {
+		line := make([]string, len(t.Columns))
+		line[0] = "# " + note
+		if err := out.Write(line); err != nil {
+			return err
+		}
+	}
 	out.Flush()
 	return out.Error()
 }
@@ -88,16 +100,33 @@ func (t *table) writeCSV(w io.Writer) error {
 // text is all that is read in a cell.
 func (c *cell) text() string { return strings.Join(append([]string{c.Text}, c.More...), "; ") }
 
-// tame has a spreadsheet read a text as a text.
+// tame has a spreadsheet read a text as a text. Some take a semicolon for the end of a
+// cell, whatever the file says, and some signs in full width for the signs.
 func tame(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) && s != "-" {
-		return "'" + s
+	for part := range strings.SplitSeq(s, ";") {
+		part = strings.TrimSpace(part)
+		if first, _ := utf8.DecodeRuneInString(part); part != "" && part != "-" && strings.ContainsRune("=+-@＝＋－＠", first) {
+			return "'" + strings.ReplaceAll(s, ";", ",")
+		}
 	}
 	return s
 }
 
-// writeJSON writes a table as a list of objects.
-func (t *table) writeJSON(w io.Writer) error {
+// export is a list in JSON.
+type export struct {
+	Rows []map[string]any `json:"rows"`
+	// From and To are which of Total these are, counted from one.
+	From  int `json:"from"`
+	To    int `json:"to"`
+	Total int `json:"total"`
+	// Next is where the rows after these are; empty for the last.
+	Next string `json:"next,omitempty"`
+	// Warnings say what may be missing in Total, and why.
+	Warnings []string `json:"warnings"`
+}
+
+// writeJSON writes a table as an export.
+func (t *table) writeJSON(w io.Writer, p pager, warnings []string) error {
 	rows := make([]map[string]any, len(t.Rows))
 	for n, row := range t.Rows {
 		rows[n] = map[string]any{}
@@ -114,7 +143,7 @@ func (t *table) writeJSON(w io.Writer) error {
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
-	return e.Encode(rows)
+	return e.Encode(export{Rows: rows, From: p.From, To: p.To, Total: p.Total, Next: p.nextAs(endingJSON), Warnings: append([]string{}, warnings...)})
 }
 
 // query is what a list is asked for: all of it is in the address, so that every view is
@@ -122,6 +151,9 @@ func (t *table) writeJSON(w io.Writer) error {
 type query struct {
 	path   string
 	values url.Values
+	// wrong is what cannot be asked for, in sentences: a filter that is left out shows
+	// what nobody asked for.
+	wrong *[]string
 }
 
 const (
@@ -131,34 +163,86 @@ const (
 	maxParameter = 256
 )
 
-// readQuery takes the parameters that a list knows; others are left out of its links.
+// readQuery takes the parameters that a list knows.
 func readQuery(u *url.URL, path string, known ...string) query {
-	q := query{path: path, values: url.Values{}}
-	in := u.Query()
-	for _, name := range append(known, "sort", "page", "size") {
-		if v := in.Get(name); v != "" && len(v) <= maxParameter {
-			q.values.Set(name, v)
+	q := query{path: path, values: url.Values{}, wrong: new([]string)}
+	in, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		q.refuse("The parameters cannot be read: %v.", err)
+	}
+	known = append(known, "sort", "page", "size")
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		switch values := in[name]; {
+		case !slices.Contains(known, name):
+			q.refuse("There is no parameter %q here, only %s.", clean(name), strings.Join(known, ", "))
+		case len(values) > 1:
+			q.refuse("The parameter %s is given %d times.", name, len(values))
+		case len(values[0]) > maxParameter:
+			q.refuse("The parameter %s has %d bytes; it may have %d.", name, len(values[0]), maxParameter)
+		case values[0] != "":
+			q.values.Set(name, values[0])
 		}
 	}
 	return q
 }
 
-func (q query) get(name string) string { return q.values.Get(name) }
-
-// one returns a parameter that is one of several values, else the first of them.
-func (q query) one(name string, allowed ...string) string {
-	if v := q.get(name); slices.Contains(allowed, v) {
-		return v
-	}
-	return allowed[0]
+func (q query) refuse(format string, args ...any) {
+	*q.wrong = append(*q.wrong, fmt.Sprintf(format, args...))
 }
 
-func (q query) number(name string, otherwise, most int) int {
-	n, err := strconv.Atoi(q.get(name))
-	if err != nil || n < 1 {
+// not refuses the value of a parameter.
+func (q query) not(name string, allowed []string) {
+	q.refuse("The parameter %s is %q, which is none of %s.", name, clean(q.get(name)), strings.Join(slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" }), ", "))
+}
+
+func (q query) get(name string) string { return q.values.Get(name) }
+
+// one returns a parameter that is one of several values, the first of them where it is
+// not given.
+func (q query) one(name string, allowed ...string) string {
+	v := q.get(name)
+	if v == "" {
+		return allowed[0]
+	}
+	if !slices.Contains(allowed, v) {
+		q.not(name, allowed)
+		return allowed[0]
+	}
+	return v
+}
+
+// only says that a filter is on which shows only what has something.
+func (q query) only(name string) bool { return q.one(name, anyValue, yes) == yes }
+
+// severity is the least that is shown, if there is one.
+func (q query) severity() (least report.Severity, given bool) {
+	v := q.get("severity")
+	if v == "" {
+		return least, false
+	}
+	least, given = report.SeverityOf(v)
+	if !given {
+		var names []string
+		for _, s := range report.Severities() {
+			names = append(names, s.String())
+		}
+		q.not("severity", names)
+	}
+	return least, given
+}
+
+// number is one from one up.
+func (q query) number(name string, otherwise int) int {
+	v := q.get(name)
+	if v == "" {
 		return otherwise
 	}
-	return min(n, most)
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		q.refuse("The parameter %s is %q, which is no number from 1 up.", name, clean(v))
+		return otherwise
+	}
+	return n
 }
 
 // with is the address with some parameters otherwise; empty ones are left out.
@@ -190,8 +274,12 @@ func address(path string, v url.Values) string {
 // round: "scanned", "-scanned".
 func (q query) sorting(allowed ...string) (by string, turned bool) {
 	s := q.get("sort")
+	if s == "" {
+		return allowed[0], false
+	}
 	by, turned = strings.CutPrefix(s, "-")
 	if !slices.Contains(allowed, by) {
+		q.not("sort", allowed)
 		return allowed[0], false
 	}
 	return by, turned
@@ -223,16 +311,41 @@ type pager struct {
 	From, To, Total     int
 	First, Before, Next string
 	Noun                string
+
+	query query
+	page  int
+}
+
+// nextAs is where the next part is in another format; empty where there is none.
+func (p pager) nextAs(ending string) string {
+	if p.Next == "" {
+		return ""
+	}
+	q := p.query
+	q.path += ending
+	return q.with("page", strconv.Itoa(p.page+1))
+}
+
+// rest says that a list has more than is shown.
+func (p pager) rest() []string {
+	if p.Total == p.To-p.From+1 || p.Total == 0 {
+		return nil
+	}
+	return []string{"These are " + p.String() + ": others are on other pages (parameters page and size)."}
 }
 
 // pages cuts a list to the page that is asked for.
 func pages[T any](q query, all []T, noun string) ([]T, pager) {
-	size := q.number("size", defaultSize, maxSize)
+	size := q.number("size", defaultSize)
+	if size > maxSize {
+		q.refuse("The parameter size is %d; it may be %d.", size, maxSize)
+		size = maxSize
+	}
 	last := max((len(all)+size-1)/size, 1)
-	n := q.number("page", 1, last)
+	n := min(q.number("page", 1), last) // the list may have got shorter
 	from := (n - 1) * size
 	to := min(from+size, len(all))
-	p := pager{From: from + 1, To: to, Total: len(all), Noun: noun}
+	p := pager{From: from + 1, To: to, Total: len(all), Noun: noun, query: q, page: n}
 	if len(all) == 0 {
 		p.From = 0
 	}

@@ -163,7 +163,7 @@ func (v *View) page(title, current string) page {
 func (v *View) ages() []string {
 	s, now := v.index.state(), v.now()
 	if s.rows == 0 {
-		return []string{"There are no reports yet: the age of scans and of vulnerability data is not known"}
+		return []string{s.none() + ": the age of scans and of vulnerability data is not known"}
 	}
 	span := func(oldest, newest time.Time) string {
 		return "from " + stamp(oldest) + " (" + age(oldest, now) + ") to " + stamp(newest) + " (" + age(newest, now) + ")"

@@ -23,16 +23,17 @@ type vulnerabilityRow struct {
 // vulnerabilities is the list of all that images have.
 func (v *View) vulnerabilities(r *http.Request) *listPage {
 	q := readQuery(r.URL, vulnerabilitiesPath, "q", "severity", "exploited", "fixable")
-	severity, bySeverity := report.SeverityOf(q.get("severity"))
-	bySeverity = bySeverity && q.get("severity") != ""
+	severity, bySeverity := q.severity()
+	onlyExploited, onlyFixable := q.only("exploited"), q.only("fixable")
 	text := strings.ToUpper(q.get("q"))
 	all := slices.DeleteFunc(v.index.vulnerabilities(text), func(f vulnerabilityRow) bool {
-		return bySeverity && f.worst < severity || q.get("exploited") == yes && !f.exploited || q.get("fixable") == yes && !f.fix
+		return bySeverity && f.worst < severity || onlyExploited && !f.exploited || onlyFixable && !f.fix
 	})
 	by, turned := q.sorting("images", "id", "worst", "exploited")
 	sortVulnerabilities(all, by, turned)
 	rows, p := pages(q, all, "vulnerabilities")
-	page := &listPage{page: v.page("Vulnerabilities", vulnerabilitiesPath), Action: vulnerabilitiesPath, CSV: q.as(endingCSV), JSON: q.as(endingJSON), Warnings: v.partial()}
+	page := v.listPage(q, "Vulnerabilities", vulnerabilitiesPath)
+	page.Action, page.Warnings = vulnerabilitiesPath, v.partial()
 	page.Intro = []string{"What scans have found, that in the most images first. For what a package has, see its findings by the link of a vulnerability."}
 	page.Fields = append([]field{{Label: "Vulnerability, by any of its names", Name: "q", Value: q.get("q")}}, riskFields(q)...)
 	page.Hidden = hidden(q)
@@ -191,7 +192,8 @@ func (v *View) vulnerability(r *http.Request, id string) *listPage {
 		return func(f *find) bool { return ids[f.id] }
 	})
 	q := readQuery(r.URL, vulnerabilityPath+url.PathEscape(id))
-	p := &listPage{page: v.page("Vulnerability "+clean(id), ""), Warnings: v.partial(), CSV: q.as(endingCSV), JSON: q.as(endingJSON)}
+	p := v.listPage(q, "Vulnerability "+clean(id), "")
+	p.Warnings = v.partial()
 	p.Intro = []string{"Images that have it, as far as they were scanned; those that are not let in for it or for something else first."}
 	if len(all) == 0 {
 		p.Intro = []string{"No image that was scanned is known to have it. That says nothing of images that were not scanned, and nothing of what no scan has looked at."}
@@ -214,7 +216,8 @@ func (v *View) packageFindings(r *http.Request) *listPage {
 		}
 		return func(f *find) bool { return places[f.where] }
 	})
-	p := &listPage{page: v.page("Package "+clean(name), ""), Warnings: v.partial(), Action: packagePath, CSV: q.as(endingCSV), JSON: q.as(endingJSON)}
+	p := v.listPage(q, "Package "+clean(name), "")
+	p.Action, p.Warnings = packagePath, v.partial()
 	p.Intro = []string{"Images in which something was found in the package. Reports do not list packages in which nothing was found."}
 	p.Fields, p.Hidden = []field{{Label: "Package", Name: "name", Value: name}}, hidden(q)
 	p.Lists = []list{v.found(q, all)}

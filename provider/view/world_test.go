@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,6 +34,7 @@ type world struct {
 	view    *view.View
 	options view.Options
 	service *service.Service
+	bucket  *bucket.Memory
 	reports *store.Reports
 	judge   *verdict.Judge
 	names   *view.Names
@@ -101,7 +101,7 @@ func digestOf(name string) string {
 
 func newWorld(t testing.TB, exceptions string, change ...func(*view.Options)) *world {
 	t.Helper()
-	w := &world{t: t, scans: map[string]*report.Scan{}, images: map[string][]registry.Manifest{}, names: view.NewNames(view.NamesBytes)}
+	w := &world{t: t, bucket: bucket.NewMemory(), scans: map[string]*report.Scan{}, images: map[string][]registry.Manifest{}, names: view.NewNames(view.NamesBytes)}
 	w.clock.Store(now().Unix())
 	o := verdict.Options{Threshold: report.SeverityHigh, Now: w.now}
 	if exceptions != "" {
@@ -116,7 +116,7 @@ func newWorld(t testing.TB, exceptions string, change ...func(*view.Options)) *w
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{}, 2)
-	if w.reports, err = store.NewReports(store.ReportsOptions{Bucket: bucket.NewMemory(), Bytes: 1 << 30, CacheBytes: 1 << 20, Timeout: 10 * time.Second}); err != nil {
+	if w.reports, err = store.NewReports(store.ReportsOptions{Bucket: w.bucket, Bytes: 1 << 30, CacheBytes: 1 << 20, Timeout: 10 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	reports := w.reports
@@ -226,12 +226,29 @@ func (w *world) listed(target string, rows int) *document {
 	return nil
 }
 
-// listedAll is how many of so many images are listed.
-func (w *world) listedAll(most int) int {
+// listedAll is how many images are listed.
+func (w *world) listedAll() int {
 	w.t.Helper()
-	var rows []map[string]any
-	if err := json.Unmarshal(w.do(http.MethodGet, "/images.json?size="+strconv.Itoa(min(most, 1000))+"&page="+strconv.Itoa((most+999)/1000)).Body.Bytes(), &rows); err != nil {
+	var all export
+	if err := json.Unmarshal(w.do(http.MethodGet, "/images.json?size=1").Body.Bytes(), &all); err != nil {
 		w.t.Fatal(err)
 	}
-	return (most+999)/1000*1000 - min(1000, most) + len(rows)
+	return all.Total
+}
+
+// damage makes the report of a manifest one that nobody can read.
+func (w *world) damage(digest string) {
+	w.t.Helper()
+	if _, err := w.bucket.Put(w.t.Context(), backend.ByDigest.Key(backend.Image{Digest: digest}), []byte("damaged"), bucket.Meta{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) eventually(is func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatal("it does not come")
+		}
+	}
 }
