@@ -57,8 +57,9 @@ func command(env overlay.Env) *cobra.Command {
 		Long: `Pin the images of Pods to digests, as a mutating webhook that asks the provider.
 The mutator serves until it gets the signal to end.
 
-Each flag has an environment variable too: IMAGEGATE_MUTATOR_TLS_CERT for --tls-cert.
-A flag takes precedence over its variable, a variable over the file of --config.
+Each flag has an environment variable too: IMAGEGATE_MUTATOR_TLS_CERT for --tls-cert. A
+variable that stands for no flag is refused. A flag takes precedence over its
+variable, a variable over the file of --config.
 
 Exit codes: 1: it could not serve any more; 2: a mistake in the command line or the
 configuration.`,

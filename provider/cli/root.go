@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,10 +20,6 @@ import (
 // usageCode is the exit code of mistakes in the command line or configuration
 // and of whatever kept a command from its work.
 const usageCode = 2
-
-// interruptedFor is how long a command may take to clean up after a signal. What is
-// left then is cleared at the next start.
-const interruptedFor = time.Second
 
 // Main runs the command line and returns the process's exit code. It ends on
 // SIGINT and SIGTERM.
@@ -47,21 +42,13 @@ func serves(root *cobra.Command, args []string) bool {
 	return err == nil && cmd.Name() == serveName
 }
 
-// ended returns the exit code of a command, and says why it ended. Whatever it was
-// doing, one that serves nobody is over soon after ctx.
+// ended returns the exit code of a command, and says why it ended.
 func ended(ctx context.Context, serves bool, done <-chan error, stderr io.Writer) int {
 	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		if serves {
-			err = <-done
-			break
-		}
-		select {
-		case err = <-done:
-		case <-time.After(interruptedFor):
-		}
+	if serves {
+		err = <-done
+	} else {
+		err = interrupt.Wait(ctx, done)
 	}
 	if ctx.Err() != nil && !serves {
 		_, _ = fmt.Fprintln(stderr, context.Cause(ctx))

@@ -35,11 +35,12 @@ scan the images that they name. With --role api the process leaves scans to work
 with --role worker it makes the scans that others queue. Both need a NATS that they
 share.
 
-Each flag has an environment variable too: IMAGEGATE_TLS_CERT for --tls-cert.
-A flag takes precedence over its variable, a variable over the file of --config.
-Without any of these the provider serves on loopback with certificates that it makes
-itself, starts the bundled scan worker, and keeps reports and queued scans in its
-data folder. Each process needs a data folder of its own.`,
+Each flag has an environment variable too: IMAGEGATE_TLS_CERT for --tls-cert. A
+variable that stands for no flag is refused. A flag takes precedence over its
+variable, a variable over the file of --config. Without any of these the provider
+serves on loopback with certificates that it makes itself, starts the bundled scan
+worker, and keeps reports and queued scans in its data folder. Each process needs a
+data folder of its own.`,
 		Args: cobra.NoArgs,
 	}
 	config.AddFlags(cmd.Flags())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // The exit codes of a command that a signal ended, as shells have them.
@@ -42,6 +43,26 @@ func Notify(parent context.Context) (ctx context.Context, stop context.CancelFun
 		}
 	}()
 	return ctx, func() { cancel(context.Canceled) }
+}
+
+// grace is how long a command may take to clean up after a signal. What is left then is
+// cleared at the next start.
+const grace = time.Second
+
+// Wait returns what a command that serves nobody sends to done. Whatever it is doing, it
+// is over soon after ctx.
+func Wait(ctx context.Context, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return nil
+	}
 }
 
 // ByPerson reports whether ctx ended by Ctrl-C.

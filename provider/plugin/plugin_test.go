@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,6 +192,56 @@ func TestPodOf(t *testing.T) {
 	} {
 		if p, err := podOf(object(t, manifest)); err == nil {
 			t.Errorf("%s has the Pod %+v", name, p)
+		}
+	}
+}
+
+// Ctrl-C ends it in a moment, whatever it waits for.
+func TestCtrlC(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	asked, over := make(chan struct{}, 100), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-over
+	}))
+	defer server.Close()
+	defer close(over)
+	var stdout, stderr bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- Main([]string{"why", "deployment/shop", "--server", server.URL, "--cache-dir", t.TempDir()}, &stdout, &stderr)
+	}()
+	<-asked
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-code:
+		if got != 130 || stderr.String() != "interrupted\n" || stdout.Len() > 0 {
+			t.Errorf("exit code %d, %q, %q", got, &stderr, &stdout)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
+func TestMistakesAtTheCommandLine(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"why", "deployment/shop"}, "error: there is no kubeconfig: set KUBECONFIG or --kubeconfig\n"},
+		{[]string{"why", "deployment/shop", "--kubeconfig", "/no/such"}, "error: stat /no/such: no such file or directory\n"},
+		{[]string{"why", "deployment/shop", "--naemspace=a"}, "error: unknown flag: --naemspace: did you mean --namespace?\n"},
+		{[]string{"why", "deployment/shop", "-o", "wide"}, "error: -o wide: must be json or yaml, or left out\n"},
+		{[]string{"why", "deployment/shop", "--server", "http://127.0.0.1:1", "--cache-dir", t.TempDir()}, "error: Get \"http://127.0.0.1:1/"},
+		{[]string{"why"}, "error: requires at least 1 arg(s), only received 0\n"},
+		{[]string{"wyh"}, "error: unknown command \"wyh\" for \"kubectl imagegate\""},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := Main(tc.args, &stdout, &stderr); code != failedCode || !strings.HasPrefix(stderr.String(), tc.says) || strings.Count(stderr.String(), "\n") > 1 && tc.args[0] != "wyh" {
+			t.Errorf("%v: exit code %d, says %q, want %q", tc.args, code, &stderr, tc.says)
 		}
 	}
 }

@@ -6,15 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // what a kubeconfig may ask for
+	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
 
 	"github.com/imagegate/imagegate/provider/exit"
+	"github.com/imagegate/imagegate/provider/interrupt"
+	"github.com/imagegate/imagegate/provider/strict"
 	"github.com/imagegate/imagegate/provider/version"
 )
 
@@ -24,22 +28,27 @@ const (
 	failedCode = 2
 )
 
-// timeout bounds a command that waits for nothing.
+// timeout bounds a command that waits for nothing, and each request where none is set.
 const timeout = 30 * time.Second
 
 // Main runs the command line and returns the process's exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	klog.SetLogger(logr.Discard()) // what kubectl's library logs comes back as an error too
+	ctx, stop := interrupt.Notify(context.Background())
 	defer stop()
 	root := New()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	code, err := exit.Code(root.ExecuteContext(ctx), failedCode)
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx) }() // not all of kubectl's library hears of ctx
+	err := interrupt.Wait(ctx, done)
+	if ctx.Err() != nil {
+		_, _ = fmt.Fprintln(stderr, context.Cause(ctx))
+		return interrupt.ExitCode(ctx)
+	}
+	code, err := exit.Code(err, failedCode)
 	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			err = errors.New("interrupted")
-		}
 		_, _ = fmt.Fprintln(stderr, "error:", err)
 	}
 	return code
@@ -47,7 +56,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // New returns the plugin's commands.
 func New() *cobra.Command {
-	flags := genericclioptions.NewConfigFlags(true)
+	flags := genericclioptions.NewConfigFlags(true).WithWrapConfigFn(func(c *rest.Config) *rest.Config {
+		if c.Timeout == 0 {
+			c.Timeout = timeout
+		}
+		return c
+	})
 	root := &cobra.Command{
 		Use:   "kubectl-imagegate",
 		Short: "Say why images are denied, and what to do",
@@ -59,6 +73,21 @@ func New() *cobra.Command {
 	}
 	version.Of("kubectl-imagegate").AddTo(root)
 	flags.AddFlags(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return strict.FlagError(cmd.Flags(), err) })
 	root.AddCommand(whyCommand(flags))
 	return root
+}
+
+// configured says why there is no cluster to ask. Without a kubeconfig kubectl's library
+// asks for one on localhost, and tells of a connection that was refused.
+func configured(flags *genericclioptions.ConfigFlags) error {
+	config, err := flags.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return err
+	}
+	_, inside := os.LookupEnv("KUBERNETES_SERVICE_HOST")
+	if clientcmdapi.IsConfigEmpty(&config) && *flags.APIServer == "" && !inside {
+		return errors.New("there is no kubeconfig: set KUBECONFIG or --kubeconfig")
+	}
+	return nil
 }

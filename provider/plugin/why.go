@@ -27,12 +27,16 @@ asked by a dry run that stores nothing. It takes the rights to read the workload
 ReplicaSets or Jobs and events, and to create Pods in the namespace; where one is missing
 the answer says so.
 
-Exit code 0: a Pod would be let in; 1: it is denied; 2: there is no answer.`,
+Exit code 0: a Pod would be let in; 1: it is denied, or was when that is not asked; 2:
+there is no answer.`,
 		Example: `  kubectl imagegate why deployment/shop
   kubectl imagegate why pod/shop-5b9c -n prod -o json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
+				return err
+			}
+			if err := configured(flags); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
