@@ -276,6 +276,12 @@ func TestCustomRefusals(t *testing.T) {
 		"request":              {"deny_pod[\"no\"] { input.AdmissionRequest.userinfo.username == \"x\" }", templates.CustomOptions{}, []string{"input.AdmissionRequest has no userinfo, only", ": did you mean userInfo?"}},
 		"Pod":                  {"deny_pod[\"no\"] { input.PodObject.Spec.hostNetwork }", templates.CustomOptions{}, []string{"input.PodObject has no Spec, only", ": did you mean spec?"}},
 		"Gatekeeper's":         {"deny_pod[\"no\"] { input.review.object.spec.hostNetwork }", templates.CustomOptions{}, []string{"input has no review, only AdmissionRequest"}},
+		"list in the Pod":      {"deny_pod[\"no\"] { input.PodObject.spec.containers.image == \"x\" }", templates.CustomOptions{}, []string{"rules.rego:1: input.PodObject.spec.containers is a list: look at each of its elements, input.PodObject.spec.containers[_]"}},
+		"list of volumes":      {"deny_pod[\"no\"] { input.PodObject.spec.volumes.hostPath }", templates.CustomOptions{}, []string{"input.PodObject.spec.volumes is a list: look at each of its elements"}},
+		"list of owners":       {"deny_pod[\"no\"] { not input.PodObject.metadata.ownerReferences.kind }", templates.CustomOptions{}, []string{"input.PodObject.metadata.ownerReferences is a list: look at each of its elements"}},
+		"list in a container":  {"deny_image[\"no\"] { input.ContainerObject.env.name == \"x\" }", templates.CustomOptions{}, []string{"input.ContainerObject.env is a list: look at each of its elements, input.ContainerObject.env[_]"}},
+		"list in each":         {"deny_pod[\"no\"] { input.PodObject.spec.containers[_].ports.hostPort > 0 }", templates.CustomOptions{}, []string{"input.PodObject.spec.containers[_].ports is a list"}},
+		"list by name":         {"deny_pod[\"no\"] { all := input.PodObject.spec.containers; all.image == \"x\" }", templates.CustomOptions{}, []string{"rules.rego:1: all is a list: look at each of its elements, all[_]"}},
 		"policies":             {"deny_image[\"no\"] { policies.defaultPolcy == \"accept\" }", templates.CustomOptions{ScanRules: true}, []string{"rules.rego:1: policies has no defaultPolcy, only", ": did you mean defaultPolicy?"}},
 		"two":                  {"deny_image[\"no\"] {\n  input.A\n}\n\ndeny_pod[\"no\"] {\n  input.B\n}", templates.CustomOptions{}, []string{"rules.rego:2: input has no A", "rules.rego:6: input has no B"}},
 		"status":               {"deny_image[\"no\"] { input.ScanReport.Status == \"acepted\" }", templates.CustomOptions{}, []string{`rules.rego:1: input.ScanReport.Status is never "acepted", only accepted, rejected, scan_failed, report_not_available: did you mean accepted?`}},
@@ -374,6 +380,7 @@ func TestWhatIsNoMistakeIsLeftAlone(t *testing.T) {
 		"parts of words":             `deny_image["no"] { startswith(input.ScanReport.Status, "scan_"); contains(input.ScanReport.Message, "x"); endswith(input.ScanReport.Status, "ed") }`,
 		"a message":                  `deny_image[msg] { msg := sprintf("%s: %d%% of %v, %5.1f", [input.ScanReport.Image, 1, input.ScanReport.Summary, 2]) } deny_image[m] { a := [1]; m := sprintf("%d", a) }`,
 		"read early and late":        `latest { endswith(input.ScanReport.ImageAndTag, ":latest") } deny_pod["no"] { latest } deny_image["no"] { latest }`,
+		"lists of a Pod":             `deny_pod["no"] { spec := input.PodObject.spec; spec.containers[_].image == "x"; spec[kind][_].name == "y"; kind == "containers"; count(spec.volumes) > 2; spec.containers[0].env[_].valueFrom.secretKeyRef; c := spec.initContainers[_]; c.tomorrow.x; input.PodObject.metadata.ownerReferences[_].kind == "Job"; array.concat(spec.containers, object.get(spec, "initContainers", []))[_].image; spec.volumes[i].hostPath; i > 0 } deny_image["no"] { input.ContainerObject.command[0] == "sh"; input.ContainerObject.args[_] == "-c"; input.ContainerObject.securityContext.capabilities.add[_] == "ALL" }`,
 		"counts":                     `deny_image["no"] { input.ScanReport.Summary.Counts.Critical + input.ScanReport.Summary.Counts["High"] > 0 }`,
 	} {
 		if _, err := templates.Custom([]byte(rules), templates.CustomOptions{Kind: "MyRules", ScanRules: true}); err != nil {

@@ -43,6 +43,7 @@ func (o *ownRules) checkMeaning() error {
 		}
 		problems = append(problems, o.beforeTheScan(compiler)...)
 		problems = append(problems, o.missingInEach(schema)...)
+		problems = append(problems, o.partsOfLists(schema)...)
 		problems = append(problems, o.neverHolds(schema)...)
 	}
 	slices.SortStableFunc(problems, func(a, b problem) int { return a.row - b.row })
@@ -77,7 +78,7 @@ func missing(e *ast.Error) string {
 		whole, part := detail.Ref[:detail.Pos], detail.Ref[detail.Pos].Value
 		name, isName := part.(ast.String)
 		if !isName || len(detail.OneOf) == 0 {
-			return fmt.Sprintf("%s is a list: look at each of its elements, %s[_]", written(whole), written(whole))
+			return list(whole)
 		}
 		names := make([]string, 0, len(detail.OneOf))
 		for _, value := range detail.OneOf {
@@ -244,6 +245,34 @@ func (o *ownRules) missingInEach(schema schema) []problem {
 	return problems
 }
 
+// partsOfLists are the places where a list is read as if it were one of its elements,
+// in what Kubernetes says too, of which OPA knows nothing: where fields may be added it
+// knows none.
+func (o *ownRules) partsOfLists(schema schema) []problem {
+	var problems []problem
+	given := argumentsOf(o.module)
+	for _, rule := range o.module.Rules {
+		names := variablesOf(rule, given)
+		ast.WalkRefs(rule, func(ref ast.Ref) bool {
+			for i := 1; i < len(ref); i++ {
+				whole, ok := names.inInput(ref[:i])
+				if _, isName := ref[i].Value.(ast.String); !ok || !isName || schema.below(whole)["type"] != "array" {
+					continue
+				}
+				problems = append(problems, o.problem(ref[0].Location, "%s", list(ref[:i])))
+				break
+			}
+			return false
+		})
+	}
+	return problems
+}
+
+// list says that a reference is one of a list.
+func list(whole ast.Ref) string {
+	return fmt.Sprintf("%s is a list: look at each of its elements, %s[_]", written(whole), written(whole))
+}
+
 // present are the words without the empty one.
 func present(words []string) []string {
 	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return word == "" })
@@ -325,9 +354,13 @@ func (s schema) below(ref ast.Ref) map[string]any {
 func (s schema) at(whole map[string]any, part *ast.Term) (map[string]any, bool) {
 	whole = s.resolved(whole)
 	if name, ok := part.Value.(ast.String); ok {
-		properties, _ := whole["properties"].(map[string]any)
-		found, ok := properties[string(name)].(map[string]any)
-		return found, ok
+		for _, fields := range []string{"properties", "x-lists"} {
+			known, _ := whole[fields].(map[string]any)
+			if found, ok := known[string(name)].(map[string]any); ok {
+				return found, true
+			}
+		}
+		return nil, false
 	}
 	items, ok := whole["items"].(map[string]any)
 	return items, ok
