@@ -1,11 +1,13 @@
 # imagegate. `make help` lists the targets.
 
 # One set of flags for everything but the race detector's tests: the programs,
-# go vet, the linters and the end-to-end tests then share the build cache, and
-# each dependency is compiled once. Without debugging information compiling is
-# a tenth quicker; a version control stamp fails where git refuses the checkout.
+# the linters and the end-to-end tests then share the build cache, and each
+# dependency is compiled once. Without debugging information compiling is a tenth
+# quicker; a version control stamp fails where git refuses the checkout. go vet's
+# checks are among the linters': go test would make them again, and of all
+# dependencies too.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
+export GOFLAGS := -trimpath -buildvcs=false -gcflags=all=-dwarf=false -vet=off
 export GOWORK := off
 # For what mostly compiles: the compiler then collects its garbage less often.
 COMPILE := GOGC=400
@@ -33,17 +35,13 @@ up: ## The same, left running: prints how to use it, ends on Ctrl-C; STORY=no: w
 .PHONY: test
 test: ## Everything below, cheapest first, while the cluster's programs are built
 	@$(MAKE) --no-print-directory cluster & cluster=$$!; \
-	$(MAKE) --no-print-directory fmt vet drift chart unit lint replicas || { kill $$cluster; exit 1; }; \
+	$(MAKE) --no-print-directory fmt drift chart unit lint replicas || { kill $$cluster; exit 1; }; \
 	wait $$cluster && $(MAKE) --no-print-directory e2e node-short
 
 .PHONY: fmt
 fmt: ## Check that all Go is formatted
 	@unformatted=$$(gofmt -l .) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
-
-.PHONY: vet
-vet: ## go vet in each module
-	@for m in $(MODULES); do echo "== go vet: $$m"; (cd $$m && $(COMPILE) go vet ./...) || exit 1; done
 
 .PHONY: drift
 drift: ## Check that generated templates match their sources
@@ -62,7 +60,7 @@ chart: ## Tests of the Helm chart, by both Helms, without a cluster
 	@echo "== chart"
 	@cd charts && $(COMPILE) go test -count=1 -timeout $(TIMEOUT) $$(go list ./... | grep -v '/server$$')
 
-RACE := CGO_ENABLED=1 GOFLAGS=-gcflags=all=-dwarf=false
+RACE := CGO_ENABLED=1 GOFLAGS='-gcflags=all=-dwarf=false -vet=off'
 # Tests that run with -v and without the race detector. They print a figure or a
 # table (the Rego's coverage, what became of hostile images, the worker's findings
 # beside Grype's), and what they test is Rego, or the shipped binaries. Or it is so
@@ -88,7 +86,7 @@ unit: ## Unit tests of each module, Rego tests among them, with the race detecto
 	@cd scanner && go test -v -timeout $(TIMEOUT) -run '$(SHOWN)' ./worker
 
 .PHONY: lint
-lint: ## golangci-lint in each module
+lint: ## golangci-lint in each module, go vet's checks among its own
 	@$(COMPILE) go run $(GOLANGCI_LINT) version
 	@for m in $(MODULES); do echo "== golangci-lint: $$m"; (cd $$m && go run $(GOLANGCI_LINT) run ./...) || exit 1; done
 
