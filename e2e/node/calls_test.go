@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -17,10 +18,14 @@ type calls struct {
 	began  time.Time
 	done   sync.WaitGroup
 
-	mu    sync.Mutex
-	asked int
-	lost  map[string]int
+	mu      sync.Mutex
+	asked   int
+	waiting int // told to ask again
+	lost    map[string]int
 }
+
+// errAgain is of a call that was answered, and told to ask again shortly.
+var errAgain = errors.New("ask again")
 
 // startCalls has so many a second made.
 func startCalls(t *testing.T, what string, perSecond int, call func(context.Context) error) *calls {
@@ -54,7 +59,10 @@ func (c *calls) count(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked++
-	if err != nil {
+	switch {
+	case errors.Is(err, errAgain):
+		c.waiting++
+	case err != nil:
 		c.lost[err.Error()]++
 	}
 }
@@ -73,6 +81,6 @@ func (c *calls) end(t *testing.T, during string) {
 		lost += n
 		t.Errorf("%s: %d calls of %s failed: %s", during, n, c.what, message)
 	}
-	fmt.Printf("FIGURE %s: %d calls of %s, each over a new connection, in %.0f s (%.0f a second), %d failed\n", //nolint:forbidigo // a figure
-		during, c.asked, c.what, took, float64(c.asked)/took, lost)
+	fmt.Printf("FIGURE %s: %d calls of %s, each over a new connection, in %.0f s (%.0f a second), %d failed, %d told to ask again\n", //nolint:forbidigo // a figure
+		during, c.asked, c.what, took, float64(c.asked)/took, lost, c.waiting)
 }

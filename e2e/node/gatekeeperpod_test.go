@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -92,7 +93,8 @@ func (g *gatekeeperPod) shows(t *testing.T, pairs ...pki.Pair) {
 	g.shown.Store(&all)
 }
 
-// call is one, and nil when the image was accepted.
+// call is one, and nil when the image was accepted. A replica that has just begun, or
+// whose store elects another leader, may not know within its budget: it says so.
 func (g *gatekeeperPod) call(ctx context.Context) error {
 	at, trusted, err := g.published()
 	if err != nil {
@@ -127,6 +129,8 @@ func (g *gatekeeperPod) call(ctx context.Context) error {
 	switch {
 	case r.SystemError != "":
 		return errors.New(r.SystemError)
+	case len(r.Items) == 1 && (r.Items[0].Value.Status == "report_not_available" || strings.HasPrefix(r.Items[0].Value.Message, "the report store ")):
+		return fmt.Errorf("%w: %s", errAgain, r.Items[0].Value.Message)
 	case len(r.Items) != 1 || r.Items[0].Value.Status != "accepted":
 		return fmt.Errorf("not accepted: %+v", r.Items)
 	}

@@ -22,8 +22,8 @@ const (
 )
 
 // TestRotation replaces every leaf and every CA under load: those that the provider
-// makes, those of a given Secret (with a kubelet that brings changes to Pods as late as
-// Kubernetes has it; providers do not wait for it), and Gatekeeper's own. A replica restarts meanwhile.
+// makes, those of a given Secret, and Gatekeeper's, with a kubelet that brings changes to
+// Pods as late as Kubernetes has it. A replica restarts meanwhile.
 func TestRotation(t *testing.T) {
 	long(t)
 	good, bad := images(t)

@@ -528,7 +528,7 @@ func TestGatekeepersCAIsFollowedByEachReplica(t *testing.T) {
 	i.write(strict)
 	i.gatekeeperComes(before, "Fail", 5)
 	i.fine(i.rounds(6))
-	i.core.PrependReactor("update", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+	i.core.PrependReactor("update", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewInternalError(errors.New(`failed calling webhook "validation.gatekeeper.sh"`))
 	})
 	i.gatekeeperComes(after, "Fail", 5)
