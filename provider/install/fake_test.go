@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +33,11 @@ import (
 // apiServer keeps cluster-scoped objects, with Gatekeeper's Pods at its side: kinds
 // come and go with them.
 type apiServer struct {
-	t       *testing.T
+	t *testing.T
+
+	// mu is held while it is asked and put to: each replica looks by itself. The fields
+	// are for a test to read and write while none does.
+	mu      sync.Mutex
 	objects map[settledKey]*unstructured.Unstructured
 	serial  int
 	// gatekeeper says that its CRDs are there, pods are those that take in.
@@ -74,11 +79,13 @@ func (s *apiServer) denied(action string, r schema.GroupVersionResource, name st
 }
 
 func (s *apiServer) get(_ context.Context, r schema.GroupVersionResource, name string) (*unstructured.Unstructured, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.denied("get", r, name); err != nil {
 		return nil, err
 	}
 	if s.prompt {
-		s.takeIn()
+		s.takenIn()
 	}
 	if u := s.objects[settledKey{r, name}]; u != nil && s.exists(r) {
 		return u.DeepCopy(), nil
@@ -87,6 +94,8 @@ func (s *apiServer) get(_ context.Context, r schema.GroupVersionResource, name s
 }
 
 func (s *apiServer) list(_ context.Context, r schema.GroupVersionResource, selector string) (list []unstructured.Unstructured, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	label, value, _ := strings.Cut(selector, "=")
 	for k, u := range s.objects {
 		if k.resource == r && s.exists(r) && u.GetLabels()[label] == value {
@@ -97,6 +106,8 @@ func (s *apiServer) list(_ context.Context, r schema.GroupVersionResource, selec
 }
 
 func (s *apiServer) apply(_ context.Context, r schema.GroupVersionResource, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.denied("apply", r, u.GetName()); err != nil {
 		return nil, err
 	}
@@ -111,6 +122,8 @@ func (s *apiServer) apply(_ context.Context, r schema.GroupVersionResource, u *u
 }
 
 func (s *apiServer) replace(_ context.Context, r schema.GroupVersionResource, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.denied("replace", r, u.GetName()); err != nil {
 		return nil, err
 	}
@@ -118,6 +131,8 @@ func (s *apiServer) replace(_ context.Context, r schema.GroupVersionResource, u 
 }
 
 func (s *apiServer) remove(_ context.Context, r schema.GroupVersionResource, name string, uid types.UID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.denied("remove", r, name); err != nil {
 		return err
 	}
@@ -174,6 +189,13 @@ func (s *apiServer) store(r schema.GroupVersionResource, u *unstructured.Unstruc
 // takeIn has Gatekeeper's Pods say that they use what there is; a refusal is said of
 // objects of that name.
 func (s *apiServer) takeIn(refusals ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takenIn(refusals...)
+}
+
+// takenIn is takeIn with mu held.
+func (s *apiServer) takenIn(refusals ...string) {
 	for k, u := range s.objects {
 		if !strings.HasSuffix(k.resource.Group, "gatekeeper.sh") {
 			continue
@@ -203,6 +225,8 @@ func (s *apiServer) object(r schema.GroupVersionResource, name string) *unstruct
 
 // put makes an object of YAML's shape.
 func (s *apiServer) put(r schema.GroupVersionResource, object map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.store(r, &unstructured.Unstructured{Object: object}, "put")
 }
 

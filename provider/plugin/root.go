@@ -8,13 +8,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // what a kubeconfig may ask for
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/klog/v2"
 
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/interrupt"
@@ -33,7 +31,6 @@ const timeout = 30 * time.Second
 
 // Main runs the command line and returns the process's exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
-	klog.SetLogger(logr.Discard()) // what kubectl's library logs comes back as an error too
 	ctx, stop := interrupt.Notify(context.Background())
 	defer stop()
 	root := New()
