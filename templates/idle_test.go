@@ -32,12 +32,13 @@ func TestIdleRules(t *testing.T) {
 		"a policy": {"preScanPolicies: {customPolicies: [{prefix: a.io/, action: reject}, {prefix: a.io/b/, action: scan}]}\nscanPolicies: {customPolicies: [{prefix: a.io/, action: scan-result}, {prefix: a.io/b/, action: accept}]}", []string{
 			"preScanPolicies.customPolicies[1] never decides: 'a.io/' comes before it and matches all that begins with 'a.io/b/'",
 			"scanPolicies.customPolicies[1] never decides: 'a.io/' comes before it and matches all that begins with 'a.io/b/'"}},
-		"an order that is right":  {"scanPolicies: {customPolicies: [{prefix: a.io/b/, action: accept}, {prefix: a.io/, action: reject}]}", nil},
-		"a stricter one behind":   {"scanPolicies: {customPolicies: [{prefix: a.io/, action: accept}, {prefix: a.io/b/, action: reject}]}", nil}, // refused by the template
-		"the same action":         {"scanPolicies: {customPolicies: [{prefix: a.io/, action: reject}, {prefix: a.io/b/, action: reject}]}", nil},
-		"beside, not below":       {"scanRules: {alwaysReject: [ghcr.io/a/], alwaysAccept: [ghcr.io/b/, ghcr.io/]}", nil},
-		"parameters that are not": {"scanRules: [a]\nscanPolicies: {customPolicies: x, byNamespace: {dev: null}}", nil},
-		"none":                    {"{}", nil},
+		"an order that is right":      {"scanPolicies: {customPolicies: [{prefix: a.io/b/, action: accept}, {prefix: a.io/, action: reject}]}", nil},
+		"a stricter one behind":       {"scanPolicies: {customPolicies: [{prefix: a.io/, action: accept}, {prefix: a.io/b/, action: reject}]}", nil}, // refused by the template
+		"the same action":             {"scanPolicies: {customPolicies: [{prefix: a.io/, action: reject}, {prefix: a.io/b/, action: reject}]}", nil},
+		"an action that there is not": {"scanPolicies: {customPolicies: [{prefix: a.io/, action: scan-result}, {prefix: a.io/b/, action: acept}]}", nil}, // refused by the template
+		"beside, not below":           {"scanRules: {alwaysReject: [ghcr.io/a/], alwaysAccept: [ghcr.io/b/, ghcr.io/]}", nil},
+		"parameters that are not":     {"scanRules: [a]\nscanPolicies: {customPolicies: x, byNamespace: {dev: null}}", nil},
+		"none":                        {"{}", nil},
 	} {
 		var parameters map[string]any
 		if err := yaml.Unmarshal([]byte(c.parameters), &parameters); err != nil {

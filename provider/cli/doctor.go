@@ -47,9 +47,12 @@ Exit code 0 says that nothing is wrong, or warnings only, 1 that there are error
 		if err := strict.OneOf(output, "table", "json"); err != nil {
 			return fmt.Errorf("--output: %w", err)
 		}
-		for flag, d := range map[string]time.Duration{"--database-age": o.Limits.Database, "--certificate-expiry": o.Limits.Certificate, "--timeout": timeout} {
-			if d <= 0 {
-				return fmt.Errorf("%s: must be greater than zero", flag)
+		for _, given := range []struct {
+			flag string
+			time time.Duration
+		}{{"--database-age", o.Limits.Database}, {"--certificate-expiry", o.Limits.Certificate}, {"--timeout", timeout}} {
+			if given.time <= 0 {
+				return fmt.Errorf("%s: must be greater than zero", given.flag)
 			}
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)

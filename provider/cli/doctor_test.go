@@ -15,6 +15,9 @@ func TestADoctorThatCannotLook(t *testing.T) {
 	}{
 		{[]string{"--kubeconfig", filepath.Join(t.TempDir(), "none")}, "reading the kubeconfig"},
 		{[]string{"-o", "xml"}, "--output: must be one of table, json"},
+		{[]string{"--timeout", "0s"}, "--timeout: must be greater than zero"},
+		{[]string{"--database-age", "-1h"}, "--database-age: must be greater than zero"},
+		{[]string{"--certificate-expiry", "0s"}, "--certificate-expiry: must be greater than zero"},
 		{[]string{"shop"}, "unknown command"},
 	} {
 		var out, errs bytes.Buffer

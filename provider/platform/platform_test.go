@@ -61,6 +61,7 @@ func TestParseWritten(t *testing.T) {
 		"linux/linux":         "no architecture is called linux",
 		"linux/arm/v9":        "arm has no variant v9",
 		"linux/amd64/v8":      "amd64 has no variant v8",
+		"linux/arm64/v7":      "arm64 has no variant v7",
 		"linux":               "want os/arch",
 	} {
 		_, err := ParseWritten(given)
