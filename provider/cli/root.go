@@ -30,27 +30,10 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	serves := serves(root, args) // which writes to the command
-	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(ctx) }()
-	return ended(ctx, serves, done, stderr)
-}
-
-// serves reports whether the command is one that lets those go who ask it.
-func serves(root *cobra.Command, args []string) bool {
-	cmd, _, err := root.Find(args)
-	return err == nil && cmd.Name() == serveName
-}
-
-// ended returns the exit code of a command, and says why it ended.
-func ended(ctx context.Context, serves bool, done <-chan error, stderr io.Writer) int {
 	var err error
-	if serves {
-		err = <-done
-	} else {
-		err = interrupt.Wait(ctx, done)
-	}
-	if ctx.Err() != nil && !serves {
+	if serves(root, args) {
+		err = root.ExecuteContext(ctx)
+	} else if err = interrupt.Run(ctx, root.ExecuteContext); ctx.Err() != nil {
 		_, _ = fmt.Fprintln(stderr, context.Cause(ctx))
 		return interrupt.ExitCode(ctx)
 	}
@@ -59,6 +42,12 @@ func ended(ctx context.Context, serves bool, done <-chan error, stderr io.Writer
 		_, _ = fmt.Fprintln(stderr, "error:", err)
 	}
 	return code
+}
+
+// serves reports whether the command is one that lets those go who ask it.
+func serves(root *cobra.Command, args []string) bool {
+	cmd, _, err := root.Find(args)
+	return err == nil && cmd.Name() == serveName
 }
 
 func command() *cobra.Command {

@@ -49,9 +49,11 @@ func Notify(parent context.Context) (ctx context.Context, stop context.CancelFun
 // cleared at the next start.
 const grace = time.Second
 
-// Wait returns what a command that serves nobody sends to done. Whatever it is doing, it
-// is over soon after ctx.
-func Wait(ctx context.Context, done <-chan error) error {
+// Run runs a command that serves nobody. Whatever it is doing, Run is over soon after
+// ctx: it goes on as long as the process does then.
+func Run(ctx context.Context, command func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- command(ctx) }()
 	select {
 	case err := <-done:
 		return err

@@ -37,9 +37,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(ctx) }() // not all of kubectl's library hears of ctx
-	err := interrupt.Wait(ctx, done)
+	err := interrupt.Run(ctx, root.ExecuteContext) // not all of kubectl's library hears of ctx
 	if ctx.Err() != nil {
 		_, _ = fmt.Fprintln(stderr, context.Cause(ctx))
 		return interrupt.ExitCode(ctx)
