@@ -31,9 +31,10 @@ type Record struct {
 	removals map[string]uint64
 	// complained is when the bucket was last said to take nothing. It is of who writes.
 	complained time.Time
-	// broken counts what could not be read, for the log, unreadable what is there that
-	// cannot be.
-	broken, unreadable int
+	// broken counts what could not be read, for the log.
+	broken int
+	// unreadable are the keys in the bucket that cannot be read.
+	unreadable map[string]struct{}
 }
 
 // New returns a Record that knows nothing of others until Run does.
@@ -43,7 +44,7 @@ func newRecord(o Options, now func() time.Time) (*Record, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &Record{o: o, now: now, more: make(chan struct{}, 1), pace: rate.NewLimiter(writesPerSecond, writesPerSecond), memory: newMemory(o.Bytes), removals: map[string]uint64{}}
+	r := &Record{o: o, now: now, more: make(chan struct{}, 1), pace: rate.NewLimiter(writesPerSecond, writesPerSecond), memory: newMemory(o.Bytes), removals: map[string]uint64{}, unreadable: map[string]struct{}{}}
 	var err error
 	if r.metrics, err = newMetrics(o.Registerer, r.count); err != nil {
 		return nil, fmt.Errorf("registering the metrics of denials: %w", err)
@@ -184,7 +185,7 @@ func (r *Record) List(f Filter) List {
 func (r *Record) listed(f Filter) List {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := List{Known: r.synced, Unreadable: r.unreadable}
+	l := List{Known: r.synced, Unreadable: len(r.unreadable)}
 	of := func(a *account) {
 		if a == nil {
 			return

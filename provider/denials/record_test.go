@@ -355,6 +355,17 @@ func TestWhatCannotBeReadIsPassedOver(t *testing.T) {
 		if l := r.List(Filter{}); !l.Known || l.Unreadable != 4 || said(l) != "shop/web-5c app:1 rejected x1" || len(keys(t, b)) != 4 {
 			t.Errorf("%+v", l)
 		}
+		// One that is written again is one, and one that is gone is none.
+		if _, err := b.Put(t.Context(), "a", []byte("}"), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Delete(t.Context(), "b", 0); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if l := r.List(Filter{}); l.Unreadable != 3 {
+			t.Errorf("%d cannot be read", l.Unreadable)
+		}
 		// Until it is told anew what there is, what is not there says nothing.
 		r.see(bucket.Event{Kind: bucket.Reset})
 		if l := r.List(Filter{}); l.Known || l.Unreadable != 0 {

@@ -33,19 +33,18 @@ func (r *Record) see(e bucket.Event) {
 	defer r.mu.Unlock()
 	switch e.Kind {
 	case bucket.Reset:
-		r.told, r.synced, r.unreadable = map[string]struct{}{}, false, 0
+		r.told, r.synced, r.unreadable = map[string]struct{}{}, false, map[string]struct{}{}
 	case bucket.Wrote:
 		if r.told != nil {
 			r.told[e.Entry.Key] = struct{}{}
 		}
-		if !r.wrote(&e.Entry) {
-			r.unreadable++
-		}
+		r.wrote(&e.Entry)
 	case bucket.Deleted:
 		if i := r.memory.items[e.Entry.Key]; i != nil && i.revision < e.Entry.Revision {
 			r.gone(i)
 		}
 		delete(r.removals, e.Entry.Key)
+		delete(r.unreadable, e.Entry.Key)
 	case bucket.Synced:
 		for key, i := range r.memory.items {
 			if _, ok := r.told[key]; !ok && i.revision != 0 {
@@ -60,7 +59,9 @@ func (r *Record) see(e bucket.Event) {
 // newer provider has written may not be.
 func (r *Record) wrote(e *bucket.Entry) bool {
 	entry, err := decode(e.Key, e.Value, r.now())
+	delete(r.unreadable, e.Key)
 	if err != nil {
+		r.unreadable[e.Key] = struct{}{}
 		if r.broken++; r.broken <= maxBroken {
 			r.o.Logger.Warn("a denial in the store cannot be read and is passed over", "key", e.Key, "error", err)
 		}
