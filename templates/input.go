@@ -42,8 +42,7 @@ func (o *ownRules) checkMeaning() error {
 			problems = append(problems, o.problem(e.Location, "%s", missing(e)))
 		}
 		problems = append(problems, o.beforeTheScan(compiler)...)
-		problems = append(problems, o.missingInEach(schema)...)
-		problems = append(problems, o.partsOfLists(schema)...)
+		problems = append(problems, o.misread(schema)...)
 		problems = append(problems, o.neverHolds(schema)...)
 	}
 	slices.SortStableFunc(problems, func(a, b problem) int { return a.row - b.row })
@@ -219,48 +218,31 @@ func (o *ownRules) neverHolds(schema schema) []problem {
 	return problems
 }
 
-// missingInEach are the fields that the elements of every ... in ..., and what functions
-// are called with, do not have: OPA takes those for anything.
-func (o *ownRules) missingInEach(schema schema) []problem {
+// misread are the fields that parts of input do not have, as far as OPA does not tell:
+// those of the elements of every ... in ... and of what functions are called with, which
+// it takes for anything, and those of a list in what Kubernetes says: where fields may be
+// added it knows none.
+func (o *ownRules) misread(schema schema) []problem {
 	var problems []problem
 	given := argumentsOf(o.module)
 	for _, rule := range o.module.Rules {
 		names := variablesOf(rule, given)
 		ast.WalkRefs(rule, func(ref ast.Ref) bool {
 			name, _ := ref[0].Value.(ast.Var)
-			for i := 1; names.each[name] && i < len(ref); i++ {
+			for i := 1; i < len(ref); i++ {
 				whole, ok := names.inInput(ref[:i])
 				part, isName := ref[i].Value.(ast.String)
 				if !ok || !isName {
 					continue
 				}
-				if known := schema.names(whole); len(known) > 0 && !slices.Contains(known, string(part)) {
+				if schema.below(whole)["type"] == "array" {
+					problems = append(problems, o.problem(ref[0].Location, "%s", list(ref[:i])))
+					break
+				}
+				if known := schema.names(whole); names.each[name] && len(known) > 0 && !slices.Contains(known, string(part)) {
 					problems = append(problems, o.problem(ref[0].Location, "%s has no %s, only %s%s", ref[:i], string(part), strings.Join(known, ", "), didYouMean(string(part), known)))
 					break
 				}
-			}
-			return false
-		})
-	}
-	return problems
-}
-
-// partsOfLists are the places where a list is read as if it were one of its elements,
-// in what Kubernetes says too, of which OPA knows nothing: where fields may be added it
-// knows none.
-func (o *ownRules) partsOfLists(schema schema) []problem {
-	var problems []problem
-	given := argumentsOf(o.module)
-	for _, rule := range o.module.Rules {
-		names := variablesOf(rule, given)
-		ast.WalkRefs(rule, func(ref ast.Ref) bool {
-			for i := 1; i < len(ref); i++ {
-				whole, ok := names.inInput(ref[:i])
-				if _, isName := ref[i].Value.(ast.String); !ok || !isName || schema.below(whole)["type"] != "array" {
-					continue
-				}
-				problems = append(problems, o.problem(ref[0].Location, "%s", list(ref[:i])))
-				break
 			}
 			return false
 		})
