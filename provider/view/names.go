@@ -2,7 +2,6 @@ package view
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,23 @@ const (
 
 // nameKey tells one way to ask for an image from another.
 type nameKey struct{ namespace, reference, written, digest, manifests string }
+
+// order is by the names.
+func (k nameKey) order(than nameKey) int {
+	return cmp.Or(cmp.Compare(k.written, than.written), cmp.Compare(k.namespace, than.namespace), cmp.Compare(k.reference, than.reference),
+		cmp.Compare(k.digest, than.digest), cmp.Compare(k.manifests, than.manifests))
+}
+
+// named is an image under its key.
+type named struct {
+	key   nameKey
+	image service.Image
+}
+
+// search is where a key is in a list that is in order, or belongs.
+func search(list []*named, k nameKey) (n int, there bool) {
+	return slices.BinarySearchFunc(list, k, func(e *named, k nameKey) int { return e.key.order(k) })
+}
 
 func keyOf(i service.Image) nameKey {
 	var b strings.Builder
@@ -53,8 +69,9 @@ type Names struct {
 	// shares have the images by the namespace that asked, the least recently asked for
 	// first to go.
 	shares map[string]*nameShare
-	// byDigest has the digests of indexes and manifests, byKey the keys of reports.
-	byDigest, byKey map[string]map[nameKey]service.Image
+	// byDigest has the digests of indexes and manifests, byKey the keys of reports, the
+	// images of each in order: many may have one digest, and few are looked at.
+	byDigest, byKey map[string][]*named
 }
 
 type nameShare struct {
@@ -64,7 +81,7 @@ type nameShare struct {
 
 // NewNames returns an empty Names that holds about so many bytes at most.
 func NewNames(most int64) *Names {
-	return &Names{most: most, fresh: map[string]bool{}, told: make(chan struct{}, 1), shares: map[string]*nameShare{}, byDigest: map[string]map[nameKey]service.Image{}, byKey: map[string]map[nameKey]service.Image{}}
+	return &Names{most: most, fresh: map[string]bool{}, told: make(chan struct{}, 1), shares: map[string]*nameShare{}, byDigest: map[string][]*named{}, byKey: map[string][]*named{}}
 }
 
 // Saw remembers an image. It is called at each answer, and fast where nothing is new.
@@ -113,26 +130,28 @@ func (n *Names) add(k nameKey, i service.Image) bool {
 	s.images.Add(k, i)
 	s.bytes += k.bytes()
 	n.bytes += k.bytes()
+	e := &named{k, i}
 	for _, m := range i.Manifests {
-		put(n.byDigest, m.Digest, k, i)
-		put(n.byKey, m.Key, k, i)
+		put(n.byDigest, m.Digest, e)
+		put(n.byKey, m.Key, e)
 		n.fresh[m.Key] = true
 	}
-	put(n.byDigest, i.Digest, k, i)
+	put(n.byDigest, i.Digest, e)
 	for n.bytes > n.most && n.forget() {
 	}
 	return true
 }
 
-func put(to map[string]map[nameKey]service.Image, at string, k nameKey, i service.Image) {
-	if to[at] == nil {
-		to[at] = map[nameKey]service.Image{}
+func put(to map[string][]*named, at string, e *named) {
+	if n, there := search(to[at], e.key); !there { // its index may be its manifest
+		to[at] = slices.Insert(to[at], n, e)
 	}
-	to[at][k] = i
 }
 
-func drop(from map[string]map[nameKey]service.Image, at string, k nameKey) {
-	delete(from[at], k)
+func drop(from map[string][]*named, at string, k nameKey) {
+	if n, there := search(from[at], k); there {
+		from[at] = slices.Delete(from[at], n, n+1)
+	}
 	if len(from[at]) == 0 {
 		delete(from, at)
 	}
@@ -179,12 +198,13 @@ func (n *Names) ofDigest(digest string) (list []service.Image, all bool) {
 // ofKey are those whose report is kept under the key.
 func (n *Names) ofKey(key string) (list []service.Image, all bool) { return n.list(n.byKey, key) }
 
-func (n *Names) list(of map[string]map[nameKey]service.Image, at string) (list []service.Image, all bool) {
+func (n *Names) list(of map[string][]*named, at string) (list []service.Image, all bool) {
 	n.mu.Lock()
-	out := slices.Collect(maps.Values(of[at]))
-	n.mu.Unlock()
-	slices.SortFunc(out, func(a, b service.Image) int {
-		return cmp.Or(cmp.Compare(a.Written, b.Written), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Digest, b.Digest))
-	})
-	return out[:min(len(out), maxNames)], len(out) <= maxNames
+	defer n.mu.Unlock()
+	known := of[at]
+	list = make([]service.Image, min(len(known), maxNames))
+	for i := range list {
+		list[i] = known[i].image
+	}
+	return list, len(known) == len(list)
 }
