@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/imagegate/imagegate/provider/report"
+	"github.com/imagegate/imagegate/provider/strict"
 )
 
 // table is a list as it is shown: the page, its CSV and its JSON are three ways to
@@ -190,9 +191,14 @@ func (q query) refuse(format string, args ...any) {
 	*q.wrong = append(*q.wrong, fmt.Sprintf(format, args...))
 }
 
-// not refuses the value of a parameter.
-func (q query) not(name string, allowed []string) {
-	q.refuse("The parameter %s is %q, which is none of %s.", name, clean(q.get(name)), strings.Join(slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" }), ", "))
+// among reports whether the value of a parameter is one of those allowed, and refuses it
+// otherwise.
+func (q query) among(name, value string, allowed ...string) bool {
+	err := strict.OneOf(value, allowed...)
+	if err != nil {
+		q.refuse("The parameter %s is %q: %v.", name, clean(q.get(name)), err)
+	}
+	return err == nil
 }
 
 func (q query) get(name string) string { return q.values.Get(name) }
@@ -200,15 +206,10 @@ func (q query) get(name string) string { return q.values.Get(name) }
 // one returns a parameter that is one of several values, the first of them where it is
 // not given.
 func (q query) one(name string, allowed ...string) string {
-	v := q.get(name)
-	if v == "" {
-		return allowed[0]
+	if v := q.get(name); v != "" && q.among(name, v, allowed...) {
+		return v
 	}
-	if !slices.Contains(allowed, v) {
-		q.not(name, allowed)
-		return allowed[0]
-	}
-	return v
+	return allowed[0]
 }
 
 // only says that a filter is on which shows only what has something.
@@ -226,7 +227,7 @@ func (q query) severity() (least report.Severity, given bool) {
 		for _, s := range report.Severities() {
 			names = append(names, s.String())
 		}
-		q.not("severity", names)
+		q.among("severity", v, names...)
 	}
 	return least, given
 }
@@ -278,8 +279,7 @@ func (q query) sorting(allowed ...string) (by string, turned bool) {
 		return allowed[0], false
 	}
 	by, turned = strings.CutPrefix(s, "-")
-	if !slices.Contains(allowed, by) {
-		q.not("sort", allowed)
+	if !q.among("sort", by, allowed...) {
 		return allowed[0], false
 	}
 	return by, turned

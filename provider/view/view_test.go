@@ -238,10 +238,10 @@ type export struct {
 func TestWhatCannotBeAskedForIsRefused(t *testing.T) {
 	w := newWorld(t, "")
 	for _, tc := range []struct{ target, why string }{
-		{"/images?status=reject", `The parameter status is &#34;reject&#34;, which is none of rejected, scan_failed, report_not_available, accepted.`},
-		{"/images?severity=hihg", "none of"},
-		{"/images?exploited=true", "none of yes"},
-		{"/images?sort=name", "none of status, image"},
+		{"/images?status=reject", `The parameter status is &#34;reject&#34;: must be one of rejected, scan_failed, report_not_available, accepted.`},
+		{"/images?severity=hihg", "must be one of Critical, High"},
+		{"/images?exploited=true", "must be one of yes"},
+		{"/images?sort=name", "must be one of status, image"},
 		{"/images?page=0", "no number from 1 up"},
 		{"/images?size=x", "no number from 1 up"},
 		{"/images?size=1001", "it may be 1000"},
@@ -249,12 +249,12 @@ func TestWhatCannotBeAskedForIsRefused(t *testing.T) {
 		{"/images?q=a&q=b", "given 2 times"},
 		{"/images?q=" + strings.Repeat("x", 257), "has 257 bytes; it may have 256"},
 		{"/images?q=%zz", "cannot be read"},
-		{"/vulnerabilities?fixable=no", "none of yes"},
+		{"/vulnerabilities?fixable=no", "must be one of yes"},
 		{"/vulnerabilities/CVE-2026-1?q=x", "There is no parameter"},
-		{"/packages?name=a&sort=x", "none of"},
-		{"/exceptions?state=ended", "none of expired"},
-		{"/blocked?since=week", "none of day, tried, all"},
-		{"/blocked?status=accepted", "none of rejected"},
+		{"/packages?name=a&sort=x", "must be one of status, image"},
+		{"/exceptions?state=ended", "must be one of expired"},
+		{"/blocked?since=week", "must be one of day, tried, all"},
+		{"/blocked?status=accepted", "must be one of rejected"},
 	} {
 		path, query, _ := strings.Cut(tc.target, "?")
 		for _, ending := range []string{"", ".csv", ".json"} {
