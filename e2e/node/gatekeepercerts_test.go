@@ -27,16 +27,16 @@ const (
 )
 
 // twoGatekeepers installs Gatekeeper with two replicas, its answers kept no longer than
-// a second. What keeps the cluster itself alive is exempt: it fails closed.
+// a second. What keeps the cluster itself alive is exempt: it fails closed. The kubelet is
+// quick from then on: a new Pod's certificate is not what is tested.
 func twoGatekeepers(t *testing.T, values ...string) {
 	t.Helper()
-	kubelet(t, 2*time.Second) // a new Pod's certificate is not what is tested
+	kubelet(t, 2*time.Second)
 	gatekeeper(t, append([]string{
 		"externaldataProviderResponseCacheTTL=1s", "replicas=2", "auditInterval=30",
 		`validatingWebhookExemptNamespacesLabels.kubernetes\.io/metadata\.name={kube-system,kube-node-lease}`,
 	}, values...)...)
 	release{namespace: node.GatekeeperNamespace}.settled(t)
-	kubelet(t, time.Minute)
 }
 
 func kubelet(t *testing.T, syncs time.Duration) {
@@ -79,7 +79,6 @@ func gatekeepersGivenCertificate(t *testing.T, r release, good, bad string) {
 	twoGatekeepers(t, "controllerManager.disableCertRotation=true,audit.disableCertRotation=true")
 	give(0)
 	publish(authorities[0].PEM)
-	kubelet(t, 2*time.Second)
 	eventually(t, func() error { return gatekeepersServe(pairs[0]) })
 	kubelet(t, time.Minute)
 	enforcing(t, "rotation", bad)
@@ -116,6 +115,7 @@ func gatekeepersGivenCertificate(t *testing.T, r release, good, bad string) {
 // certificate a Pod of Gatekeeper's can show, it is answered.
 func gatekeepersOwnCertificate(t *testing.T, r release, good, bad string) {
 	twoGatekeepers(t)
+	kubelet(t, time.Minute)
 	enforcing(t, "rotation", bad)
 	eventually(t, func() error { return ask(t.Context(), "rotation", good) })
 	own := func() (pair pki.Pair, ca string) {
