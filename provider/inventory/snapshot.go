@@ -248,15 +248,30 @@ func (b *builder) add(namespace string, r *record) {
 }
 
 func (b *builder) snapshot(state State, leftOut map[string]int) *Snapshot {
-	s := &Snapshot{
-		state: state, images: map[string]*Image{}, namespaces: make(map[string]*Namespace, len(b.pods)), workloads: map[Workload][]*Place{}, owners: b.owners,
-	}
 	all := make([]*Place, 0, len(b.places))
 	for _, at := range b.places {
 		all = append(all, &at.place)
 	}
+	return assemble(state, all, b.pods, leftOut, b.owners)
+}
+
+// Of returns a snapshot of places, each of Pods of its own, for readers that are tested
+// without a cluster.
+func Of(state State, places ...*Place) *Snapshot {
+	pods := map[string]int{}
+	for _, p := range places {
+		pods[p.Workload.Namespace] += p.Pods
+	}
+	return assemble(state, places, pods, nil, newOwners(0))
+}
+
+// assemble orders places, which it takes over, by all that they are looked up by.
+func assemble(state State, all []*Place, pods, leftOut map[string]int, owners *owners) *Snapshot {
+	s := &Snapshot{
+		state: state, images: map[string]*Image{}, namespaces: make(map[string]*Namespace, len(pods)), workloads: map[Workload][]*Place{}, owners: owners,
+	}
 	slices.SortFunc(all, comparePlaces)
-	for n, pods := range b.pods {
+	for n, pods := range pods {
 		s.namespaces[n] = &Namespace{Name: n, Pods: pods}
 	}
 	for n, count := range leftOut {

@@ -63,8 +63,12 @@ type row struct {
 	// digests are those that it goes by: the manifest's, and those of indexes.
 	digests []string
 
-	status  report.Status
-	message string
+	// answer is the worst for any of the names; answers are by the namespaces that
+	// have asked, nameless without a name.
+	answer
+	answers  map[string]answer
+	nameless answer
+
 	scanner string
 	scanned time.Time
 	// database is zero where it is not known.
@@ -213,6 +217,7 @@ func (x *index) take(ctx context.Context, key string, revision, generation uint6
 func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 	now := x.now()
 	r := &row{key: key, digest: scan.Subject, digests: []string{scan.Subject}, scanner: clean(scan.Scanner), scanned: scan.ScannedAt, database: scan.DatabaseBuiltAt, judged: now}
+	nameless := service.Known(key, scan.Subject)
 	images, all := x.names.ofKey(key)
 	for _, i := range images {
 		if !slices.Contains(r.names, i.Written) {
@@ -226,10 +231,12 @@ func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 		}
 	}
 	if !all || len(images) == 0 {
-		// Without a name no exception for named images holds: no other name fares worse.
-		images = append(images, service.Known(key, scan.Subject))
+		images = append(images, nameless)
 	}
 	slices.Sort(r.namespaces)
+	// Without a name no exception for named images holds: no name fares worse.
+	status, message, _ := x.scans.KeptOne(nameless, nameless.Manifests[0], scan)
+	r.nameless = answer{status, clean(message)}
 	found := scan
 	for n, i := range images {
 		for _, m := range i.Manifests {
@@ -238,10 +245,12 @@ func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 			}
 			status, message, judged := x.scans.KeptOne(i, m, scan)
 			r.suppress(judged)
-			if n > 0 && badness(status) <= badness(r.status) {
+			given := answer{status, clean(message)}
+			r.tell(i.Namespace, given)
+			if n > 0 && !given.worse(r.answer) {
 				continue
 			}
-			r.status, r.message, r.platform, r.summary = status, clean(message), clean(m.Platform), nil
+			r.answer, r.platform, r.summary = given, clean(m.Platform), nil
 			if judged == nil {
 				continue
 			}
@@ -250,6 +259,11 @@ func (x *index) judged(key string, scan *report.Scan) (*row, *report.Scan) {
 				s.Summary.Worst, s.Summary.SuppressedBy = nil, nil
 				r.summary = s.Summary
 			}
+		}
+	}
+	if !all {
+		for namespace := range r.answers {
+			r.tell(namespace, r.nameless) // of the names that were not looked at
 		}
 	}
 	r.until = now.Add(judgedFor)
@@ -274,11 +288,6 @@ func (r *row) suppress(scan *report.Scan) {
 			r.suppressedBy = append(r.suppressedBy, by)
 		}
 	}
-}
-
-// badness orders statuses, the worst last.
-func badness(s report.Status) int {
-	return slices.Index([]report.Status{"", report.Accepted, report.NotAvailable, report.ScanFailed, report.Rejected}, s)
 }
 
 // keep keeps the findings of a row, as far as there is room. x.mu is held.
@@ -405,33 +414,6 @@ func (x *index) state() state {
 		}
 	}
 	return s
-}
-
-// statusOf is the worst verdict of the images' reports, or of those of the digest where
-// there are none; known is false where one of them is not there.
-func (x *index) statusOf(images []service.Image, digest string) (worst report.Status, known bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if len(images) == 0 {
-		for _, r := range x.rows {
-			if r.digest == digest && badness(r.status) > badness(worst) {
-				worst = r.status
-			}
-		}
-		return worst, worst != ""
-	}
-	for _, i := range images {
-		for _, m := range i.Manifests {
-			r := x.rows[m.Key]
-			if r == nil {
-				return "", false
-			}
-			if badness(r.status) > badness(worst) {
-				worst = r.status
-			}
-		}
-	}
-	return worst, worst != ""
 }
 
 // identifiers are those that a vulnerability goes by, which may be asked for by

@@ -155,10 +155,11 @@ func (v *View) items() []*item {
 		if o.Digest == "" || there[o.Digest] {
 			continue
 		}
-		r := &row{digest: o.Digest, digests: []string{o.Digest, o.Image}, names: []string{o.Reference}, platform: clean(o.Platform), status: report.ScanFailed, message: clean(f.Message)}
+		r := &row{digest: o.Digest, digests: []string{o.Digest, o.Image}, names: []string{o.Reference}, platform: clean(o.Platform), answer: answer{report.ScanFailed, clean(f.Message)}}
 		if !now.Before(f.Until) {
-			r.status, r.message = report.NotAvailable, "the last scan failed ("+clean(f.Message)+"); the image is scanned when it is asked for"
+			r.answer = answer{report.NotAvailable, "the last scan failed (" + clean(f.Message) + "); the image is scanned when it is asked for"}
 		}
+		r.nameless = r.answer
 		if o.Namespace != "" {
 			r.namespaces = []string{o.Namespace}
 		}
@@ -231,7 +232,7 @@ const (
 func (v *View) images(r *http.Request) *listPage {
 	q := readQuery(r.URL, imagesPath, "q", "status", "severity", "exploited", "fixable")
 	text := strings.ToLower(q.get("q"))
-	status := q.one("status", anyValue, string(report.Rejected), string(report.ScanFailed), string(report.NotAvailable), string(report.Accepted))
+	status := q.one("status", append([]string{anyValue}, statuses()...)...)
 	severity, bySeverity := q.severity()
 	onlyExploited, onlyFixable := q.only("exploited"), q.only("fixable")
 	all := v.items()
@@ -248,8 +249,7 @@ func (v *View) images(r *http.Request) *listPage {
 	page.Intro = []string{"What there is a report of, or a scan that failed, worst first. An image of several platforms has a row for each. The verdict is the worst for those who have asked since this replica of the provider has started."}
 	page.Fields = append([]field{
 		{Label: "Image, digest or namespace", Name: "q", Value: q.get("q")},
-		choice("Verdict", "status", status, option{"all", ""}, option{string(report.Rejected), string(report.Rejected)}, option{string(report.ScanFailed), string(report.ScanFailed)},
-			option{string(report.NotAvailable), string(report.NotAvailable)}, option{string(report.Accepted), string(report.Accepted)}),
+		choice("Verdict", "status", status, anyOf(statuses()...)...),
 	}, riskFields(q)...)
 	page.Hidden = hidden(q)
 	l := list{ID: "list", Pager: &p, Empty: "No image is like that."}
@@ -292,7 +292,7 @@ func (v *View) imageRow(i *item) []cell {
 	return []cell{
 		name,
 		{Text: strings.Join(few(i.namespaces), ", ")},
-		{Text: string(i.status), Status: i.status},
+		statusCell(i.status),
 		{Text: i.message},
 		worst,
 		countCell(i.total(), i.summary != nil),
@@ -303,6 +303,22 @@ func (v *View) imageRow(i *item) []cell {
 		v.timeCell(i.database),
 		{Text: clean(i.digest)},
 	}
+}
+
+func statusCell(s report.Status) cell { return cell{Text: string(s), Status: s} }
+
+// statuses are the four, the worst first.
+func statuses() []string {
+	return []string{string(report.Rejected), string(report.ScanFailed), string(report.NotAvailable), string(report.Accepted)}
+}
+
+// anyOf are the options of a choice that need not be made.
+func anyOf(values ...string) []option {
+	out := []option{{"all", anyValue}}
+	for _, v := range values {
+		out = append(out, option{v, v})
+	}
+	return out
 }
 
 func countCell(n int, known bool) cell {
@@ -322,7 +338,9 @@ func exploitedCell(n int, known bool) cell {
 	case known:
 		return numberCell(n)
 	case n > 0:
-		return cell{Text: fmt.Sprintf("at least %d", n), Class: "exploited"}
+		c := leastCell(n)
+		c.Class = "exploited"
+		return c
 	}
 	return unknown()
 }
@@ -358,16 +376,15 @@ func hidden(q query) (out []field) {
 // riskFields choose among what has findings by how bad these are.
 func riskFields(q query) []field {
 	return []field{
-		choice("Severity at least", "severity", q.get("severity"), severityOptions()...),
+		choice("Severity at least", "severity", q.get("severity"), anyOf(severityNames()...)...),
 		choice("Known to be exploited", "exploited", q.get("exploited"), option{"all", ""}, option{"only these", yes}),
 		choice("With a fix", "fixable", q.get("fixable"), option{"all", ""}, option{"only these", yes}),
 	}
 }
 
-func severityOptions() []option {
-	out := []option{{"all", ""}}
+func severityNames() (out []string) {
 	for _, s := range report.Severities() {
-		out = append(out, option{s.String(), s.String()})
+		out = append(out, s.String())
 	}
 	return out
 }
@@ -375,7 +392,7 @@ func severityOptions() []option {
 // sortItems sorts the worst, the most, or the latest first; turned, last. Names are in
 // their order.
 func sortItems(all []*item, by string, turned bool) {
-	order := map[string]func(a, b *item) int{
+	order := orders[*item]{
 		"status": func(a, b *item) int { return cmp.Compare(badness(b.status), badness(a.status)) },
 		"image":  func(a, b *item) int { return cmp.Compare(a.reference(), b.reference()) },
 		"exploited": func(a, b *item) int {
@@ -388,15 +405,10 @@ func sortItems(all []*item, by string, turned bool) {
 		"fixable":  func(a, b *item) int { return cmp.Compare(b.fixable(), a.fixable()) },
 		"scanned":  func(a, b *item) int { return b.scanned.Compare(a.scanned) },
 		"database": func(a, b *item) int { return b.database.Compare(a.database) },
+		"digest":   func(a, b *item) int { return cmp.Compare(a.digest, b.digest) },
+		"key":      func(a, b *item) int { return cmp.Compare(a.key, b.key) },
 	}
-	first := order[by]
-	sign := 1
-	if turned {
-		sign = -1
-	}
-	slices.SortFunc(all, func(a, b *item) int {
-		return cmp.Or(sign*first(a, b), order["exploited"](a, b), order["worst"](a, b), order["findings"](a, b), order["image"](a, b), cmp.Compare(a.digest, b.digest), cmp.Compare(a.key, b.key))
-	})
+	sortBy(all, by, turned, order, "exploited", "worst", "findings", "image", "digest", "key")
 }
 
 // unfinished says what the index does not have.

@@ -65,6 +65,9 @@ func unknown() cell { return cell{Text: "not known", Unknown: true} }
 
 func numberCell(n int) cell { return cell{Text: strconv.Itoa(n), Value: n} }
 
+// leastCell is a number that may be larger.
+func leastCell(n int) cell { return cell{Text: "at least " + strconv.Itoa(n)} }
+
 // writeCSV writes a table for a spreadsheet, which must not take a text for a formula.
 // notes say what is not in it. Each is a last record of as many fields as the others: it
 // is seen in a spreadsheet, and a script that takes it for a row stumbles over it, where
@@ -223,11 +226,7 @@ func (q query) severity() (least report.Severity, given bool) {
 	}
 	least, given = report.SeverityOf(v)
 	if !given {
-		var names []string
-		for _, s := range report.Severities() {
-			names = append(names, s.String())
-		}
-		q.among("severity", v, names...)
+		q.among("severity", v, severityNames()...)
 	}
 	return least, given
 }
@@ -364,4 +363,22 @@ func (p pager) String() string {
 		return "No " + p.Noun + " to show"
 	}
 	return fmt.Sprintf("%d to %d of %d %s", p.From, p.To, p.Total, p.Noun)
+}
+
+// orders compare rows, by the names of what they are sorted by.
+type orders[T any] map[string]func(a, b T) int
+
+// sortBy sorts by one of the orders, turned round where that is asked for, and what is
+// alike then by the others that are named.
+func sortBy[T any](all []T, by string, turned bool, in orders[T], then ...string) {
+	slices.SortFunc(all, func(a, b T) int {
+		n := in[by](a, b)
+		if turned {
+			n = -n
+		}
+		for i := 0; n == 0 && i < len(then); i++ {
+			n = in[then[i]](a, b)
+		}
+		return n
+	})
 }

@@ -107,7 +107,10 @@ func New(o Options) (*View, error) {
 	r.Use(onlyReads)
 	r.Get("/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, imagesPath, http.StatusSeeOther) })
 	r.Get("/assets/{name}", v.asset)
-	for path, list := range map[string]listed{imagesPath: v.images, vulnerabilitiesPath: v.vulnerabilities, packagePath: v.packageFindings, exceptionsPath: v.exceptions, blockedPath: v.blocked} {
+	for path, list := range map[string]listed{
+		blockedPath: v.blocked, runningPath: v.running, namespacesPath: v.namespaces, imagesPath: v.images,
+		vulnerabilitiesPath: v.vulnerabilities, packagePath: v.packageFindings, exceptionsPath: v.exceptions,
+	} {
 		for _, ending := range []string{"", endingCSV, endingJSON} {
 			r.Get(path+ending, v.list(list, ending))
 		}
@@ -144,10 +147,15 @@ const (
 )
 
 func (v *View) nav(current string) []navLink {
-	links := []navLink{{Name: "Images", Link: imagesPath}, {Name: "Vulnerabilities", Link: vulnerabilitiesPath}, {Name: "Exceptions", Link: exceptionsPath}, {Name: "Health", Link: healthPath}}
+	var links []navLink
 	if v.o.Denials != nil {
-		links = append([]navLink{{Name: "Blocked now", Link: blockedPath}}, links...)
+		links = append(links, navLink{Name: "Blocked now", Link: blockedPath})
 	}
+	if v.o.Inventory != nil {
+		links = append(links, navLink{Name: "Running", Link: runningPath}, navLink{Name: "Namespaces", Link: namespacesPath})
+	}
+	links = append(links, navLink{Name: "Images", Link: imagesPath}, navLink{Name: "Vulnerabilities", Link: vulnerabilitiesPath},
+		navLink{Name: "Exceptions", Link: exceptionsPath}, navLink{Name: "Health", Link: healthPath})
 	for i := range links {
 		links[i].Current = links[i].Link == current
 	}

@@ -73,19 +73,13 @@ func listedCell(is bool) cell {
 }
 
 func sortVulnerabilities(all []vulnerabilityRow, by string, turned bool) {
-	order := map[string]func(a, b vulnerabilityRow) int{
+	order := orders[vulnerabilityRow]{
 		"images":    func(a, b vulnerabilityRow) int { return cmp.Compare(b.images, a.images) },
 		"id":        func(a, b vulnerabilityRow) int { return cmp.Compare(a.id, b.id) },
 		"worst":     func(a, b vulnerabilityRow) int { return cmp.Compare(b.worst, a.worst) },
 		"exploited": func(a, b vulnerabilityRow) int { return number(b.exploited) - number(a.exploited) },
 	}
-	sign := 1
-	if turned {
-		sign = -1
-	}
-	slices.SortFunc(all, func(a, b vulnerabilityRow) int {
-		return cmp.Or(sign*order[by](a, b), order["exploited"](a, b), order["worst"](a, b), order["id"](a, b))
-	})
+	sortBy(all, by, turned, order, "exploited", "worst", "id")
 }
 
 func number(b bool) int {
@@ -227,7 +221,7 @@ func (v *View) packageFindings(r *http.Request) *listPage {
 // found lists findings with the images that have them.
 func (v *View) found(q query, all []occurrence) list {
 	by, turned := q.sorting("status", "image", "vulnerability", "package", "severity")
-	order := map[string]func(a, b occurrence) int{
+	order := orders[occurrence]{
 		"status":        func(a, b occurrence) int { return cmp.Compare(badness(b.item.status), badness(a.item.status)) },
 		"image":         func(a, b occurrence) int { return cmp.Compare(a.item.reference(), b.item.reference()) },
 		"vulnerability": func(a, b occurrence) int { return cmp.Compare(a.id, b.id) },
@@ -235,14 +229,10 @@ func (v *View) found(q query, all []occurrence) list {
 			return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.installed, b.installed))
 		},
 		"severity": func(a, b occurrence) int { return cmp.Compare(b.severity, a.severity) },
+		"digest":   func(a, b occurrence) int { return cmp.Compare(a.item.digest, b.item.digest) },
+		"key":      func(a, b occurrence) int { return cmp.Compare(a.item.key, b.item.key) },
 	}
-	sign := 1
-	if turned {
-		sign = -1
-	}
-	slices.SortFunc(all, func(a, b occurrence) int {
-		return cmp.Or(sign*order[by](a, b), order["severity"](a, b), order["image"](a, b), cmp.Compare(a.item.digest, b.item.digest), order["vulnerability"](a, b), order["package"](a, b), cmp.Compare(a.item.key, b.item.key))
-	})
+	sortBy(all, by, turned, order, "severity", "image", "digest", "vulnerability", "package", "key")
 	rows, p := pages(q, all, "findings in images")
 	l := list{ID: "list", Pager: &p, Empty: "There is none."}
 	l.Table.Columns = q.head(by, turned,
