@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/imagegate/imagegate/provider/reference"
 	"github.com/imagegate/imagegate/provider/report"
 	"github.com/imagegate/imagegate/provider/service"
@@ -192,15 +190,6 @@ const (
 	reasonToWrite = "WRITE HERE why this may run until then, and who stands for it"
 )
 
-// exceptionEntry is an entry of verdict.exceptionsFile.
-type exceptionEntry struct {
-	CVE      string   `json:"cve"`
-	Images   []string `json:"images"`
-	Packages []string `json:"packages"`
-	Expires  string   `json:"expires"`
-	Reason   string   `json:"reason"`
-}
-
 // exceptionYAML proposes exceptions for the findings that keep the image out, as narrow
 // as they can be: this digest, these packages, two weeks.
 func exceptionYAML(r report.ScanReport, counting []report.Vulnerability, now time.Time) string {
@@ -210,7 +199,7 @@ func exceptionYAML(r report.ScanReport, counting []report.Vulnerability, now tim
 	}
 	image := ref.Context().Name() + "@" + r.Digest
 	at := map[string]int{}
-	var entries []exceptionEntry
+	var entries []verdict.Entry
 	for _, v := range counting {
 		if v.ID != clean(v.ID) || v.Package != clean(v.Package) {
 			continue // nobody could see what is excepted
@@ -222,7 +211,7 @@ func exceptionYAML(r report.ScanReport, counting []report.Vulnerability, now tim
 			}
 			n = len(entries)
 			at[v.ID] = n
-			entries = append(entries, exceptionEntry{
+			entries = append(entries, verdict.Entry{
 				CVE: v.ID, Images: []string{image}, Expires: now.UTC().Add(exceptionFor).Format(time.DateOnly), Reason: reasonToWrite,
 			})
 		}
@@ -230,12 +219,9 @@ func exceptionYAML(r report.ScanReport, counting []report.Vulnerability, now tim
 			e.Packages = append(e.Packages, v.Package)
 		}
 	}
-	if len(entries) == 0 {
-		return ""
-	}
-	text, err := yaml.Marshal(entries)
+	text, err := verdict.WriteExceptions(entries)
 	if err != nil {
-		return ""
+		return "" // what nobody could take in is no proposal
 	}
 	return string(text)
 }

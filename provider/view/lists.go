@@ -40,8 +40,10 @@ func (v *View) listPage(q query, title, nav string) *listPage {
 type list struct {
 	ID, Heading string
 	Text        []string
-	Pager       *pager
-	Table       table
+	// All is where all of it is a list of its own.
+	All   string
+	Pager *pager
+	Table table
 	// Empty is said where there are no rows.
 	Empty string
 }

@@ -48,14 +48,19 @@ type verdicts struct {
 	// because its scan has failed, which failed has alone.
 	byKey            map[string]*row
 	byDigest, failed map[string][]*row
+	// found are the rows with findings, by all digests that they go by.
+	found map[string][]*row
 }
 
 func (v *View) verdicts() *verdicts {
 	items := v.items()
-	out := &verdicts{v.o.Names, make(map[string]*row, len(items)), make(map[string][]*row, len(items)), map[string][]*row{}}
+	out := &verdicts{v.o.Names, make(map[string]*row, len(items)), make(map[string][]*row, len(items)), map[string][]*row{}, make(map[string][]*row, len(items))}
 	for _, i := range items {
 		if i.key != "" {
 			out.byKey[i.key] = i.row
+			for _, d := range i.digests {
+				out.found[d] = append(out.found[d], i.row)
+			}
 		} else {
 			out.failed[i.digest] = append(out.failed[i.digest], i.row)
 		}
@@ -110,4 +115,12 @@ func (*verdicts) worst(namespace string, rows []*row) (worst answer, known bool)
 		}
 	}
 	return worst, worst.status != ""
+}
+
+// whole reports whether the findings of an image are known, by one of its digests.
+func (v *verdicts) whole(digests []string) bool {
+	return slices.ContainsFunc(digests, func(d string) bool {
+		rows := v.found[d]
+		return len(rows) > 0 && !slices.ContainsFunc(rows, func(r *row) bool { return !r.whole })
+	})
 }

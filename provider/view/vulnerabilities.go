@@ -168,6 +168,27 @@ func (x *index) occurrences(want func() func(f *find) bool) (out []occurrence) {
 	return out
 }
 
+// ofVulnerability are the findings of a vulnerability, by any of its names.
+func (x *index) ofVulnerability(id string) []occurrence {
+	return x.occurrences(func() func(*find) bool {
+		ids := x.identifiers(id)
+		return func(f *find) bool { return ids[f.id] }
+	})
+}
+
+// ofPackage are the findings in a package.
+func (x *index) ofPackage(name string) []occurrence {
+	return x.occurrences(func() func(*find) bool {
+		places := map[uint32]bool{}
+		for text, n := range x.places.at {
+			if p, _, _ := splitPlace(text); p == name {
+				places[n] = true
+			}
+		}
+		return func(f *find) bool { return places[f.where] }
+	})
+}
+
 // vulnerabilityAs serves the page of a vulnerability, or its rows by the ending.
 func (v *View) vulnerabilityAs(w http.ResponseWriter, r *http.Request) {
 	id, ending := param(r, "id"), ""
@@ -181,10 +202,7 @@ func (v *View) vulnerabilityAs(w http.ResponseWriter, r *http.Request) {
 
 // vulnerability is where one vulnerability is, by any of its names.
 func (v *View) vulnerability(r *http.Request, id string) *listPage {
-	all := v.index.occurrences(func() func(*find) bool {
-		ids := v.index.identifiers(id)
-		return func(f *find) bool { return ids[f.id] }
-	})
+	all := v.index.ofVulnerability(id)
 	q := readQuery(r.URL, vulnerabilityPath+url.PathEscape(id))
 	p := v.listPage(q, "Vulnerability "+clean(id), "")
 	p.Warnings = v.partial()
@@ -193,7 +211,7 @@ func (v *View) vulnerability(r *http.Request, id string) *listPage {
 		p.Intro = []string{"No image that was scanned is known to have it. That says nothing of images that were not scanned, and nothing of what no scan has looked at."}
 		p.code = http.StatusNotFound
 	}
-	p.Lists = []list{v.found(q, all)}
+	p.Lists = []list{v.found(q, all), v.usedBy(all, address(runningPath, url.Values{"vulnerability": {id}}))}
 	return p
 }
 
@@ -201,20 +219,12 @@ func (v *View) vulnerability(r *http.Request, id string) *listPage {
 func (v *View) packageFindings(r *http.Request) *listPage {
 	q := readQuery(r.URL, packagePath, "name")
 	name := q.get("name")
-	all := v.index.occurrences(func() func(*find) bool {
-		places := map[uint32]bool{}
-		for text, n := range v.index.places.at {
-			if p, _, _ := splitPlace(text); p == name {
-				places[n] = true
-			}
-		}
-		return func(f *find) bool { return places[f.where] }
-	})
+	all := v.index.ofPackage(name)
 	p := v.listPage(q, "Package "+clean(name), "")
 	p.Action, p.Warnings = packagePath, v.partial()
 	p.Intro = []string{"Images in which something was found in the package. Reports do not list packages in which nothing was found."}
 	p.Fields, p.Hidden = []field{{Label: "Package", Name: "name", Value: name}}, hidden(q)
-	p.Lists = []list{v.found(q, all)}
+	p.Lists = []list{v.found(q, all), v.usedBy(all, address(runningPath, url.Values{"package": {name}}))}
 	return p
 }
 

@@ -2,8 +2,10 @@ package view
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/imagegate/imagegate/provider/denials"
@@ -76,39 +78,49 @@ func (u *use) matches(text string) bool {
 	return text == "" || strings.Contains(strings.ToLower(strings.Join(append(u.Digests(), u.Image, u.Original, u.Workload.Namespace, u.workload()), "\n")), text)
 }
 
-// running is the list of all images in workloads.
+// running is the list of all images in workloads, or of those in which something was
+// found.
 func (v *View) running(r *http.Request) *listPage {
-	q := readQuery(r.URL, runningPath, "q", "namespace", "status")
+	q := readQuery(r.URL, runningPath, "q", "namespace", "status", "vulnerability", "package")
 	verdictOf := append(statuses(), notKnown)
 	text, namespace, status := strings.ToLower(q.get("q")), q.get("namespace"), q.one("status", append([]string{anyValue}, verdictOf...)...)
 	s, warnings := v.runningNow()
+	warnings = append(warnings, v.unfinished()...)
+	var found *findings
+	if id, name := q.get("vulnerability"), q.get("package"); id != "" && name != "" {
+		q.refuse("Ask for a vulnerability or for a package.")
+	} else if id != "" {
+		found = newFindings(v.index.ofVulnerability(id))
+	} else if name != "" {
+		found = newFindings(v.index.ofPackage(name))
+	}
 	at := v.verdicts()
 	var shown []use
+	unseen := 0
 	for _, n := range s.Namespaces() {
 		if namespace != "" && n.Name != namespace {
 			continue
 		}
 		for _, p := range n.Places {
+			if found != nil && !at.whole(p.Digests()) {
+				unseen++
+			}
+			if found != nil && !found.in(p) {
+				continue
+			}
 			if u := useOf(p, at); u.matches(text) && (status == anyValue || u.verdict() == status) {
 				shown = append(shown, u)
 			}
 		}
 	}
+	if unseen > 0 {
+		warnings = append(warnings, fmt.Sprintf("Of %d images in workloads it is not known what is in them: they may have it, and are not listed.", unseen))
+	}
 	by, turned := q.sorting("status", "namespace", "workload", "image", "pods", "since")
-	sortBy(shown, by, turned, orders[use]{
-		"status":    func(a, b use) int { return cmp.Compare(b.badness(), a.badness()) },
-		"namespace": func(a, b use) int { return cmp.Compare(a.Workload.Namespace, b.Workload.Namespace) },
-		"workload":  func(a, b use) int { return cmp.Compare(a.workload(), b.workload()) },
-		"image":     func(a, b use) int { return cmp.Compare(a.Image, b.Image) },
-		"pods":      func(a, b use) int { return cmp.Compare(b.Pods, a.Pods) },
-		"since":     func(a, b use) int { return b.Since.Compare(a.Since) },
-		"digest": func(a, b use) int {
-			return cmp.Or(cmp.Compare(a.Pinned, b.Pinned), cmp.Compare(a.Running, b.Running), cmp.Compare(a.Original, b.Original))
-		},
-	}, "namespace", "workload", "image", "digest")
+	sortUses(shown, by, turned)
 	rows, p := pages(q, shown, "images in workloads")
 	page := v.listPage(q, "Running", runningPath)
-	page.Action, page.Warnings = runningPath, append(warnings, v.unfinished()...)
+	page.Action, page.Warnings = runningPath, warnings
 	page.Intro = []string{
 		"Which images run, with what a Pod of the same namespace would be told of them now: the worst, where it has asked by several names, and without exceptions for named images, where it has not asked since this replica of the provider has started. Nothing that runs is stopped: this is what would not be let in again.",
 	}
@@ -116,6 +128,8 @@ func (v *View) running(r *http.Request) *listPage {
 		{Label: "Image, digest, namespace or workload", Name: "q", Value: q.get("q")},
 		{Label: "Namespace, its whole name", Name: "namespace", Value: namespace},
 		choice("Verdict", "status", status, anyOf(verdictOf...)...),
+		{Label: "With a vulnerability", Name: "vulnerability", Value: q.get("vulnerability")},
+		{Label: "With a finding in a package", Name: "package", Value: q.get("package")},
 	}
 	page.Hidden = hidden(q)
 	l := list{ID: "list", Pager: &p, Empty: "Nothing that is known to run is like that."}
@@ -129,11 +143,33 @@ func (v *View) running(r *http.Request) *listPage {
 		column{Key: "since", Name: "Since", Sort: "since"},
 		column{Key: "digest", Name: "Digest", Class: brief},
 	)
+	if found != nil {
+		l.Table.Columns = append(l.Table.Columns, column{Key: "found", Name: "Found in it"})
+	}
 	for n := range rows {
-		l.Table.Rows = append(l.Table.Rows, v.useRow(&rows[n]))
+		cells := v.useRow(&rows[n])
+		if found != nil {
+			cells = append(cells, found.cell(rows[n].Place))
+		}
+		l.Table.Rows = append(l.Table.Rows, cells)
 	}
 	page.Lists = []list{l}
 	return page
+}
+
+// sortUses sorts the worst first, and what is not known before what is accepted.
+func sortUses(all []use, by string, turned bool) {
+	sortBy(all, by, turned, orders[use]{
+		"status":    func(a, b use) int { return cmp.Compare(b.badness(), a.badness()) },
+		"namespace": func(a, b use) int { return cmp.Compare(a.Workload.Namespace, b.Workload.Namespace) },
+		"workload":  func(a, b use) int { return cmp.Compare(a.workload(), b.workload()) },
+		"image":     func(a, b use) int { return cmp.Compare(a.Image, b.Image) },
+		"pods":      func(a, b use) int { return cmp.Compare(b.Pods, a.Pods) },
+		"since":     func(a, b use) int { return b.Since.Compare(a.Since) },
+		"digest": func(a, b use) int {
+			return cmp.Or(cmp.Compare(a.Pinned, b.Pinned), cmp.Compare(a.Running, b.Running), cmp.Compare(a.Original, b.Original))
+		},
+	}, "namespace", "workload", "image", "digest")
 }
 
 func (v *View) useRow(u *use) []cell {
@@ -152,6 +188,75 @@ func (v *View) useRow(u *use) []cell {
 		textCell(u.workload()), {Text: clean(u.Workload.Namespace), Link: address(runningPath, url.Values{"namespace": {u.Workload.Namespace}})},
 		image, verdict, {Text: u.message}, numberCell(u.Pods), v.timeCell(u.Since), digest,
 	}
+}
+
+// findings are some in images, by the digests that these go by.
+type findings struct {
+	by map[string][]*occurrence
+}
+
+func newFindings(all []occurrence) *findings {
+	f := &findings{map[string][]*occurrence{}}
+	for n := range all {
+		for _, d := range all[n].item.digests {
+			f.by[d] = append(f.by[d], &all[n])
+		}
+	}
+	return f
+}
+
+func (f *findings) of(p *inventory.Place) (out []*occurrence) {
+	for _, d := range p.Digests() {
+		out = append(out, f.by[d]...)
+	}
+	return out
+}
+
+func (f *findings) in(p *inventory.Place) bool { return len(f.of(p)) > 0 }
+
+// cell is what was found in the image of a place.
+func (f *findings) cell(p *inventory.Place) cell {
+	var all []string
+	for _, o := range f.of(p) {
+		text := o.id + " in " + o.pkg + " " + o.installed
+		if o.fixed != "" {
+			text += ", fixed in " + o.fixed
+		}
+		if o.suppressed {
+			text += " (suppressed)"
+		}
+		if !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	slices.Sort(all)
+	return cell{Text: strings.Join(few(all), "; ")}
+}
+
+// usedBy are the workloads that run images with findings; all of them are at link.
+func (v *View) usedBy(all []occurrence, link string) list {
+	l := list{ID: "workloads", Heading: "Workloads that run it", All: link, Empty: "No workload is known to run an image that has it."}
+	s, warnings := v.runningNow()
+	l.Text = warnings
+	found, at := newFindings(all), v.verdicts()
+	var shown []use
+	for _, n := range s.Namespaces() {
+		for _, p := range n.Places {
+			if found.in(p) {
+				shown = append(shown, useOf(p, at))
+			}
+		}
+	}
+	sortUses(shown, "status", false)
+	l.Table.Columns = []column{{Key: "workload", Name: "Workload"}, {Key: "namespace", Name: "Namespace"}, {Key: "image", Name: "Image"}, {Key: "status", Name: "Verdict"}, {Key: "pods", Name: "Pods", Class: numbers}, {Key: "since", Name: "Since"}}
+	for n := range shown[:min(len(shown), maxListed)] {
+		c := v.useRow(&shown[n])
+		l.Table.Rows = append(l.Table.Rows, []cell{c[0], c[1], c[2], c[3], c[5], c[6]})
+	}
+	if more := len(shown) - maxListed; more > 0 {
+		l.Text = append(l.Text, fmt.Sprintf("These are the first; there are %d more.", more))
+	}
+	return l
 }
 
 // namespaceRow is what runs in a namespace, and what was not let in.

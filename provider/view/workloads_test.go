@@ -3,6 +3,7 @@ package view_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -76,6 +77,30 @@ func TestRunningHasTheVerdictOfItsNamespace(t *testing.T) {
 	w.listed("/running?status=unknown", 2)
 	checkTame(t, w.get("/running"), "what runs")
 
+	// Who runs a vulnerability or a package, and of what nobody can tell.
+	for _, target := range []string{"/running?vulnerability=ghsa-aaaa-bbbb-cccc", "/running?package=openssl"} {
+		page := w.listed(target, 2)
+		for _, r := range page.table("list") {
+			if r[8] != "CVE-2026-1 in openssl 3.0.1, fixed in 3.0.2" && r[8] != "CVE-2026-1 in openssl 3.0.1, fixed in 3.0.2 (suppressed)" || !strings.HasPrefix(r[2], "r.example/bad:1") {
+				t.Errorf("%s: %q", target, r)
+			}
+		}
+		if text := page.text("main"); !strings.Contains(text, "Of 2 images in workloads it is not known what is in them") {
+			t.Errorf("%s: %s", target, text)
+		}
+		w.listed(target+"&namespace=pay", 1)
+	}
+	if d := w.get("/running?namespace=shop&package=none"); len(d.table("list")) != 0 || strings.Contains(d.text("main"), "not known what is in them") {
+		t.Errorf("%s", d.text("main"))
+	}
+	if rec := w.do(http.MethodGet, "/running?package=a&vulnerability=b"); rec.Code != http.StatusBadRequest {
+		t.Errorf("both are asked for: %d", rec.Code)
+	}
+	for _, target := range []string{"/vulnerabilities/CVE-2026-1", "/packages?name=openssl"} {
+		if rows := w.get(target).table("workloads"); len(rows) != 2 || rows[0][0] != "Deployment/api" || rows[0][1] != "pay" || rows[0][4] != "2" {
+			t.Errorf("%s: %q", target, rows)
+		}
+	}
 	// An hour later the exception has ended.
 	w.clock.Add(3601)
 	w.ask(ref, "pay")
