@@ -448,3 +448,21 @@ func TestWhatComesInIsNarrow(t *testing.T) {
 		}
 	}
 }
+
+// By this annotation `kubectl imagegate` finds the pages: no Pod without them has it.
+func TestPodsWithPagesSayAtWhichPort(t *testing.T) {
+	t.Parallel()
+	for values, want := range map[string]map[string]string{
+		"{}": {"gate-imagegate": ""},
+		"view: {enabled: true, port: 8123}\npodAnnotations: {imagegate.dev/view-port: '1'}": {"gate-imagegate": "8123"},
+		"view: {enabled: true}\nnats: {url: 'tls://nats:4222'}":                             {"gate-imagegate": "8090", "gate-imagegate-worker": ""},
+	} {
+		all := pods(t, objects(t, parse(t, values)))
+		for name, port := range want {
+			p, ok := all[name]
+			if is := p.Annotations["imagegate.dev/view-port"]; !ok || is != port {
+				t.Errorf("%s: %s (there: %t) says %q, want %q", values, name, ok, is, port)
+			}
+		}
+	}
+}

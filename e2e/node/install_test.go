@@ -2,7 +2,6 @@ package node_test
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/imagegate/imagegate/e2e/build"
 	"github.com/imagegate/imagegate/e2e/node"
 )
 
@@ -29,17 +27,11 @@ func images(t *testing.T) (good, bad string) {
 // healthy has `provider doctor` look at a release with which nothing is wrong.
 func healthy(t *testing.T, r release) {
 	t.Helper()
-	root, err := build.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := build.Imagegate(t.Context(), root, os.Stdout)
-	if err != nil {
-		t.Fatal(err)
-	}
+	provider := ownPrograms(t).Provider
 	var out []byte
+	var err error
 	eventually(t, func() error { // what has just changed is settling
-		cmd := exec.CommandContext(t.Context(), own.Provider, "doctor", "--kubeconfig="+on.Kubectl.Kubeconfig, "-n", r.namespace)
+		cmd := exec.CommandContext(t.Context(), provider, "doctor", "--kubeconfig="+on.Kubectl.Kubeconfig, "-n", r.namespace)
 		cmd.Env = []string{} // IMAGEGATE_... are settings of the node there
 		if out, err = cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("provider doctor: %w\n%s", err, out)
@@ -60,9 +52,12 @@ func TestInstallation(t *testing.T) {
 	r := release{name: "imagegate", namespace: "imagegate-system", helm: on.Helm(4)}
 	r.prepare(t)
 	tenant(t, "shop")
+	if _, err := on.Client.CoreV1().Pods("shop").Create(t.Context(), pod("old", bad), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 
 	began = time.Now()
-	r.upgrade(t, "1.0.0")
+	r.upgrade(t, "1.0.0", "--set=view.enabled=true,inventory.enabled=true")
 	t.Logf("helm install --wait without Gatekeeper: %.1f s", time.Since(began).Seconds())
 	began = time.Now()
 	gatekeeper(t)
@@ -94,6 +89,7 @@ func TestInstallation(t *testing.T) {
 			t.Errorf("kubectl debug with the good image: %v\n%s", err, out)
 		}
 	})
+	t.Run("Pages", func(t *testing.T) { reportPages(t, r, "shop") })
 	t.Run("Doctor", func(t *testing.T) { healthy(t, r) })
 	t.Run("Article", func(t *testing.T) { article(t, r, good, bad) })
 	t.Run("Test", func(t *testing.T) { t.Log(r.run(t, "test", r.name)) })

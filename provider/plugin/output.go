@@ -14,7 +14,12 @@ type output struct{ format string }
 
 func (o *output) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.format, "output", "o", "", "json or yaml (default: text)")
-	if err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	completes(cmd, "output", "json", "yaml")
+}
+
+// completes has the shell complete a flag's values.
+func completes(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // the flag is there, and has no other
 	}
 }

@@ -59,9 +59,10 @@ func New() *cobra.Command {
 	})
 	root := &cobra.Command{
 		Use:   "kubectl-imagegate",
-		Short: "Say why images are denied, and what to do",
-		Long: `Says why imagegate denies an image, and what to do. As kubectl's plugin it is called
-"kubectl imagegate", and takes kubectl's own flags of cluster, user and namespace.`,
+		Short: "Say why images are denied, what to do, and what is affected",
+		Long: `Says why imagegate denies an image, what to do, and which workloads are affected. As kubectl's
+plugin it is called "kubectl imagegate", and takes kubectl's own flags of cluster, user and
+namespace.`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl imagegate"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -69,7 +70,7 @@ func New() *cobra.Command {
 	version.Of("kubectl-imagegate").AddTo(root)
 	flags.AddFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return strict.FlagError(cmd.Flags(), err) })
-	root.AddCommand(whyCommand(flags))
+	root.AddCommand(whyCommand(flags), getCommand(flags), affectedCommand(flags), exceptionsCommand(flags), exceptCommand(), uiCommand(flags))
 	return root
 }
 

@@ -20,6 +20,8 @@ metadata:
     {{- /* What is followed by the programs themselves (policies, exceptions, VEX) restarts nothing. */}}
     {{- $checksums := dict "checksum/config" (include "imagegate.providerConfig" . | sha256sum) -}}
     {{- if $mutates }}{{ $_ := set $checksums "checksum/mutator" (include "imagegate.mutatorConfig" . | sha256sum) }}{{ end -}}
+    {{- /* By which `kubectl imagegate` finds the report pages. */}}
+    {{- if and $v.view.enabled (not $worker) }}{{ $_ := set $checksums "imagegate.dev/view-port" (toString $v.view.port) }}{{ end -}}
     {{- mergeOverwrite (deepCopy $v.commonAnnotations) (dict "kubectl.kubernetes.io/default-container" "provider") (deepCopy $v.podAnnotations) $checksums | toYaml | nindent 4 }}
 spec:
   serviceAccountName: {{ include ($worker | ternary "imagegate.workerAccountName" "imagegate.serviceAccountName") .root }}
