@@ -67,6 +67,9 @@ func TestCustomRulesInTheRealEngine(t *testing.T) {
 		{"v1", "bad", nil, []string{"the report is not accepted"}},
 		{"v1", "bad", unscanned, nil},
 		{"v1", "bad-registry.com/good", nil, []string{"bad-registry.com/good comes from a registry that is not trusted"}},
+		{"not-text", "good", nil, nil},
+		{"not-text", "good", unscanned, []string{"42"}},
+		{"not-text", "bad", nil, []string{`{"code":3,"status":"rejected"}`}},
 		{"v0-keywords", "bad", nil, []string{"not on the host"}},
 		{"v0-keywords", "good", nil, nil},
 	}
