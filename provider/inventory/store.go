@@ -142,7 +142,7 @@ func (ownerStore) Transformer() cache.TransformFunc { return slim }
 
 // Add takes in a new owner.
 func (s ownerStore) Add(obj any) error {
-	return s.with(obj, func(k *keptOwner) { s.i.owners.set(s.id(k), k.by) })
+	return s.with(obj, func(k *keptOwner) { s.i.owners.set(intern(k.namespace), s.id(k), k.by) })
 }
 
 // Update takes in an owner that has changed.
@@ -150,10 +150,10 @@ func (s ownerStore) Update(obj any) error { return s.Add(obj) }
 
 // Delete forgets an owner.
 func (s ownerStore) Delete(obj any) error {
-	return s.with(obj, func(k *keptOwner) { s.i.owners.remove(s.id(k)) })
+	return s.with(obj, func(k *keptOwner) { s.i.owners.remove(intern(k.namespace), s.id(k)) })
 }
 
-func (s ownerStore) id(k *keptOwner) ownerID { return ownerID{intern(k.namespace), s.kind, k.name} }
+func (s ownerStore) id(k *keptOwner) ownerID { return ownerID{s.kind, k.name} }
 
 func (s ownerStore) with(obj any, do func(*keptOwner)) error {
 	k, err := keptOwnerOf(obj)
@@ -191,13 +191,9 @@ func (s ownerStore) Replace(all []any, _ string) error {
 	s.i.mu.Lock()
 	defer s.i.mu.Unlock()
 	s.i.owners.full = false
-	for id := range s.i.owners.by {
-		if id.kind == s.kind {
-			s.i.owners.remove(id)
-		}
-	}
+	s.i.owners.removeKind(s.kind)
 	for _, k := range kept {
-		s.i.owners.set(s.id(k), k.by)
+		s.i.owners.set(intern(k.namespace), s.id(k), k.by)
 	}
 	s.i.replaced(s.name)
 	return nil
