@@ -90,7 +90,8 @@ func NewSharedTags(o SharedTagsOptions) (*SharedTags, error) {
 // Saw remembers for a namespace that tag, a canonical repository:tag, means
 // digest. It waits for nobody: what cannot be written is warned of in the log.
 func (t *SharedTags) Saw(_ context.Context, namespace, tag, digest string) error {
-	return t.saw(seen{namespace, pair{tag, digest}}, true)
+	t.saw(seen{namespace, pair{tag, digest}}, true)
+	return nil
 }
 
 // Means says whether tag was seen to mean digest, by whichever namespace on
@@ -103,16 +104,13 @@ func (t *SharedTags) Means(ctx context.Context, namespace, tag, digest string) (
 func (t *SharedTags) Bytes() int64 { return t.tags.Bytes() }
 
 // saw remembers what was seen here, or else what the bucket told.
-func (t *SharedTags) saw(n seen, here bool) error {
+func (t *SharedTags) saw(n seen, here bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !here && t.undone[n.id()].remove {
-		return nil // it is forgotten already
+		return // it is forgotten already
 	}
-	added, forgotten, err := t.tags.saw(n)
-	if err != nil {
-		return err
-	}
+	added, forgotten := t.tags.saw(n)
 	switch {
 	case !here:
 		t.known[n.id()] = held{seen: n, kept: true}
@@ -123,7 +121,6 @@ func (t *SharedTags) saw(n seen, here bool) error {
 	for _, f := range forgotten {
 		t.forgot(f.id())
 	}
-	return nil
 }
 
 // write has what was seen written. t.mu is held, as by those that follow.
@@ -178,12 +175,11 @@ func (t *SharedTags) see(e bucket.Event) {
 	switch e.Kind {
 	case bucket.Wrote:
 		n, err := readSeen(e.Entry.Key, e.Entry.Value)
-		if err == nil {
-			err = t.saw(n, false)
-		}
 		if err != nil {
 			t.o.Logger.Warn("what is kept of a tag's meaning does not count", "key", e.Entry.Key, "error", err)
+			return
 		}
+		t.saw(n, false)
 	case bucket.Deleted:
 		t.forgotten(e.Entry.Key)
 	case bucket.Reset, bucket.Synced:

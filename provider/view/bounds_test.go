@@ -22,8 +22,8 @@ func TestNamesAreBoundedByNamespace(t *testing.T) {
 		n.Saw(image("large", i))
 		n.Saw(image("large", i)) // is nothing new
 	}
-	if n.bytes > n.most || len(n.byDigest) > 100 || len(n.byKey) != len(n.byDigest) {
-		t.Errorf("%d bytes of %d, %d digests, %d keys", n.bytes, n.most, len(n.byDigest), len(n.byKey))
+	if n.images.Bytes() > 100*perName || len(n.byDigest) > 100 || len(n.byKey) != len(n.byDigest) {
+		t.Errorf("%d bytes, %d digests, %d keys", n.images.Bytes(), len(n.byDigest), len(n.byKey))
 	}
 	if counted(n.ofDigest("sha256:small0")) != 1 || counted(n.ofKey("sha256:large999")) != 1 || counted(n.ofKey("sha256:large0")) != 0 {
 		t.Error("the wrong ones were forgotten")

@@ -6,16 +6,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
+	"github.com/imagegate/imagegate/provider/fair"
 	"github.com/imagegate/imagegate/provider/service"
 )
 
 const (
 	// perName is about what an image takes that was asked for, beside its texts.
 	perName = 1024
-	// perShare is the same of a namespace.
-	perShare = 512
 	// maxNames bounds those that are looked at for one digest.
 	maxNames = 64
 )
@@ -64,24 +61,15 @@ type Names struct {
 	fresh map[string]bool
 	told  chan struct{}
 
-	most  int64
-	bytes int64
-	// shares have the images by the namespace that asked, the least recently asked for
-	// first to go.
-	shares map[string]*nameShare
+	images *fair.Cache[nameKey, service.Image]
 	// byDigest has the digests of indexes and manifests, byKey the keys of reports, the
 	// images of each in order: many may have one digest, and few are looked at.
 	byDigest, byKey map[string][]*named
 }
 
-type nameShare struct {
-	images *simplelru.LRU[nameKey, service.Image]
-	bytes  int64
-}
-
 // NewNames returns an empty Names that holds about so many bytes at most.
 func NewNames(most int64) *Names {
-	return &Names{most: most, fresh: map[string]bool{}, told: make(chan struct{}, 1), shares: map[string]*nameShare{}, byDigest: map[string][]*named{}, byKey: map[string][]*named{}}
+	return &Names{images: fair.New[nameKey, service.Image](most), fresh: map[string]bool{}, told: make(chan struct{}, 1), byDigest: map[string][]*named{}, byKey: map[string][]*named{}}
 }
 
 // Saw remembers an image. It is called at each answer, and fast where nothing is new.
@@ -114,22 +102,9 @@ func (n *Names) again(key string) {
 func (n *Names) add(k nameKey, i service.Image) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.shares[k.namespace]
-	if s == nil {
-		images, err := simplelru.NewLRU[nameKey, service.Image](int(n.most/perName)+1, nil)
-		if err != nil {
-			return false // the size is above zero
-		}
-		s = &nameShare{images: images, bytes: perShare}
-		n.shares[k.namespace] = s
-		n.bytes += s.bytes
-	}
-	if _, known := s.images.Get(k); known {
+	if _, known := n.images.Get(k.namespace, k); known {
 		return false
 	}
-	s.images.Add(k, i)
-	s.bytes += k.bytes()
-	n.bytes += k.bytes()
 	e := &named{k, i}
 	for _, m := range i.Manifests {
 		put(n.byDigest, m.Digest, e)
@@ -137,7 +112,8 @@ func (n *Names) add(k nameKey, i service.Image) bool {
 		n.fresh[m.Key] = true
 	}
 	put(n.byDigest, i.Digest, e)
-	for n.bytes > n.most && n.forget() {
+	for _, d := range n.images.Add(k.namespace, k, i, k.bytes()) {
+		n.forget(d.Key, d.Value)
 	}
 	return true
 }
@@ -157,36 +133,13 @@ func drop(from map[string][]*named, at string, k nameKey) {
 	}
 }
 
-// forget drops the image of the namespace that holds most which was not asked for the
-// longest. It is false when there is none.
-func (n *Names) forget() bool {
-	var largest string
-	var most int64 = -1
-	for namespace, s := range n.shares {
-		if s.bytes > most || s.bytes == most && namespace < largest {
-			largest, most = namespace, s.bytes
-		}
-	}
-	s := n.shares[largest]
-	if s == nil {
-		return false
-	}
-	k, i, ok := s.images.RemoveOldest()
-	if !ok {
-		return false
-	}
-	s.bytes -= k.bytes()
-	n.bytes -= k.bytes()
+// forget takes in that an image is not kept any more.
+func (n *Names) forget(k nameKey, i service.Image) {
 	drop(n.byDigest, i.Digest, k)
 	for _, m := range i.Manifests {
 		drop(n.byDigest, m.Digest, k)
 		drop(n.byKey, m.Key, k)
 	}
-	if s.images.Len() == 0 {
-		n.bytes -= s.bytes
-		delete(n.shares, largest)
-	}
-	return true
 }
 
 // ofDigest are the images with an index or manifest of the digest, in the order of
