@@ -11,7 +11,7 @@ import (
 )
 
 // baseMemory is what the provider takes beside the caches and answers that are
-// configured: NATS, indexes, connections.
+// configured: NATS, indexes, connections, answers that were drawn (service.DrawnBytes).
 const baseMemory = 256 << 20
 
 // memory is how a container's limit is divided, in bytes; zero: there is none.

@@ -132,6 +132,10 @@ func (s *Service) written(ctx context.Context, k *asked, maxBytes int) (r report
 		r.Image = k.query.Reference
 		r.ImageAndTag = k.query.written()
 	}()
+	d := k.answer.drawing
+	if d != nil && d.bytes > 0 {
+		return d.report, d.bytes
+	}
 	view := k.query.View
 	late := k.query.large() && ctx.Err() != nil && k.answer.scan != nil
 	if late {
@@ -149,6 +153,10 @@ func (s *Service) written(ctx context.Context, k *asked, maxBytes int) (r report
 	}
 	if late {
 		r = report.Cut(r, "no time was left to send more than the summary")
+	}
+	if d != nil {
+		d.report, d.bytes = r, used
+		s.drawn.add(d)
 	}
 	return r, used
 }

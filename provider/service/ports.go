@@ -9,6 +9,7 @@ package service
 
 import (
 	"context"
+	"time"
 
 	"github.com/imagegate/imagegate/provider/backend"
 	"github.com/imagegate/imagegate/provider/denials"
@@ -65,10 +66,13 @@ type Tags interface {
 	Means(ctx context.Context, namespace, tag, digest string) (bool, error)
 }
 
-// Judge draws the verdict on a finished scan, each time it is read. Its
-// configuration may change in between.
+// Judge draws the verdict on a finished scan. Its configuration may change, which
+// Generation tells; Until says from when on a verdict may be another although nothing
+// has changed, zero: never.
 type Judge interface {
 	Judge(scan *report.Scan, subject verdict.Subject) verdict.Outcome
+	Until(scan *report.Scan) time.Time
+	Generation() uint64
 }
 
 // Nudger makes the controllers of Pods try again that were told to wait. It does

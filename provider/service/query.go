@@ -119,6 +119,10 @@ type answer struct {
 	err   error
 	// image is what was asked about, for Options.Seen.
 	image *Image
+	// source is what the answer about one manifest was drawn from, drawing what that
+	// about an image was, where it may be kept or was.
+	source  *source
+	drawing *drawing
 }
 
 func failedAnswer(digest string, f *report.Failure, until, now time.Time) answer {
@@ -146,6 +150,10 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 		f.Message += letIn
 		return failedAnswer(res.Digest, &f, time.Time{}, s.o.Now())
 	}
+	if a, ok := s.again(ctx, q, res); ok {
+		a.image = s.imageOf(q, res)
+		return a
+	}
 	// All manifests are started before any is waited for.
 	pending := make([]func() answer, len(res.Manifests))
 	for i, m := range res.Manifests {
@@ -163,6 +171,7 @@ func (s *Service) answer(ctx context.Context, q Query) answer {
 	}
 	a := combine(answers, res.Digest)
 	a.image = s.imageOf(q, res)
+	a.drawing = draws(q, res, &a, answers)
 	return a
 }
 
@@ -244,8 +253,12 @@ func (s *Service) begin(ctx context.Context, q Query, t task) func() answer {
 			s.metrics.hit(s.age(stored))
 			if age == stale {
 				s.refresh(t)
+				return at(s.judged(q, t, stored, lookupHit))
 			}
-			return at(s.judged(q, t, stored, lookupHit))
+			from := s.sourceOf(q, stored)
+			a := s.judged(q, t, stored, lookupHit)
+			a.source = from
+			return at(a)
 		}
 		note = s.expiredNote(stored)
 	}

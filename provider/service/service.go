@@ -31,6 +31,8 @@ type Service struct {
 	wg   sync.WaitGroup
 
 	queue *queue.Queue
+	// drawn are answers that may be given again.
+	drawn *drawn
 	// rounds are those of audit.
 	rounds *rounds
 	// latest are the revisions of scans that ended lately, by storeKey.
@@ -71,6 +73,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	s := &Service{
 		o:           o,
 		metrics:     m,
+		drawn:       newDrawn(DrawnBytes),
 		rounds:      newRounds(o.Logger, o.Now),
 		refreshing:  map[string]bool{},
 		renewals:    turns.New(turns.Limits{Turns: o.Refreshers, Waiting: maxRenewals}),

@@ -445,6 +445,9 @@ func TestAPanicIsOneImagesFailure(t *testing.T) {
 
 type panickingJudge struct{ inner service.Judge }
 
+func (j panickingJudge) Until(s *report.Scan) time.Time { return j.inner.Until(s) }
+func (j panickingJudge) Generation() uint64             { return j.inner.Generation() }
+
 func (j panickingJudge) Judge(s *report.Scan, subject verdict.Subject) verdict.Outcome {
 	if s.Scanner == "judge" {
 		panic("from the judge")

@@ -164,6 +164,9 @@ func (f judgeFunc) Judge(scan *report.Scan, subject verdict.Subject) verdict.Out
 	return f(scan, subject)
 }
 
+func (judgeFunc) Until(*report.Scan) time.Time { return time.Time{} }
+func (judgeFunc) Generation() uint64           { return 0 }
+
 // An exception for a tag holds for what the tag was pinned to, and for nothing
 // that only says so.
 func TestTheVerdictIsOnWhatWasWritten(t *testing.T) {

@@ -1,7 +1,8 @@
 // Package verdict decides whether a scanned image is accepted. The scan holds
 // facts; what they mean is configuration: a severity threshold, exceptions
-// that end, and OpenVEX documents. The verdict is drawn anew whenever a stored
-// scan is read, so a change of the configuration counts at once.
+// that end, and OpenVEX documents. The verdict is drawn when a stored scan is
+// read, so a change of the configuration counts at once; Until and Generation
+// say how long the same one would be drawn again.
 //
 // Everything here that lets an image in is read narrowly: where an exception
 // or a VEX statement could mean two things, the finding counts. An exception
