@@ -73,6 +73,7 @@ func reportPages(t *testing.T, r release, namespace string) {
 	told(1, []string{namespace + " Pod/old", "CVE-2022-32149 in golang.org/x/text v0.3.5, fixed in 0.3.8", "it is not known what is in them"}, "affected", "CVE-2022-32149")
 	told(1, []string{namespace + " Pod/old"}, "affected", "pkg:golang/golang.org/x/text@v0.3.5", "--provider-namespace", r.namespace)
 	told(2, []string{"no workload is known to run it, and not all is known"}, "affected", "CVE-2099-1")
+	told(0, []string{namespace + " Pod/old", " rejected accepted 1 "}, "what-if", "--threshold", "Critical")
 	told(0, []string{"VULNERABILITY STATE UNTIL"}, "exceptions")
 	told(2, []string{"is forbidden", "say where it is by --provider-namespace"}, "get", "--as=nobody")
 	told(2, []string{"imagegate is not installed there"}, "get", "--provider-namespace=default")

@@ -162,7 +162,7 @@ func TestWrongValuesAreRefusedBeforeAnythingIsAsked(t *testing.T) {
 	t.Setenv("KUBECONFIG", "/nowhere")
 	for args, want := range map[string]string{
 		"get --status bad": `must be one of rejected, scan_failed`, "exceptions --state bad": "must be one of expired", "get -o xml": "must be json or yaml",
-		"affected": "1 arg", "affected pkg:": "which package", "get": "there is no kubeconfig", "ui": "there is no kubeconfig",
+		"affected": "1 arg", "affected pkg:": "which package", "get": "there is no kubeconfig", "ui": "there is no kubeconfig", "what-if": "what would be otherwise",
 	} {
 		var out, errs bytes.Buffer
 		if code := Main(strings.Fields(args), &out, &errs); code != failedCode || !strings.Contains(errs.String(), want) {

@@ -70,7 +70,7 @@ namespace.`,
 	version.Of("kubectl-imagegate").AddTo(root)
 	flags.AddFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return strict.FlagError(cmd.Flags(), err) })
-	root.AddCommand(whyCommand(flags), getCommand(flags), affectedCommand(flags), exceptionsCommand(flags), exceptCommand(), uiCommand(flags))
+	root.AddCommand(whyCommand(flags), getCommand(flags), affectedCommand(flags), whatIfCommand(flags), exceptionsCommand(flags), exceptCommand(), uiCommand(flags))
 	return root
 }
 

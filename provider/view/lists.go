@@ -228,6 +228,7 @@ func (i *item) total() int {
 const (
 	anyValue = ""
 	yes      = "yes"
+	no       = "no"
 )
 
 // images is the list of all images that there is a report of, or a failure.

@@ -219,16 +219,18 @@ func (q query) one(name string, allowed ...string) string {
 func (q query) only(name string) bool { return q.one(name, anyValue, yes) == yes }
 
 // severity is the least that is shown, if there is one.
-func (q query) severity() (least report.Severity, given bool) {
-	v := q.get("severity")
+func (q query) severity() (least report.Severity, given bool) { return q.severityOf("severity") }
+
+func (q query) severityOf(name string) (s report.Severity, given bool) {
+	v := q.get(name)
 	if v == "" {
-		return least, false
+		return s, false
 	}
-	least, given = report.SeverityOf(v)
+	s, given = report.SeverityOf(v)
 	if !given {
-		q.among("severity", v, severityNames()...)
+		q.among(name, v, severityNames()...)
 	}
-	return least, given
+	return s, given
 }
 
 // number is one from one up.

@@ -82,12 +82,9 @@ func (v *verdicts) of(namespace string, digests ...string) (worst answer, known 
 }
 
 func (v *verdicts) one(namespace, digest string) (worst answer, known bool) {
-	images, all := v.names.ofDigest(digest)
+	images, all := v.images(namespace, digest)
 	if len(images) == 0 {
-		return v.worst(namespace, v.byDigest[digest])
-	}
-	if own := slices.DeleteFunc(slices.Clone(images), func(i service.Image) bool { return i.Namespace != namespace }); len(own) > 0 {
-		images = own
+		return v.worst(namespace, v.failed[digest])
 	}
 	for _, i := range images {
 		for _, m := range i.Manifests {
@@ -106,6 +103,32 @@ func (v *verdicts) one(namespace, digest string) (worst answer, known bool) {
 	}
 	// Of names that were not looked at nothing is known.
 	return worst, all || worst.status != report.Accepted
+}
+
+// images are the ways in which a namespace has asked for a digest. Where it has not they
+// have no name, and are of what others have asked for, or of the reports that there are.
+func (v *verdicts) images(namespace, digest string) (out []service.Image, all bool) {
+	named, all := v.names.ofDigest(digest)
+	for _, i := range named {
+		if i.Namespace == namespace {
+			out = append(out, i)
+		}
+	}
+	if len(out) > 0 {
+		return out, all
+	}
+	for _, i := range named {
+		out = append(out, service.Image{Digest: i.Digest, Manifests: i.Manifests})
+	}
+	if len(named) > 0 {
+		return out, all
+	}
+	for _, r := range v.byDigest[digest] {
+		if r.key != "" {
+			out = append(out, service.Known(r.key, digest))
+		}
+	}
+	return out, true
 }
 
 func (*verdicts) worst(namespace string, rows []*row) (worst answer, known bool) {

@@ -31,6 +31,8 @@ type Scans interface {
 	Kept(ctx context.Context, i service.Image, read service.Read) (service.Kept, error)
 	KeptOne(i service.Image, m service.ImageManifest, stored *report.Scan) (report.Status, string, *report.Scan)
 	Ends(scan *report.Scan) time.Time
+	// Expired says that a report does not count any more.
+	Expired(scan *report.Scan) bool
 	Failed() []service.Failed
 	Queue() *queue.Queue
 }
@@ -39,8 +41,11 @@ type Scans interface {
 // one.
 type ListJudge interface {
 	Judge
+	Judge(scan *report.Scan, s verdict.Subject) verdict.Outcome
 	Until(scan *report.Scan) time.Time
 	Generation() uint64
+	// Under is one of other rules.
+	Under(c verdict.Change) (*verdict.Judge, error)
 	Exceptions() []verdict.Exception
 }
 
@@ -82,7 +87,9 @@ type View struct {
 	now   func() time.Time
 	pages *renderer
 	index *index
-	http  http.Handler
+	// trying has room for one who asks what would be: it reads all reports of what runs.
+	trying chan struct{}
+	http   http.Handler
 }
 
 // New returns a View, whose lists have what is stored once Run has read it.
@@ -101,14 +108,14 @@ func New(o Options) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &View{o: o, now: o.Now, pages: pages, index: newIndex(&o)}
+	v := &View{o: o, now: o.Now, pages: pages, index: newIndex(&o), trying: make(chan struct{}, 1)}
 	r := chi.NewRouter()
 	r.Use(newGuard(o.Logger).handle)
 	r.Use(onlyReads)
 	r.Get("/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, imagesPath, http.StatusSeeOther) })
 	r.Get("/assets/{name}", v.asset)
 	for path, list := range map[string]listed{
-		blockedPath: v.blocked, runningPath: v.running, namespacesPath: v.namespaces, imagesPath: v.images,
+		blockedPath: v.blocked, runningPath: v.running, namespacesPath: v.namespaces, whatIfPath: v.whatIf, imagesPath: v.images,
 		vulnerabilitiesPath: v.vulnerabilities, packagePath: v.packageFindings, exceptionsPath: v.exceptions,
 	} {
 		for _, ending := range []string{"", endingCSV, endingJSON} {
@@ -152,7 +159,7 @@ func (v *View) nav(current string) []navLink {
 		links = append(links, navLink{Name: "Blocked now", Link: blockedPath})
 	}
 	if v.o.Inventory != nil {
-		links = append(links, navLink{Name: "Running", Link: runningPath}, navLink{Name: "Namespaces", Link: namespacesPath})
+		links = append(links, navLink{Name: "Running", Link: runningPath}, navLink{Name: "Namespaces", Link: namespacesPath}, navLink{Name: "What if", Link: whatIfPath})
 	}
 	links = append(links, navLink{Name: "Images", Link: imagesPath}, navLink{Name: "Vulnerabilities", Link: vulnerabilitiesPath},
 		navLink{Name: "Exceptions", Link: exceptionsPath}, navLink{Name: "Health", Link: healthPath})
