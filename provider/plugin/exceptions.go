@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,7 +77,7 @@ and ends: after two weeks where --until says nothing else.`,
 			}
 			text, err := verdict.WriteExceptions([]verdict.Entry{e})
 			if err != nil {
-				return fmt.Errorf("the exception: %s", strings.TrimPrefix(err.Error(), "entry 1 "))
+				return fmt.Errorf("the exception: %w", err)
 			}
 			_, err = cmd.OutOrStdout().Write(text)
 			return err

@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imagegate/imagegate/provider/inventory"
 	"github.com/imagegate/imagegate/provider/registry"
 	"github.com/imagegate/imagegate/provider/service"
 	"github.com/imagegate/imagegate/provider/store/storetest"
+	"github.com/imagegate/imagegate/provider/view"
 )
 
 // BenchmarkPages prints what a page takes when there are reports of so many images with
@@ -27,7 +29,13 @@ func BenchmarkPages(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	w := newWorld(b, "")
+	var places []*inventory.Place
+	for n := range images {
+		places = append(places, place(fmt.Sprintf("team%d", n%50), fmt.Sprintf("Deployment/app%d", n), fmt.Sprintf("r.example/team%d/app%d:1", n%50, n), storetest.Digest(n), 3))
+	}
+	w := newWorld(b, "", func(o *view.Options) {
+		o.Inventory = runningNow{inventory.Of(inventory.State{Phase: inventory.Complete, At: now()}, places...)}
+	})
 	began := time.Now()
 	var id string
 	for n := range images {
@@ -53,6 +61,7 @@ func BenchmarkPages(b *testing.B) {
 	for _, page := range []string{
 		"/images", "/images?size=1000", "/images?q=team7&status=rejected&sort=-scanned", "/images.csv?size=1000", "/images/" + storetest.Digest(images/2),
 		"/vulnerabilities", "/vulnerabilities?severity=Critical&size=1000", "/vulnerabilities/" + id, "/packages?name=openssl", "/exceptions", "/health",
+		"/running", "/running?size=1000", "/running?vulnerability=" + id, "/namespaces", "/what-if?threshold=Critical",
 	} {
 		b.Run(fmt.Sprintf("%d%s", images, page), func(b *testing.B) {
 			var body []byte
