@@ -90,11 +90,11 @@ func reportPages(t *testing.T, r release, namespace string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := http.Get(strings.TrimSpace(address) + "/running?namespace=" + namespace) //nolint:noctx // a test
+	page, err := http.Get(strings.TrimSpace(address) + "/running?namespace=" + namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer page.Body.Close()
+	defer func() { _ = page.Body.Close() }()
 	text, err := io.ReadAll(page.Body)
 	if err != nil || page.StatusCode != http.StatusOK || !strings.Contains(string(text), "Pod/old") {
 		t.Errorf("%d %v\n%s", page.StatusCode, err, text)

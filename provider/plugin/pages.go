@@ -73,7 +73,7 @@ func readPage(ctx context.Context, at string, into any) error {
 	if err != nil {
 		return fmt.Errorf("asking the report pages: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("reading the report pages: %w", err)
