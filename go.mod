@@ -52,6 +52,7 @@ require (
 require (
 	github.com/dustin/go-humanize v1.1.0
 	k8s.io/cli-runtime v0.36.2
+	k8s.io/streaming v0.36.2
 )
 
 require (
@@ -67,7 +68,6 @@ require (
 	github.com/peterbourgon/diskv v2.0.1+incompatible // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/xlab/treeprint v1.2.0 // indirect
-	k8s.io/streaming v0.36.2 // indirect
 	sigs.k8s.io/kustomize/api v0.21.1 // indirect
 	sigs.k8s.io/kustomize/kyaml v0.21.1 // indirect
 )

@@ -112,7 +112,9 @@ func TestRotation(t *testing.T) {
 	})
 
 	t.Run("Gatekeepers", func(t *testing.T) {
-		r.upgrade(t, "1.0.0", "--set", "replicaCount=3,certificates.propagation=3s") // ours last
+		// Ours last, and Gatekeeper waits for the provider as long as its webhook has: two
+		// processors for two of these, three providers and who asks all of them are slow.
+		r.upgrade(t, "1.0.0", "--set", "replicaCount=3,certificates.propagation=3s,provider.timeoutSeconds=8")
 		r.settled(t)
 		t.Run("Given", func(t *testing.T) { gatekeepersGivenCertificate(t, r, good, bad) })
 		t.Run("Own", func(t *testing.T) { gatekeepersOwnCertificate(t, r, good, bad) })

@@ -206,10 +206,15 @@ func TestCtrlC(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(over)
+	cache, err := os.MkdirTemp("", "imagegate-ctrl-c-") // what is given up may still write there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(cache) }()
 	var stdout, stderr bytes.Buffer
 	code := make(chan int, 1)
 	go func() {
-		code <- Main([]string{"why", "deployment/shop", "--server", server.URL, "--cache-dir", t.TempDir()}, &stdout, &stderr)
+		code <- Main([]string{"why", "deployment/shop", "--server", server.URL, "--cache-dir", cache}, &stdout, &stderr)
 	}()
 	<-asked
 	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {

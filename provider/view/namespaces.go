@@ -83,7 +83,8 @@ func (v *View) namespaces(r *http.Request) *listPage {
 	}, "blocked", "namespace")
 	rows, p := pages(q, shown, "namespaces")
 	page := v.listPage(q, "Namespaces", namespacesPath)
-	page.Action, page.Warnings = namespacesPath, append(warnings, v.unfinished()...)
+	warnings = append(warnings, v.unfinished()...)
+	page.Action, page.Warnings = namespacesPath, warnings
 	page.Intro = []string{"How many different images run in each namespace, by the verdict that a Pod of it would get now, and how many were not let in within a day."}
 	page.Fields, page.Hidden = []field{{Label: "Namespace", Name: "q", Value: q.get("q")}}, hidden(q)
 	l := list{ID: "list", Pager: &p, Empty: "No namespace is like that."}

@@ -27,6 +27,7 @@ func (v *View) runningNow() (s *inventory.Snapshot, warnings []string) {
 		warnings = append(warnings, "What runs is not known: "+clean(state.Reason))
 	case inventory.Incomplete:
 		warnings = append(warnings, "More may run than is listed: "+clean(state.Reason))
+	case inventory.Complete:
 	}
 	return s, warnings
 }
