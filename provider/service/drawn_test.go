@@ -170,6 +170,10 @@ func TestAVerdictIsDrawnAnewOnceItMayBeAnother(t *testing.T) {
 		"one of two is there":   {noException, []string{"linux/amd64", "linux/arm64"}, func(d *drawings) { d.put("linux/amd64", clean()) }, report.Rejected, "linux/arm64"},
 		"it has got old":        {noException, nil, func(d *drawings) { d.clock.Add(49 * 3600) }, report.Rejected, "CVE-1"}, // scanned again
 		"it is to be renewed":   {noException, nil, func(d *drawings) { d.clock.Add(25 * 3600) }, report.Rejected, "CVE-1"},
+		"more of it is judged": {noException, nil, func(d *drawings) {
+			d.platforms = []string{"linux/amd64", "linux/arm64"}
+			d.put("linux/arm64", clean())
+		}, report.Rejected, "linux/amd64"},
 		"the image has changed": {noException, nil, func(d *drawings) { d.platforms = []string{"linux/s390x"}; d.put("linux/s390x", clean()) }, report.Accepted, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,11 +195,37 @@ func TestAVerdictIsDrawnAnewOnceItMayBeAnother(t *testing.T) {
 	}
 }
 
+// Of several platforms the verdict ends with that of the first which ends.
+func TestAVerdictEndsWithThatOfOnePlatform(t *testing.T) {
+	for _, first := range []string{"linux/amd64", "linux/arm64"} {
+		d := newDrawings(t, noException, "linux/amd64", "linux/arm64")
+		for _, p := range d.platforms {
+			ends := 10 * time.Hour
+			if p == first {
+				ends = time.Hour
+			}
+			s := clean()
+			s.Coverage = &report.Coverage{Packages: 1, EndOfLife: d.now().Add(ends)}
+			d.put(p, s)
+		}
+		if r := d.settled("shop", "r.example/shop:1"); r.Status != report.Accepted {
+			t.Fatalf("%+v", r)
+		}
+		d.clock.Add(2 * 3600)
+		if r, judged := d.asks("shop", "r.example/shop:1", report.ViewSummary); r.Status != report.ScanFailed || judged == 0 {
+			t.Errorf("%s ended: %+v, %d verdicts", first, r, judged)
+		}
+	}
+}
+
 // put has a scan in the place of a platform's.
 func (d *drawings) put(platform string, s *report.Scan) {
 	d.t.Helper()
 	s = d.scan(s)
-	s.Subject, s.Coverage = "sha256:"+platform, &report.Coverage{Packages: 1}
+	s.Subject = "sha256:" + platform
+	if s.Coverage == nil {
+		s.Coverage = &report.Coverage{Packages: 1}
+	}
 	if _, err := d.store.Put(d.t.Context(), "shop", backend.ByDigest.Key(backend.Image{Digest: s.Subject}), s); err != nil {
 		d.t.Fatal(err)
 	}
