@@ -44,7 +44,7 @@ first, and for how many images each is used. "expiring" are those that end withi
 				return err
 			}
 			list.warn(cmd.ErrOrStderr())
-			columns := []column{{"VULNERABILITY", "vulnerability", false}, {"STATE", "state", false}, {"UNTIL", "until", false}, {"USED", "used", false}, {"IMAGES", "images", false}, {"NAMESPACES", "namespaces", false}, {"REASON", "reason", false}}
+			columns := []column{{"VULNERABILITY", "vulnerability"}, {"STATE", "state"}, {"UNTIL", "until"}, {"USED", "used"}, {"IMAGES", "images"}, {"NAMESPACES", "namespaces"}, {"REASON", "reason"}}
 			return out.print(cmd.OutOrStdout(), list, func(w io.Writer) error { return table(w, columns, list.Rows) })
 		},
 	}

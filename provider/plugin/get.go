@@ -75,8 +75,8 @@ Exit code 2: there is no answer, or nothing is known to run and that is not all.
 // running are the columns of what runs, and one more.
 func running(head, key string) []column {
 	return []column{
-		{"NAMESPACE", "namespace", false}, {"WORKLOAD", "workload", false}, {"IMAGE", "image", true}, {"VERDICT", "status", false},
-		{"PODS", "pods", false}, {"AGE", "since", false}, {head, key, false},
+		{"NAMESPACE", "namespace"}, {"WORKLOAD", "workload"}, {"IMAGE", "image"}, {"VERDICT", "status"},
+		{"PODS", "pods"}, {"AGE", "since"}, {head, key},
 	}
 }
 

@@ -84,7 +84,7 @@ func TestAListIsReadWhole(t *testing.T) {
 func TestATableForPeople(t *testing.T) {
 	var b bytes.Buffer
 	err := table(&b, running("WHY", "message"), []map[string]any{{
-		"namespace": "shop", "workload": "Deployment/web", "image": "r.example/a:1; written as b", "status": nil, "pods": 3.0,
+		"namespace": "shop", "workload": "Deployment/web", "image": "r.example/a:1", "status": nil, "pods": 3.0,
 		"since": time.Now().Add(-3 * time.Hour).Format(time.RFC3339), "message": "one\nmore; and \x1b[31mred",
 	}})
 	if err != nil {

@@ -16,11 +16,7 @@ import (
 const maxColumn = 160
 
 // column is one of a table for people: of a list's rows, by its key in JSON.
-type column struct {
-	head, key string
-	// first leaves out what a cell has beside its first text.
-	first bool
-}
+type column struct{ head, key string }
 
 // table prints rows as kubectl does. Pods' authors write some of it, and terminals obey
 // control characters.
@@ -34,7 +30,7 @@ func table(w io.Writer, columns []column, rows []map[string]any) error {
 	line(texts)
 	for _, row := range rows {
 		for i, c := range columns {
-			texts[i] = c.shown(row[c.key])
+			texts[i] = shown(row[c.key])
 		}
 		line(texts)
 	}
@@ -42,16 +38,13 @@ func table(w io.Writer, columns []column, rows []map[string]any) error {
 }
 
 // shown is a value of a row; null is what nobody knows.
-func (c *column) shown(value any) string {
+func shown(value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "not known"
 	case string:
 		if at, err := time.Parse(time.RFC3339, v); err == nil {
 			return duration.HumanDuration(time.Since(at))
-		}
-		if c.first {
-			v, _, _ = strings.Cut(v, "; ")
 		}
 		return report.Clean(v, maxColumn)
 	default:

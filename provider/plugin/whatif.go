@@ -46,8 +46,8 @@ Exit code 2: there is no answer, or nothing would be judged otherwise and not al
 			}
 			list.warn(cmd.ErrOrStderr())
 			columns := []column{
-				{"NAMESPACE", "namespace", false}, {"WORKLOAD", "workload", false}, {"IMAGE", "image", true}, {"NOW", "status", false},
-				{"THEN", "then", false}, {"PODS", "pods", false}, {"EXCEPTIONS", "needs", false}, {"WHY", "message", false},
+				{"NAMESPACE", "namespace"}, {"WORKLOAD", "workload"}, {"IMAGE", "image"}, {"NOW", "status"},
+				{"THEN", "then"}, {"PODS", "pods"}, {"EXCEPTIONS", "needs"}, {"WHY", "message"},
 			}
 			if err := out.print(cmd.OutOrStdout(), list, func(w io.Writer) error { return table(w, columns, list.Rows) }); err != nil {
 				return err

@@ -126,7 +126,7 @@ func (v *View) whatIf(r *http.Request) *listPage {
 	l.Pager = &p
 	for _, t := range rows {
 		c := v.useRow(&t.use)
-		l.Table.Rows = append(l.Table.Rows, []cell{c[0], c[1], c[2], c[3], statusCell(t.then.status), {Text: t.then.message}, {Text: strings.Join(few(t.needs), ", ")}, c[5], c[7]})
+		l.Table.Rows = append(l.Table.Rows, []cell{c[0], c[1], c[2], c[3], statusCell(t.then.status), {Text: t.then.message}, {Text: strings.Join(few(t.needs), ", ")}, c[5], c[8]})
 	}
 	page.Lists = []list{l}
 	return page

@@ -98,13 +98,14 @@ func (v *View) running(r *http.Request) *listPage {
 			continue
 		}
 		for _, p := range n.Places {
-			if found != nil && !at.whole(p.Digests()) {
+			u := useOf(p, at)
+			if found != nil && !(u.known && at.whole(p.Digests())) {
 				unseen++
 			}
 			if found != nil && !found.in(p) {
 				continue
 			}
-			if u := useOf(p, at); u.matches(text) && (status == anyValue || u.verdict() == status) {
+			if u.matches(text) && (status == anyValue || u.verdict() == status) {
 				shown = append(shown, u)
 			}
 		}
@@ -137,6 +138,7 @@ func (v *View) running(r *http.Request) *listPage {
 		column{Key: "message", Name: "Why", Class: long},
 		column{Key: "pods", Name: "Pods", Class: numbers, Sort: "pods"},
 		column{Key: "since", Name: "Since", Sort: "since"},
+		column{Key: "written", Name: "Written as, by the Pod's word"},
 		column{Key: "digest", Name: "Digest", Class: brief},
 	)
 	if found != nil {
@@ -170,9 +172,6 @@ func sortUses(all []use, by string, turned bool) {
 
 func (v *View) useRow(u *use) []cell {
 	image, verdict, digest := textCell(u.name()), unknown(), unknown()
-	if u.Original != "" && u.Original != u.name() {
-		image.More = []string{"written as " + clean(u.Original)}
-	}
 	if all := u.Digests(); len(all) > 0 {
 		digest = textCell(all[0])
 		image.Link = imagePath + url.PathEscape(all[0])
@@ -182,6 +181,6 @@ func (v *View) useRow(u *use) []cell {
 	}
 	return []cell{
 		textCell(u.workload()), {Text: clean(u.Workload.Namespace), Link: address(runningPath, url.Values{"namespace": {u.Workload.Namespace}})},
-		image, verdict, {Text: u.message}, numberCell(u.Pods), v.timeCell(u.Since), digest,
+		image, verdict, {Text: u.message}, numberCell(u.Pods), v.timeCell(u.Since), textCell(u.Original), digest,
 	}
 }
