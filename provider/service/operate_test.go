@@ -153,6 +153,7 @@ func TestAnAuthorHearsThatNobodyScans(t *testing.T) {
 			t.Errorf("the queue is %+v", list)
 		}
 		closeService(t, worker)
+		synctest.Wait() // until the other has heard of it
 		if r := askFor(t, api, "team", "r/app:1", time.Second); !strings.Contains(r.Message, none) {
 			t.Errorf("the worker gone: %+v", r)
 		}
