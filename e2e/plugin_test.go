@@ -3,10 +3,10 @@ package e2e_test
 import (
 	"encoding/json"
 	"errors"
-	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/imagegate/imagegate/e2e/kubectl"
 	"github.com/imagegate/imagegate/e2e/registry"
 )
 
@@ -14,14 +14,10 @@ import (
 func plugin(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	out, err := shared.Cluster.Kubectl(t.Context(), append([]string{"imagegate"}, args...)...)
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return out, exit.ExitCode()
-	case err != nil:
+	if code, err = kubectl.Code(err); err != nil {
 		t.Fatal(err)
 	}
-	return out, 0
+	return out, code
 }
 
 // tenantRights are those that `kubectl imagegate why` says it takes.

@@ -35,6 +35,15 @@ func (k Kubectl) Run(ctx context.Context, in io.Reader, args ...string) (string,
 	return strings.TrimSpace(string(out)), err
 }
 
+// Code is the exit code of what Run ran. Its error is that it could not be run.
+func Code(err error) (int, error) {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
 // Apply applies manifests, server side, and fails with what kubectl said.
 func (k Kubectl) Apply(ctx context.Context, manifests string) error {
 	out, err := k.Run(ctx, strings.NewReader(manifests), "apply", "--server-side", "--force-conflicts", "-f", "-")

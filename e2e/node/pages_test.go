@@ -2,7 +2,6 @@ package node_test
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/imagegate/imagegate/e2e/build"
+	programs "github.com/imagegate/imagegate/e2e/kubectl" // kubectl is a function here
 )
 
 // ownPrograms are imagegate's, for this machine.
@@ -37,14 +37,11 @@ func plugin(t *testing.T, path string) func(args ...string) (out string, code in
 	return func(args ...string) (string, int) {
 		t.Helper()
 		out, err := k.Run(t.Context(), nil, append([]string{"imagegate"}, args...)...)
-		var exit *exec.ExitError
-		switch {
-		case errors.As(err, &exit):
-			return out, exit.ExitCode()
-		case err != nil:
+		code, err := programs.Code(err)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return out, 0
+		return out, code
 	}
 }
 

@@ -2,21 +2,17 @@ package plugin
 
 import (
 	"fmt"
-	"io"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
-	"github.com/imagegate/imagegate/provider/strict"
 	"github.com/imagegate/imagegate/provider/verdict"
 )
 
 func exceptionsCommand(flags *genericclioptions.ConfigFlags) *cobra.Command {
-	out, from := output{}, release{flags: flags}
-	var state string
-	states := []string{verdict.Expired, verdict.Expiring, verdict.Active, "unused"}
+	l := newListing(flags)
+	state := filter{name: "state", allowed: []string{verdict.Expired, verdict.Expiring, verdict.Active, "unused"}}
 	cmd := &cobra.Command{
 		Use:   "exceptions",
 		Short: "List the exceptions in force, those first that end first",
@@ -29,34 +25,20 @@ first, and for how many images each is used. "expiring" are those that end withi
   kubectl imagegate exceptions --state expiring -o yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			query := url.Values{}
-			if state != "" {
-				if err := strict.OneOf(state, states...); err != nil {
-					return strict.Value("--state", state, "", err)
-				}
-				query.Set("state", state)
-			}
-			list, err := from.read(cmd.Context(), "/exceptions", query)
+			query, err := state.query()
 			if err != nil {
 				return err
 			}
-			list.warn(cmd.ErrOrStderr())
-			columns := []column{{"VULNERABILITY", "vulnerability"}, {"STATE", "state"}, {"UNTIL", "until"}, {"USED", "used"}, {"IMAGES", "images"}, {"NAMESPACES", "namespaces"}, {"REASON", "reason"}}
-			return out.print(cmd.OutOrStdout(), list, func(w io.Writer) error { return table(w, columns, list.Rows) })
+			_, err = l.print(cmd, "/exceptions", query, []column{
+				{"VULNERABILITY", "vulnerability"}, {"STATE", "state"}, {"UNTIL", "until"}, {"USED", "used"}, {"IMAGES", "images"}, {"NAMESPACES", "namespaces"}, {"REASON", "reason"},
+			})
+			return err
 		},
 	}
-	out.addFlags(cmd)
-	from.addFlags(cmd)
-	cmd.Flags().StringVar(&state, "state", "", "only these: expired, expiring, active or unused")
-	completes(cmd, "state", states...)
+	l.addFlags(cmd)
+	state.addFlag(cmd, "only these")
 	return cmd
 }
-
-// exceptFor is how long an exception holds for which no end is given.
-const exceptFor = 14 * 24 * time.Hour
 
 func exceptCommand() *cobra.Command {
 	e := verdict.Entry{}
@@ -73,7 +55,7 @@ and ends: after two weeks where --until says nothing else.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e.CVE = args[0]
 			if e.Expires == "" {
-				e.Expires = time.Now().UTC().Add(exceptFor).Format(time.DateOnly)
+				e.Expires = verdict.ProposedEnd(time.Now())
 			}
 			text, err := verdict.WriteExceptions([]verdict.Entry{e})
 			if err != nil {

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"io"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -9,19 +8,11 @@ import (
 
 	"github.com/imagegate/imagegate/provider/exit"
 	"github.com/imagegate/imagegate/provider/report"
-	"github.com/imagegate/imagegate/provider/strict"
 )
 
-// asking is what commands have that ask the report pages.
-const asking = `It asks the report pages of a provider (view.enabled) over a port that it forwards, as
-"kubectl port-forward" does, so it takes the rights to list Pods and to create
-pods/portforward where imagegate is installed. Whoever has them sees all namespaces.`
-
 func getCommand(flags *genericclioptions.ConfigFlags) *cobra.Command {
-	out, from := output{}, release{flags: flags}
-	var all bool
-	var status string
-	statuses := []string{string(report.Rejected), string(report.ScanFailed), string(report.NotAvailable), string(report.Accepted), "unknown"}
+	l, all := newListing(flags), false
+	status := filter{name: "status", allowed: []string{string(report.Rejected), string(report.ScanFailed), string(report.NotAvailable), string(report.Accepted), "unknown"}}
 	cmd := &cobra.Command{
 		Use:   "get",
 		Short: "List what runs, with the verdict that it would get now",
@@ -36,15 +27,9 @@ Exit code 2: there is no answer, or nothing is known to run and that is not all.
   kubectl imagegate get -A --status rejected -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
+			query, err := status.query()
+			if err != nil {
 				return err
-			}
-			query := url.Values{}
-			if status != "" {
-				if err := strict.OneOf(status, statuses...); err != nil {
-					return strict.Value("--status", status, "", err)
-				}
-				query.Set("status", status)
 			}
 			if !all {
 				namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
@@ -53,22 +38,16 @@ Exit code 2: there is no answer, or nothing is known to run and that is not all.
 				}
 				query.Set("namespace", namespace)
 			}
-			list, err := from.read(cmd.Context(), "/running", query)
+			list, err := l.print(cmd, "/running", query, running("WHY", "message"))
 			if err != nil {
-				return err
-			}
-			list.warn(cmd.ErrOrStderr())
-			if err := out.print(cmd.OutOrStdout(), list, func(w io.Writer) error { return table(w, running("WHY", "message"), list.Rows) }); err != nil {
 				return err
 			}
 			return list.nothing("nothing like that is known to run")
 		},
 	}
-	out.addFlags(cmd)
-	from.addFlags(cmd)
+	l.addFlags(cmd)
 	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "of all namespaces")
-	cmd.Flags().StringVar(&status, "status", "", "only what has this verdict: rejected, scan_failed, report_not_available, accepted or unknown")
-	completes(cmd, "status", statuses...)
+	status.addFlag(cmd, "only what has this verdict")
 	return cmd
 }
 
@@ -81,7 +60,7 @@ func running(head, key string) []column {
 }
 
 func affectedCommand(flags *genericclioptions.ConfigFlags) *cobra.Command {
-	out, from := output{}, release{flags: flags}
+	l := newListing(flags)
 	cmd := &cobra.Command{
 		Use:   "affected VULNERABILITY | pkg:PACKAGE",
 		Short: "List the workloads that run a vulnerability, or a package with findings",
@@ -98,19 +77,12 @@ is known and that is not all.`,
   kubectl imagegate affected pkg:golang/golang.org/x/text -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
 			query, err := finding(args[0])
 			if err != nil {
 				return err
 			}
-			list, err := from.read(cmd.Context(), "/running", query)
+			list, err := l.print(cmd, "/running", query, running("FOUND", "found"))
 			if err != nil {
-				return err
-			}
-			list.warn(cmd.ErrOrStderr())
-			if err := out.print(cmd.OutOrStdout(), list, func(w io.Writer) error { return table(w, running("FOUND", "found"), list.Rows) }); err != nil {
 				return err
 			}
 			if list.Total > 0 {
@@ -119,8 +91,7 @@ is known and that is not all.`,
 			return list.nothing("no workload is known to run it")
 		},
 	}
-	out.addFlags(cmd)
-	from.addFlags(cmd)
+	l.addFlags(cmd)
 	return cmd
 }
 

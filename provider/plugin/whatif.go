@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"errors"
-	"io"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -10,7 +9,7 @@ import (
 )
 
 func whatIfCommand(flags *genericclioptions.ConfigFlags) *cobra.Command {
-	out, from := output{}, release{flags: flags}
+	l := newListing(flags)
 	values := map[string]*string{}
 	cmd := &cobra.Command{
 		Use:   "what-if",
@@ -28,9 +27,6 @@ Exit code 2: there is no answer, or nothing would be judged otherwise and not al
   kubectl imagegate what-if --day 2026-12-31 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
 			query := url.Values{}
 			for name, value := range values {
 				if *value != "" {
@@ -40,23 +36,17 @@ Exit code 2: there is no answer, or nothing would be judged otherwise and not al
 			if len(query) == 0 {
 				return errors.New("what would be otherwise? See --help")
 			}
-			list, err := from.read(cmd.Context(), "/what-if", query)
-			if err != nil {
-				return err
-			}
-			list.warn(cmd.ErrOrStderr())
-			columns := []column{
+			list, err := l.print(cmd, "/what-if", query, []column{
 				{"NAMESPACE", "namespace"}, {"WORKLOAD", "workload"}, {"IMAGE", "image"}, {"NOW", "status"},
 				{"THEN", "then"}, {"PODS", "pods"}, {"EXCEPTIONS", "needs"}, {"WHY", "message"},
-			}
-			if err := out.print(cmd.OutOrStdout(), list, func(w io.Writer) error { return table(w, columns, list.Rows) }); err != nil {
+			})
+			if err != nil {
 				return err
 			}
 			return list.nothing("nothing is known that would be judged otherwise")
 		},
 	}
-	out.addFlags(cmd)
-	from.addFlags(cmd)
+	l.addFlags(cmd)
 	for _, f := range []struct{ flag, parameter, usage string }{
 		{"threshold", "threshold", "the severity from which on a finding rejects: Critical, High, Medium, Low, Negligible or Unknown"},
 		{"only-fixed", "onlyFixed", "whether only findings with a fix count: yes or no"},

@@ -3,6 +3,7 @@ package verdict
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -32,4 +33,9 @@ func WriteExceptions(entries []Entry) ([]byte, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// ProposedEnd is the end of an Entry for which nobody has said one: in two weeks.
+func ProposedEnd(now time.Time) string {
+	return now.UTC().AddDate(0, 0, 14).Format(time.DateOnly)
 }

@@ -182,8 +182,6 @@ func agesOf(what string, at, now time.Time) string {
 }
 
 const (
-	// exceptionFor is how long a proposed exception holds.
-	exceptionFor = 14 * 24 * time.Hour
 	// maxExceptions bounds those of one proposal.
 	maxExceptions = 50
 	// reasonToWrite has to be replaced by whoever sends it.
@@ -212,7 +210,7 @@ func exceptionYAML(r report.ScanReport, counting []report.Vulnerability, now tim
 			n = len(entries)
 			at[v.ID] = n
 			entries = append(entries, verdict.Entry{
-				CVE: v.ID, Images: []string{image}, Expires: now.UTC().Add(exceptionFor).Format(time.DateOnly), Reason: reasonToWrite,
+				CVE: v.ID, Images: []string{image}, Expires: verdict.ProposedEnd(now), Reason: reasonToWrite,
 			})
 		}
 		if e := &entries[n]; !slices.Contains(e.Packages, v.Package) {
