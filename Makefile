@@ -32,14 +32,15 @@ demo: ## Bring a real cluster up, tell imagegate's story on it, and end; NODE=1:
 up: ## The same, left running: prints how to use it, ends on Ctrl-C; STORY=no: without the story
 	@$(DEMO) -keep
 
-# The linters, and the building before, have the processor time that tests leave over
-# which mostly wait: with empty caches both take long.
+# The programs of the cluster and of the node, and the linters, have the processor time
+# that the tests leave over, which wait more and more from one to the next: with empty
+# caches each of the three takes long.
 .PHONY: test
 test: ## Everything below, cheapest first, while the cluster's programs are built
 	@$(MAKE) --no-print-directory cluster & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(MAKE) --no-print-directory fmt drift chart unit replicas && wait $$beside || exit 1; \
-	nice $(MAKE) --no-print-directory lint >.lint.out 2>&1 & beside=$$!; \
+	nice $(MAKE) --no-print-directory node-programs lint >.lint.out 2>&1 & beside=$$!; \
 	$(MAKE) --no-print-directory e2e || exit 1; \
 	wait $$beside; linted=$$?; cat .lint.out; test $$linted = 0 && $(MAKE) --no-print-directory node-short
 
@@ -68,10 +69,11 @@ chart: ## Tests of the Helm chart, by both Helms, without a cluster
 RACE := CGO_ENABLED=1 GOFLAGS='-gcflags=all=-dwarf=false -vet=off'
 # Tests that run with -v and without the race detector. They print a figure or a
 # table (the Rego's coverage, what became of hostile images, the worker's findings
-# beside Grype's), and what they test is Rego, or the shipped binaries. Or it is so
+# beside Grype's, what reports take in memory, of which the detector takes as much and ten
+# times the time), and what they test is Rego, or the shipped binaries. Or it is so
 # many jobs at once that the detector itself fails on a crowded machine, each fourth
 # time ("ThreadSanitizer: CHECK failed: tsan_rtl.cpp:346", Go 1.26.8).
-SHOWN := ^(TestRego|TestHostileImages|TestSameFindingsAsGrype|TestARestartWithTenThousand)$$
+SHOWN := ^(TestRego|TestHostileImages|TestSameFindingsAsGrype|TestARestartWithTenThousand|TestResidentMemory|TestReportsOnDisk|TestWhatAReportTakes|TestMemoryAtItsWorst)$$
 
 # Without the detector: of the templates all that runs is Rego, in one goroutine, four
 # times as slow with it. And what links Grype, whose 1,400 packages would be compiled for
@@ -90,7 +92,7 @@ unit: ## Unit tests of each module, Rego tests among them, with the race detecto
 		$(RACE) $(COMPILE) go build -race $$watched && \
 		{ $(RACED) $$watched >.race.out 2>&1 && cat .race.out || { cat .race.out; $(DETECTOR_FAILED) && $(RACED) $$watched; }; } && \
 		$(COMPILE) go test -timeout $(TIMEOUT) -skip '$(SHOWN)' $$unwatched) || exit 1; done
-	@go test -v -timeout $(TIMEOUT) -run '$(SHOWN)' ./templates ./provider/queue
+	@go test -v -timeout $(TIMEOUT) -run '$(SHOWN)' ./templates ./provider/queue ./provider/store
 	@cd scanner && go test -v -timeout $(TIMEOUT) -run '$(SHOWN)' ./worker
 
 .PHONY: race
@@ -109,6 +111,10 @@ lint: ## golangci-lint in each module, go vet's checks among its own
 cluster: ## Build the programs of the cluster, where missing
 	@cd e2e && nice env $(COMPILE) go run ./cmd/build -cluster
 
+.PHONY: node-programs
+node-programs: ## Build the programs of a real node, where there can be one, and where missing
+	@cd e2e && nice env $(COMPILE) go run ./cmd/build -node
+
 .PHONY: e2e
 e2e: cluster ## Tests against a real API server and Gatekeeper
 	@echo "== end-to-end tests"
@@ -118,12 +124,12 @@ e2e: cluster ## Tests against a real API server and Gatekeeper
 
 # Where there can be no node (Linux, root) it says so, and that is no failure.
 .PHONY: node-short
-node-short: cluster ## Tests of an installation on a real node, where there can be one: what takes less than minutes
+node-short: cluster node-programs ## Tests of an installation on a real node, where there can be one: what takes less than minutes
 	@echo "== an installation on a real node"
 	@cd e2e && go test -count=1 -short -v -timeout $(TIMEOUT) ./node
 
 .PHONY: node
-node: cluster ## The same and what takes minutes: every rotation, scaling, failed installations (a node is required)
+node: cluster node-programs ## The same and what takes minutes: every rotation, scaling, failed installations (a node is required)
 	@cd e2e && IMAGEGATE_NODE_REQUIRED=1 go test -count=1 -v -timeout 40m ./node
 
 # Providers as replicas of each other, without a cluster. What -short leaves out,

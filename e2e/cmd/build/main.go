@@ -1,7 +1,6 @@
 // Command build builds what the end-to-end tests and the demo need and is not
-// there yet, with progress on the standard output: imagegate's own programs, the
-// cluster's, or both. The cluster's are those of a real node too, where there can be
-// one.
+// there yet, with progress on the standard output: imagegate's own programs, those of
+// the cluster, those of a real node, where there can be one, or all.
 package main
 
 import (
@@ -19,19 +18,20 @@ import (
 func main() {
 	own := flag.Bool("own", false, "build imagegate's own programs")
 	cluster := flag.Bool("cluster", false, "build the cluster's programs")
+	node := flag.Bool("node", false, "build the programs of a real node, where there can be one")
 	flag.Parse()
-	if !*own && !*cluster {
-		*own, *cluster = true, true
+	if flag.NFlag() == 0 {
+		*own, *cluster, *node = true, true, true
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *own, *cluster); err != nil {
+	if err := run(ctx, *own, *cluster, *node); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1) //nolint:gocritic // nothing is left to clean up
 	}
 }
 
-func run(ctx context.Context, own, cluster bool) error {
+func run(ctx context.Context, own, cluster, node bool) error {
 	root, err := build.Root()
 	if err != nil {
 		return err
@@ -41,13 +41,12 @@ func run(ctx context.Context, own, cluster bool) error {
 			return err
 		}
 	}
-	if !cluster {
-		return nil
+	if cluster {
+		if _, err := build.Cluster(ctx, root, os.Stdout); err != nil {
+			return err
+		}
 	}
-	if _, err = build.Cluster(ctx, root, os.Stdout); err != nil {
-		return err
-	}
-	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+	if !node || runtime.GOOS != "linux" || os.Getuid() != 0 {
 		return nil // no node there
 	}
 	if _, err = build.Node(ctx, root, os.Stdout); errors.Is(err, build.ErrUnavailable) {
