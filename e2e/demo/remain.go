@@ -68,9 +68,11 @@ database knows; the third copies an image, the fourth takes what docker save wro
   kubectl run mine --image=HOST/mine:1
 
 is let in, and mine:bad is not. PAGES/blocked has who was not let in and what to do,
-PAGES/images all that the provider knows of both. And of a Deployment
+PAGES/images all that the provider knows of both. And of a Deployment, and of what runs
 
   kubectl imagegate why deployment/NAME
+  kubectl imagegate get -A --pages PAGES
+  kubectl imagegate affected CVE-2022-32149 --pages PAGES
 
 The same scan without the cluster, and with its findings as a table:
 

@@ -14,12 +14,15 @@ import (
 // asking is what commands have that ask the report pages.
 const asking = `It asks the report pages of a provider (view.enabled) over a port that it forwards, as
 "kubectl port-forward" does, so it takes the rights to list Pods and to create
-pods/portforward where imagegate is installed. Whoever has them sees all namespaces.`
+pods/portforward where imagegate is installed. Whoever has them sees all namespaces. With
+--pages it asks no cluster.`
 
 // listing is a command's part that asks the report pages for a list and prints it.
 type listing struct {
 	out  output
 	from release
+	// pages is where the report pages are reached already; empty: a port is forwarded.
+	pages string
 }
 
 func newListing(flags *genericclioptions.ConfigFlags) *listing {
@@ -29,6 +32,7 @@ func newListing(flags *genericclioptions.ConfigFlags) *listing {
 func (l *listing) addFlags(cmd *cobra.Command) {
 	l.out.addFlags(cmd)
 	l.from.addFlags(cmd)
+	cmd.Flags().StringVar(&l.pages, "pages", "", "address where the report pages are reached without a forwarded port, such as http://127.0.0.1:8090")
 }
 
 // print prints a whole list, for people by some of its columns, and returns it.
@@ -36,7 +40,7 @@ func (l *listing) print(cmd *cobra.Command, path string, query url.Values, colum
 	if err := l.out.check(); err != nil {
 		return nil, err
 	}
-	list, err := l.from.read(cmd.Context(), path, query)
+	list, err := l.read(cmd.Context(), path, query)
 	if err != nil {
 		return nil, err
 	}

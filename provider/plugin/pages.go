@@ -31,15 +31,31 @@ type answered struct {
 }
 
 // read asks a provider's report pages for a whole list.
-func (r *release) read(ctx context.Context, path string, query url.Values) (*answered, error) {
+func (l *listing) read(ctx context.Context, path string, query url.Values) (*answered, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t, err := r.open(ctx, 0)
+	if l.pages != "" {
+		base, err := pagesAt(l.pages)
+		if err != nil {
+			return nil, err
+		}
+		return readAll(ctx, base, path, query)
+	}
+	t, err := l.from.open(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
 	return readAll(ctx, "http://127.0.0.1:"+strconv.Itoa(t.port), path, query)
+}
+
+// pagesAt is an address that --pages gives, without a slash at its end.
+func pagesAt(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("--pages %s: must be an address such as http://127.0.0.1:8090", address)
+	}
+	return u.Scheme + "://" + u.Host, nil
 }
 
 // readAll reads a list, however many pages it takes.

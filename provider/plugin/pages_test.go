@@ -81,6 +81,19 @@ func TestAListIsReadWhole(t *testing.T) {
 	}
 }
 
+// Where the pages are reached already no cluster is asked.
+func TestPagesAtAnAddress(t *testing.T) {
+	t.Setenv("KUBECONFIG", "/nowhere")
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"rows": [{"namespace": "shop", "workload": %q}], "total": 1, "warnings": []}`, r.URL.RequestURI())
+	}))
+	t.Cleanup(s.Close)
+	var out, errs bytes.Buffer
+	if code := Main([]string{"get", "-A", "--pages", s.URL + "/"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "/running.json?size=1000") {
+		t.Errorf("%d %s %s", code, &out, &errs)
+	}
+}
+
 func TestATableForPeople(t *testing.T) {
 	var b bytes.Buffer
 	err := table(&b, running("WHY", "message"), []map[string]any{{
@@ -163,6 +176,7 @@ func TestWrongValuesAreRefusedBeforeAnythingIsAsked(t *testing.T) {
 	for args, want := range map[string]string{
 		"get --status bad": `must be one of rejected, scan_failed`, "exceptions --state bad": "must be one of expired", "get -o xml": "must be json or yaml",
 		"affected": "1 arg", "affected pkg:": "which package", "get": "there is no kubeconfig", "ui": "there is no kubeconfig", "what-if": "what would be otherwise",
+		"get -A --pages localhost:8090": "--pages localhost:8090: must be an address", "exceptions --pages http://127.0.0.1:1/images": "must be an address",
 	} {
 		var out, errs bytes.Buffer
 		if code := Main(strings.Fields(args), &out, &errs); code != failedCode || !strings.Contains(errs.String(), want) {
