@@ -12,7 +12,7 @@ import data.lib.settings
 import future.keywords
 
 annotation := found if {
-	found := settings.value(input.parameters, ["breakGlass", "annotation"])
+	found := settings.break_glass.annotation
 	pod.present(found)
 } else := "break-glass.imagegate.dev/reason"
 
@@ -25,12 +25,12 @@ username := pod.text(object.get(input.review, "userInfo", {}), "username")
 
 may if {
 	username != ""
-	username in settings.value(input.parameters, ["breakGlass", "users"])
+	username in settings.break_glass.users
 }
 
 may if {
 	some group in input.review.userInfo.groups
-	group in settings.value(input.parameters, ["breakGlass", "groups"])
+	group in settings.break_glass.groups
 }
 
 # A mistake in the settings keeps the glass whole.

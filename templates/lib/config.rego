@@ -18,23 +18,23 @@ either := ["accept", "reject"]
 known := {
 	"scanRules": {
 		"values": {"defaultPolicy": judged_actions, "reportPending": either, "scanFailed": either},
-		"prefixes": ["alwaysAccept", "alwaysReject", "alwaysScanResult"],
+		"prefixes": {"alwaysAccept", "alwaysReject", "alwaysScanResult"},
 		"policies": {},
 	},
 	"preScanPolicies": {
 		"values": {"defaultPolicy": ["accept", "reject", "scan"]},
-		"prefixes": [],
+		"prefixes": set(),
 		"policies": {"customPolicies": ["accept", "reject", "scan"]},
 	},
 	"scanPolicies": {
 		"values": {"defaultPolicy": judged_actions, "reportPending": either, "scanFailed": either},
-		"prefixes": [],
+		"prefixes": set(),
 		"policies": {"customPolicies": judged_actions},
 	},
 }
 
 # Keys that only stand at the top of a section.
-at_top := ["autoGenerate", "byNamespace"]
+at_top := {"autoGenerate", "byNamespace"}
 
 # The places where keys stand: a section's top and its part for the namespace.
 places contains {"name": name, "keys": keys, "known": schema, "others": at_top} if {
@@ -42,7 +42,7 @@ places contains {"name": name, "keys": keys, "known": schema, "others": at_top} 
 	keys := settings.value(input.parameters, [name])
 }
 
-places contains {"name": concat(".", [name, "byNamespace", key]), "keys": keys, "known": schema, "others": []} if {
+places contains {"name": concat(".", [name, "byNamespace", key]), "keys": keys, "known": schema, "others": set()} if {
 	some name, key in settings.held
 	schema := known[name]
 	keys := settings.value(input.parameters, [name, "byNamespace", key])
@@ -84,7 +84,7 @@ mistakes contains settings.blank(concat(".", [name, "byNamespace", key])) if {
 mistakes contains settings.invalid(concat(".", [name, "byNamespace"]), key, sprintf("a namespace, or the start of some as in dev-*: %s", [why])) if {
 	some name, _ in known
 	by_namespace := settings.value(input.parameters, [name, "byNamespace"])
-	not patterns.plain_namespaces([key | some key in object.keys(by_namespace)])
+	not patterns.plain_namespaces(object.keys(by_namespace))
 	some key in object.keys(by_namespace)
 	why := patterns.of_namespace(key)
 }
@@ -97,17 +97,8 @@ mistakes contains settings.invalid(concat(".", [name, "autoGenerate"]), found, "
 
 mistakes contains sprintf("unknown key %s.%s", [place.name, key]) if {
 	some place in places
-	some key in object.keys(place.keys)
-	not known_key(place, key)
+	some key in (object.keys(place.keys) - (((object.keys(place.known.values) | object.keys(place.known.policies)) | place.known.prefixes) | place.others))
 }
-
-known_key(place, key) if place.known.values[key]
-
-known_key(place, key) if place.known.policies[key]
-
-known_key(place, key) if key in place.known.prefixes
-
-known_key(place, key) if key in place.others
 
 mistakes contains settings.invalid(concat(".", [place.name, key]), found, settings.one_of(allowed)) if {
 	some place in places
@@ -118,59 +109,82 @@ mistakes contains settings.invalid(concat(".", [place.name, key]), found, settin
 
 mistakes contains sprintf("%s.%s must be a list", [place.name, key]) if {
 	some place in places
-	some key in array.concat(place.known.prefixes, [k | some k, _ in place.known.policies])
+	some key in (object.keys(place.keys) & (place.known.prefixes | object.keys(place.known.policies)))
 	found := settings.value(place.keys, [key])
 	not is_array(found)
 }
 
-mistakes contains settings.invalid(concat(".", [place.name, key]), prefix, "an image prefix") if {
+# The lists that have mistakes, or may have some: only these are looked at one by one,
+# for a list may be long, and a Pod waits.
+doubtful_prefixes contains {"name": concat(".", [place.name, key]), "list": list} if {
 	some place in places
 	some key in place.known.prefixes
-	some prefix in place.keys[key]
+	list := place.keys[key]
+	not patterns.plain_prefixes(list)
+}
+
+doubtful_rules contains {"name": concat(".", [place.name, key]), "list": list, "allowed": allowed} if {
+	some place in places
+	some key, allowed in place.known.policies
+	list := place.keys[key]
+	not sound(list, allowed)
+}
+
+# Whether a list has nothing but rules that are right.
+sound(rules, allowed) if {
+	prefixes := [prefix | prefix := rules[_].prefix]
+	actions := [action | action := rules[_].action]
+	count(prefixes) == count(rules)
+	count(actions) == count(rules)
+	patterns.plain_prefixes(prefixes)
+	count({action | action := actions[_]} - {action | action := allowed[_]}) == 0
+	each_may_decide(prefixes, actions)
+}
+
+# The strictest stand first, or no prefix begins with another.
+each_may_decide(_, actions) if regex.match(`^(?:reject\n)*(?:scan(?:-result)?\n)*(?:accept\n)*$`, concat("\n", array.concat(actions, [""])))
+
+each_may_decide(prefixes, _) if not nested(prefixes)
+
+mistakes contains settings.invalid(doubtful.name, prefix, "an image prefix") if {
+	some doubtful in doubtful_prefixes
+	some prefix in doubtful.list
 	not pod.present(prefix)
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d]", [place.name, key, i]), prefix, settings.prefix_but(why)) if {
-	some place in places
-	some key in place.known.prefixes
-	not patterns.plain_prefixes(place.keys[key])
-	some i, prefix in place.keys[key]
+mistakes contains settings.invalid(sprintf("%s[%d]", [doubtful.name, i]), prefix, settings.prefix_but(why)) if {
+	some doubtful in doubtful_prefixes
+	some i, prefix in doubtful.list
 	pod.present(prefix)
 	why := patterns.of_prefix(prefix)
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), rule.prefix, settings.prefix_but(why)) if {
-	some place in places
-	some key, _ in place.known.policies
-	not patterns.plain_prefixes([rule.prefix | some rule in place.keys[key]])
-	some i, rule in place.keys[key]
+mistakes contains settings.invalid(sprintf("%s[%d].prefix", [doubtful.name, i]), rule.prefix, settings.prefix_but(why)) if {
+	some doubtful in doubtful_rules
+	some i, rule in doubtful.list
 	pod.present(rule.prefix)
 	why := patterns.of_prefix(rule.prefix)
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d].prefix", [place.name, key, i]), settings.shown(rule, "prefix"), "an image prefix") if {
-	some place in places
-	some key, _ in place.known.policies
-	some i, rule in place.keys[key]
+mistakes contains settings.invalid(sprintf("%s[%d].prefix", [doubtful.name, i]), settings.shown(rule, "prefix"), "an image prefix") if {
+	some doubtful in doubtful_rules
+	some i, rule in doubtful.list
 	pod.text(rule, "prefix") == ""
 }
 
-mistakes contains settings.invalid(sprintf("%s.%s[%d].action", [place.name, key, i]), settings.shown(rule, "action"), settings.one_of(allowed)) if {
-	some place in places
-	some key, allowed in place.known.policies
-	some i, rule in place.keys[key]
-	not settings.shown(rule, "action") in allowed
+mistakes contains settings.invalid(sprintf("%s[%d].action", [doubtful.name, i]), settings.shown(rule, "action"), settings.one_of(doubtful.allowed)) if {
+	some doubtful in doubtful_rules
+	some i, rule in doubtful.list
+	not settings.shown(rule, "action") in doubtful.allowed
 }
 
-# A stricter rule behind one that matches all of it never decides. Sorted, a prefix
-# stands beside one that begins with it: mostly that is all there is to look at.
-mistakes contains sprintf("%s.%s[%d] never decides: '%s' before it matches all that begins with '%s', and the first match wins; put it first", [place.name, key, i, first.prefix, rule.prefix]) if {
-	some place in places
-	some key, allowed in place.known.policies
-	rules := [{"prefix": pod.text(rule, "prefix"), "action": pod.text(rule, "action")} | some rule in place.keys[key]]
+# A stricter rule behind one that matches all of it never decides.
+mistakes contains sprintf("%s[%d] never decides: '%s' before it matches all that begins with '%s', and the first match wins; put it first", [doubtful.name, i, first.prefix, rule.prefix]) if {
+	some doubtful in doubtful_rules
+	rules := [{"prefix": pod.text(rule, "prefix"), "action": pod.text(rule, "action")} | some rule in doubtful.list]
 	nested([rule.prefix | some rule in rules])
 	some i, rule in rules
-	rule.action in allowed
+	rule.action in doubtful.allowed
 	first := [earlier |
 		some j, earlier in rules
 		j < i
@@ -180,10 +194,13 @@ mistakes contains sprintf("%s.%s[%d] never decides: '%s' before it matches all t
 	strictness[rule.action] > strictness[first.action]
 }
 
+# Whether one of some prefixes begins with another, or is there twice: the one without
+# its last character then still does.
+nested(prefixes) if count({prefix | prefix := prefixes[_]}) < count(prefixes)
+
 nested(prefixes) if {
-	sorted := sort(prefixes)
-	some i, prefix in sorted
-	startswith(sorted[i + 1], prefix)
+	shorter := split(regex.replace(concat("\n", prefixes), `[^\n](\n|$)`, "$1"), "\n")
+	strings.any_prefix_match(shorter, prefixes)
 }
 
 strictness := {"accept": 0, "scan": 1, "scan-result": 1, "reject": 2}

@@ -38,7 +38,7 @@ before contains {"msg": text(msg), "details": {"phase": "pre-scan"}} if {
 allowed if rules.allow_pod with input as pod_input
 
 # What may have a report to be judged by.
-subjects := {pod.subject(entry) | some entry in pod.judged}
+subjects := pod.subjects
 
 # What deny_image says for each container whose image has a report, with
 # reports as {subject: ScanReport}.

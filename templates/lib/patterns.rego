@@ -71,8 +71,8 @@ not_a_namespace(value) := "a * may stand at the end only, as in dev-*" if {
 	contains(value, "*")
 } else := "no namespace is called so: names have lower case, digits and dashes"
 
-# Whether all of a list are plain names of namespaces.
-plain_namespaces(list) if regex.match(`^[a-z0-9](?:[a-z0-9]|-+[a-z0-9]|\n[a-z0-9])*$`, concat("\n", array.concat(list, ["0"])))
+# Whether all of a set are plain names of namespaces.
+plain_namespaces(names) if regex.match(`^[a-z0-9](?:[a-z0-9]|-+[a-z0-9]|\n[a-z0-9])*$`, concat("\n", names | {"0"}))
 
 in_namespace(pattern, namespace) if pattern == namespace
 

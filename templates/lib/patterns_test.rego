@@ -18,14 +18,14 @@ test_lists_of_the_plainest_kind if {
 }
 
 test_lists_of_plain_namespaces if {
-	every list in [[], ["dev"], ["a-b", "c", "d--e"]] {
-		patterns.plain_namespaces(list)
-		every name in list {
+	every names in [set(), {"dev"}, {"a-b", "c", "d--e"}] {
+		patterns.plain_namespaces(names)
+		every name in names {
 			not patterns.of_namespace(name)
 		}
 	}
-	every list in [["dev-*"], ["dev-"], ["a", "Dev"], [""], ["-a"], ["a-", "b"], ["*"]] {
-		not patterns.plain_namespaces(list)
+	every names in [{"dev-*"}, {"dev-"}, {"a", "Dev"}, {""}, {"-a"}, {"a-", "b"}, {"*"}] {
+		not patterns.plain_namespaces(names)
 	}
 }
 

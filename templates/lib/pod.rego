@@ -132,6 +132,9 @@ claim(entry) := written if {
 # An image and what was written for it: what decisions and reports are about.
 subject(entry) := [entry.image, claim(entry)]
 
+# Those to judge.
+subjects := {subject(entry) | some entry in judged}
+
 # A container and a volume may have the same name.
 original_prefix(entry) := "volume.original-image.imagegate.dev" if {
 	entry.field == "volumes"

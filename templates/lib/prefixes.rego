@@ -6,13 +6,18 @@ package lib.prefixes
 import data.lib.reference
 import future.keywords
 
-# A policy, made of rules {"prefix", "action", "scope"} and what holds where
-# none matches, {"action", "scope"}.
-policy(rules, otherwise) := {
-	"default": {"action": otherwise.action, "scope": sprintf("%s default policy", [otherwise.scope]), "index": count(rules)},
-	"rules": rules,
-	"prefixes": [rule.prefix | some rule in rules],
-	"folded": {"rules": rules, "prefixes": [reference.folded_prefix(rule.prefix) | some rule in rules]},
+# A policy, made of groups of rules, {"prefixes", "scope"} with the "action" of all or
+# the "actions" of each, and of what holds where no rule matches, {"action", "scope"}.
+# Rules have their place by the order of the groups.
+policy(groups, otherwise) := {
+	"default": object.union(decided, {"index": count(prefixes)}),
+	"decided": decided,
+	"groups": groups,
+	"prefixes": prefixes,
+	"folded": {"groups": groups, "prefixes": reference.folded_prefixes(prefixes)},
+} if {
+	prefixes := [prefix | prefix := groups[_].prefixes[_]]
+	decided := {"action": otherwise.action, "scope": sprintf("%s default policy", [otherwise.scope])}
 }
 
 severity := {"accept": 0, "scan": 1, "scan-result": 1, "reject": 2}
@@ -21,7 +26,10 @@ severity := {"accept": 0, "scan": 1, "scan-result": 1, "reject": 2}
 # for it. The first rule that matches a spelling of the image wins for that
 # spelling; among the spellings the more restrictive one wins. Spellings that the
 # rules were not written for, and the claim, only tighten what the others say.
-decide([image, written], policy) := tightened(said, [m | some m in stricter; severity[m.action] > severity[said.action]]) if {
+decide([image, written], policy) := policy.decided if {
+	untouched(image, policy)
+	untouched_claim(written, policy)
+} else := tightened(said, [m | some m in stricter; severity[m.action] > severity[said.action]]) if {
 	# Beside a digest a tag earns nothing: anybody may write it there.
 	said := strictest([plain(reading, policy) | some reading in reference.sound(image)])
 	spellings := reference.other_spellings(image) | spellings_of(written)
@@ -30,7 +38,10 @@ decide([image, written], policy) := tightened(said, [m | some m in stricter; sev
 
 # The decision for a subject whose claim is true: what was written is what the
 # rules are held against, with those that name the digest in their places.
-decide_vouched([image, written], policy) := tightened(said, [m | some m in stricter; severity[m.action] > severity[said.action]]) if {
+decide_vouched([image, written], policy) := policy.decided if {
+	untouched(image, policy)
+	untouched(written, policy)
+} else := tightened(said, [m | some m in stricter; severity[m.action] > severity[said.action]]) if {
 	exact := {spelling | some reading in reference.sound(image); some spelling in reference.readings(reading)}
 	named := by_digest(exact, policy)
 	said := otherwise(matches(reference.readings(written), policy, named), otherwise(earliest(named, policy), policy["default"]))
@@ -44,6 +55,19 @@ decide_vouched([image, written], policy) := tightened(said, [m | some m in stric
 		[m | some m in earliest(also.plain | also.folded, policy); m.index < said.index],
 	)
 }
+
+# Whether no rule can match: what most rules are for most images.
+untouched(_, policy) if count(policy.prefixes) == 0
+
+untouched(image, policy) if {
+	reference.usual(image)
+	not strings.any_prefix_match(image, policy.prefixes)
+	not strings.any_prefix_match(image, policy.folded.prefixes)
+}
+
+untouched_claim("", _)
+
+untouched_claim(written, policy) if untouched(written, policy)
 
 plain(image, policy) := otherwise(matches(reference.readings(image), policy, set()), policy["default"])
 
@@ -75,7 +99,7 @@ by_digest(spellings, policy) := {i |
 
 # The first of the rules that match each of the spellings, or of those and the
 # rules also, by their index.
-matches(spellings, policy, also) := [decision(policy.rules, min(indices | also)) |
+matches(spellings, policy, also) := [decision(policy.groups, min(indices | also)) |
 	strings.any_prefix_match(spellings, policy.prefixes)
 	some spelling in spellings
 	indices := {i | some i, prefix in policy.prefixes; startswith(spelling, prefix)}
@@ -83,15 +107,21 @@ matches(spellings, policy, also) := [decision(policy.rules, min(indices | also))
 ]
 
 # The decision of the first of some rules.
-earliest(indices, policy) := [decision(policy.rules, min(indices)) | count(indices) > 0]
+earliest(indices, policy) := [decision(policy.groups, min(indices)) | count(indices) > 0]
 
-decision(rules, index) := {
+decision(groups, index) := {
 	"index": index,
-	"action": rule.action,
-	"scope": sprintf("%s custom policy (prefix '%s')", [rule.scope, rule.prefix]),
+	"action": action(group, at),
+	"scope": sprintf("%s custom policy (prefix '%s')", [group.scope, prefix]),
 } if {
-	rule := rules[index]
+	some n, group in groups
+	at := index - sum([count(earlier.prefixes) | some m, earlier in groups; m < n])
+	prefix := group.prefixes[at]
 }
+
+action(group, _) := group.action
+
+action(group, at) := group.actions[at]
 
 # The most restrictive of some decisions; of several, the one listed first.
 strictest(found) := ordered[0][2] if {

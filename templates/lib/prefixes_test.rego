@@ -1,12 +1,13 @@
 package lib.prefixes_test
 
 import data.lib.prefixes
+import data.lib.reference
 import future.keywords
 
 policy(pairs) := under(pairs, "scan-result")
 
 under(pairs, action) := prefixes.policy(
-	[{"prefix": pair[0], "action": pair[1], "scope": "Global"} | some pair in pairs],
+	[{"prefixes": [pair[0] | some pair in pairs], "actions": [pair[1] | some pair in pairs], "scope": "Global"}],
 	{"action": action, "scope": "Global"},
 )
 
@@ -22,6 +23,45 @@ claimed(image, written, pairs) := decision.action if {
 
 vouched(image, written, pairs) := decision.action if {
 	decision := prefixes.decide_vouched([image, written], policy(pairs))
+}
+
+# What is decided in one look is what all spellings come to.
+test_the_usual_spelling_is_decided_as_any_other if {
+	every image in ["r.io/team/app:1", "r.io/app@sha256:abc", "r-1.x.io/App:Tag", "r.io/:1", "quay.io/nginx:latest"] {
+		reference.usual(image)
+		every written in ["", "r.io/team/app:1", "r.io/team/other:1", "other.io/a:1", "nginx", "r.io/a"] {
+			every pairs in lists_of_rules {
+				quick := [f | f := prefixes.decide([image, written], policy(pairs))]
+				looked := [f | f := prefixes.decide_vouched([image, written], policy(pairs))]
+				quick == [f | f := prefixes.decide([image, written], policy(pairs)) with reference.usual as never]
+				looked == [f | f := prefixes.decide_vouched([image, written], policy(pairs)) with reference.usual as never]
+			}
+		}
+	}
+}
+
+never(_) if false
+
+lists_of_rules := [
+	[],
+	[["r.io/", "reject"]],
+	[["R.io/", "reject"], ["r.io/", "accept"]],
+	[["r.io:443/", "reject"]],
+	[["r.io/team/app", "accept"], ["r.io/", "reject"]],
+	[["r.io/team/app:1", "reject"]],
+	[["r.io/app@sha256:", "accept"], ["r.io/", "reject"]],
+	[["nginx", "reject"]],
+	[["docker.io/", "reject"], ["quay.io/nginx", "accept"]],
+	[["r-1.x.io/app", "reject"]],
+]
+
+test_what_is_not_usual if {
+	every image in [
+		"", "nginx", "nginx:1", "a/b:1", "docker.io/a:1", "index.docker.io/a:1", "registry-1.docker.io/a:1", "registry.hub.docker.com/a:1",
+		"R.io/a:1", "r.io:443/a:1", "localhost/a:1", "r.io/a", "r.io/a:1@sha256:abc", "r.io/a@", "r.io/a:", "r.io/a@b@c", "r.io/a:1:2", "r.io:1",
+	] {
+		not reference.usual(image)
+	}
 }
 
 test_default if decide("a/b", [["c/", "reject"]]) == ["scan-result", "Global default policy"]

@@ -16,6 +16,14 @@ cut(image) := image if {
 	count(image) <= longest
 } else := concat("", [substring(image, 0, longest), "…"])
 
+# The usual spelling: a registry's host in lower case, with a dot and without a port, and
+# at the end either a tag or a digest. It is its own only reading, and no other spelling
+# means the same: what nearly every Pod has is not taken apart.
+usual(image) if {
+	regex.match(`^[a-z0-9-]*\.[a-z0-9.-]*/[^:@]*(?::[^:@/]+|@[^@]+)$`, image)
+	not split(image, "/")[0] in hub_names
+}
+
 # The parts of a reference. host is "" where none is written.
 parse(image) := {"host": host(base), "path": path(base), "tag": tag, "digest": digest} if {
 	halves := split(image, "@")
@@ -71,19 +79,25 @@ registry(image) := "docker.io" if {
 } else := parse(image).host
 
 # The spellings that rules are held against: as written and normalised.
-readings(image) := {image, normalised(image)}
+readings(image) := {image} if {
+	usual(image)
+} else := {image, normalised(image)}
 
 # Other spellings of the same image. They may only tighten a decision: a rule
 # against nginx is not escaped by writing docker.io/nginx, one against a registry
 # not by its port or upper case, one against a digest not by a tag before it.
-other_spellings(image) := union({spellings |
+other_spellings(image) := set() if {
+	usual(image)
+} else := union({spellings |
 	some reading in sound(image)
 	spellings := ({reading, folded(reading)} | hub_spellings(reading)) | latest_spellings(reading)
 }) - readings(image)
 
 # A reference without the tag that stands before a digest, beside the reference
 # itself. The runtime pulls by the digest and nobody checks the tag.
-sound(image) := {image, concat("@", [tagless, parsed.digest])} if {
+sound(image) := {image} if {
+	usual(image)
+} else := {image, concat("@", [tagless, parsed.digest])} if {
 	parsed := parse(image)
 	parsed.tag != ""
 	parsed.digest != ""
@@ -91,7 +105,9 @@ sound(image) := {image, concat("@", [tagless, parsed.digest])} if {
 } else := {image}
 
 # The reference without its digest where it has a tag as well, else "".
-tagged(image) := split(image, "@")[0] if {
+tagged(image) := "" if {
+	usual(image)
+} else := split(image, "@")[0] if {
 	parsed := parse(image)
 	parsed.tag != ""
 	parsed.digest != ""
@@ -107,7 +123,9 @@ hub_spellings(image) := {concat("", [start, name, suffix(parsed)]) |
 # Where an image of Docker Hub can be pulled from, beyond the names that mean it.
 known_as_hub("")
 
-known_as_hub(host) if folded_host(host) in {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
+known_as_hub(host) if folded_host(host) in hub_names
+
+hub_names := {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 
 # A reference without tag and digest means the tag latest.
 latest_spellings(image) := {concat("", [spelling, ":latest"]) |
@@ -116,7 +134,9 @@ latest_spellings(image) := {concat("", [spelling, ":latest"]) |
 }
 
 # The reference or prefix with its host as it is looked up and dialled.
-folded(image) := concat("", [folded_host(first), substring(image, count(first), -1)]) if {
+folded(image) := image if {
+	usual(image)
+} else := concat("", [folded_host(first), substring(image, count(first), -1)]) if {
 	first := host(image)
 	first != ""
 } else := image
@@ -132,6 +152,13 @@ folded_port(name, port) := concat(":", [name, port]) if {
 } else := name if {
 	is_host(name)
 } else := concat(":", [name, "443"])
+
+# All of a list of prefixes folded. Where nothing could change none is looked at.
+folded_prefixes(list) := list if {
+	joined := concat("\n", list)
+	lower(joined) == joined
+	not contains(joined, ":")
+} else := [folded_prefix(prefix) | some prefix in list]
 
 # A rule's prefix, for comparison with folded references. Without a slash it may
 # be the start of a host or of a path: only what has a dot before any colon is

@@ -18,7 +18,7 @@ most_images := 256
 # What denies a Pod with more images than that, whatever the parameters accept.
 # They are not looked at one by one: the webhook's time might end over it.
 overfull contains {"msg": msg, "details": {"phase": "pre-scan"}} if {
-	distinct := count({pod.subject(entry) | some entry in pod.judged})
+	distinct := count(pod.subjects)
 	distinct > most_images
 	msg := sprintf("The Pod has %d distinct images, and no more than %d can be judged: split it", [distinct, most_images])
 }
@@ -40,7 +40,7 @@ of(subjects, view) := {} if {
 	count(overfull) > 0
 } else := {subject: report |
 	keys := {subject: key(subject, view) | some subject in subjects; reference.valid(subject[0])}
-	answer := ask({k | some k in keys})
+	answer := read(ask({k | some k in keys}))
 	some subject in subjects
 	report := report_of(subject, object.get(keys, [subject], ""), answer)
 }
@@ -55,11 +55,18 @@ status(report) := object.get(report, "Status", "<empty>")
 
 # The key of a subject: the reference as the Pod has it, then what tells the
 # provider who pulls it, what was written and how much of the report to send.
-key(subject, view) := subject[0] if {
-	count(context(subject, view)) == 0
-} else := concat("?", [subject[0], urlquery.encode_object(context(subject, view))])
+key([image, written], view) := keyed(image, urlquery.encode_object(object.union(context(view), {"original": written}))) if {
+	checked(image, written)
+} else := keyed(image, encoded(view))
 
-context(subject, view) := object.union(object.union(view_context(view), pod_context), object.union(claim_context(subject), asker_context))
+keyed(image, "") := image
+
+keyed(image, query) := concat("?", [image, query]) if query != ""
+
+# What is the same for all subjects of the Pod.
+context(view) := object.union(object.union(view_context(view), pod_context), asker_context)
+
+encoded(view) := urlquery.encode_object(context(view))
 
 # Gatekeeper's audit sends no operation. The provider's log then sums up a round.
 asker_context := {"asker": "audit"} if {
@@ -70,13 +77,9 @@ asker_context := {"asker": "audit"} if {
 # Only what could have been pinned to this image is a claim to check, and only of
 # a length that leaves the key within its limit. It must be no reason for the
 # image to have no report.
-claim_context([image, written]) := {"original": written} if {
-	checked(image, written)
-} else := {}
-
 checked(image, written) if {
-	object.get(input.parameters, "keyContext", "pod") != "none"
 	contains(image, "@")
+	object.get(input.parameters, "keyContext", "pod") != "none"
 	reference.valid(written)
 	not contains(written, "@")
 	count(written) <= 512
@@ -114,6 +117,24 @@ ask(keys) := {"system_error": "", "errors": [], "responses": []} if {
 	answer := external_data({"provider": provider, "keys": [k | some k in keys]})
 } else := {"system_error": "the call could not be made"}
 
+# An answer, read once for all who ask: what is wrong with all of it, "" for nothing, and
+# the reports with the image that each is about.
+read(answer) := {"fault": fault, "errors": [], "responses": [], "reports": []} if {
+	fault := fault_of(object.get(answer, "system_error", ""))
+} else := {
+	"fault": "",
+	"errors": object.get(answer, "errors", []),
+	"responses": object.get(answer, "responses", []),
+	"reports": [[about(r), r] | some [_, r] in answer.responses],
+}
+
+fault_of(error) := sprintf("there is no Provider '%v' (parameter provider): kubectl get providers.externaldata.gatekeeper.sh lists those that there are", [provider]) if {
+	# Gatekeeper's word for a name that it does not know.
+	contains(error, "not found in provider cache")
+} else := sprintf("the scan provider '%v' could not be asked: %v", [provider, error]) if {
+	error != ""
+}
+
 # Answers are found by what they say, not by their key: a pending or failed
 # report comes under a key that Gatekeeper will not find again.
 report_of([image, _], "", _) := made(image, "scan_failed", "this is not a valid image reference")
@@ -123,27 +144,25 @@ report_of(subject, asked, answer) := report if {
 	report := answered(subject, asked, answer)
 }
 
-answered([image, written], asked, answer) := made(image, "scan_failed", message) if {
-	# Gatekeeper's word for a name that it does not know.
-	contains(object.get(answer, "system_error", ""), "not found in provider cache")
-	message := sprintf("there is no Provider '%v' (parameter provider): kubectl get providers.externaldata.gatekeeper.sh lists those that there are", [provider])
+answered([image, written], asked, answer) := made(image, "scan_failed", answer.fault) if {
+	answer.fault != ""
 } else := made(image, "scan_failed", message) if {
-	object.get(answer, "system_error", "") != ""
-	message := sprintf("the scan provider '%v' could not be asked: %v", [provider, answer.system_error])
-} else := made(image, "scan_failed", message) if {
-	messages := sort([m | some [k, m] in answer.errors; k == asked])
+	messages := sort([m | answer.errors[_] = [asked, m]])
 	message := sprintf("%v", [messages[0]])
 } else := object.union(reports[0], {"ImageAndTag": named(image, written, reports)}) if {
-	# The least favourable first, should there be two.
-	reports := array.concat(
-		[r | some [_, r] in answer.responses; about(r) == image; object.get(r, "Status", "") != "accepted"],
-		[r | some [_, r] in answer.responses; about(r) == image; r.Status == "accepted"],
-	)
+	reports := worst_first([r | answer.reports[_] = [image, r]])
 	count(reports) > 0
 } else := made(image, "scan_failed", "the scan provider's answer is no scan report") if {
-	some [k, _] in answer.responses
-	k == asked
+	answer.responses[_] = [asked, _]
 } else := made(image, "report_not_available", "no report yet, the image is being scanned: try again shortly")
+
+# The least favourable first, should there be two.
+worst_first(reports) := reports if {
+	count(reports) < 2
+} else := array.concat(
+	[r | some r in reports; object.get(r, "Status", "") != "accepted"],
+	[r | some r in reports; r.Status == "accepted"],
+)
 
 # The image that a report is about.
 about(report) := report.Image if {

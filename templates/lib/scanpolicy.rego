@@ -10,10 +10,9 @@ import data.lib.scanrules
 import data.lib.settings
 import future.keywords
 
-subjects := {pod.subject(entry) |
+subjects := pod.subjects if {
 	count(reports.overfull) == 0
-	some entry in pod.judged
-}
+} else := set()
 
 # What is denied before anything is scanned. A policy that cannot be read denies
 # every Pod that has something to judge.

@@ -28,9 +28,11 @@ everywhere[name] := found if {
 # A key's value and scope: the namespace's own, else the top level's, else what
 # holds where neither is set.
 scoped(name, key, fallback) := {"value": found, "scope": sprintf("Namespace '%s'", [pod.namespace])} if {
-	found := settings.value(own, [name, key])
+	found := own[name][key]
+	found != null
 } else := {"value": found, "scope": "Global"} if {
-	found := settings.value(everywhere, [name, key])
+	found := everywhere[name][key]
+	found != null
 } else := {"value": fallback, "scope": "Global"}
 
 # The section that judges the reports: the article's ("Performing Image Scanning on
@@ -68,16 +70,21 @@ default_action(name, fallback) := {"action": found.value, "scope": found.scope} 
 }
 
 # The successor's list, in its order.
-custom_rules(name) := [object.union(rule, {"scope": found.scope}) |
+custom_rules(name) := [group |
 	found := scoped(name, "customPolicies", [])
-	some rule in found.value
+	count(found.value) > 0
+	group := {
+		"scope": found.scope,
+		"prefixes": [prefix | prefix := found.value[_].prefix],
+		"actions": [action | action := found.value[_].action],
+	}
 ]
 
 # The article's lists, the strictest first.
-listed_rules(name) := [{"prefix": prefix, "action": list.action, "scope": found.scope} |
+listed_rules(name) := [{"scope": found.scope, "prefixes": found.value, "action": list.action} |
 	some list in article_lists
 	found := scoped(name, list.key, [])
-	some prefix in found.value
+	count(found.value) > 0
 ]
 
 article_lists := [

@@ -32,6 +32,12 @@ shown(element, key) := element[key] if {
 
 blank(key) := sprintf("%s is blank: leave it out or give it a value", [key])
 
+# What the parameters say of break-glass, without what is blank.
+break_glass := {key: found |
+	some key, found in input.parameters.breakGlass
+	found != null
+}
+
 # What is wrong with the shared parameters.
 mistakes contains blank(key) if {
 	some key, found in input.parameters
@@ -65,26 +71,26 @@ mistakes contains "breakGlass must be an object" if {
 
 mistakes contains invalid(concat(".", ["breakGlass", key]), found, "a list of names") if {
 	some key in ["users", "groups"]
-	found := value(input.parameters, ["breakGlass", key])
+	found := break_glass[key]
 	not all_present(found)
 }
 
 # Groups that everybody is in, controllers included, open the glass to everybody.
 mistakes contains invalid("breakGlass.groups", group, "a group that not everybody is in") if {
-	some group in value(input.parameters, ["breakGlass", "groups"])
+	some group in break_glass.groups
 	group in {"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}
 }
 
 # Nobody is called so, and an annotation's name is what the API server takes for one.
 mistakes contains invalid(sprintf("breakGlass.%s", [key]), name, "a name: no pattern is known here, and none has a *") if {
 	some key in ["users", "groups"]
-	some name in value(input.parameters, ["breakGlass", key])
+	some name in break_glass[key]
 	is_string(name)
 	contains(name, "*")
 }
 
 mistakes contains invalid("breakGlass.annotation", found, "the name of an annotation, such as break-glass.imagegate.dev/reason") if {
-	found := value(input.parameters, ["breakGlass", "annotation"])
+	found := break_glass.annotation
 	not named_as_annotations_are(found)
 }
 
