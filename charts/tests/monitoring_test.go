@@ -18,7 +18,7 @@ import (
 
 // monitored has everything that there is to look at.
 const monitored = `{serviceMonitor: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true},
-  webhook: {failurePolicy: Ignore}, nats: {url: 'nats://n:4222'}}`
+  view: {enabled: true}, inventory: {enabled: true}, webhook: {failurePolicy: Ignore}, nats: {url: 'nats://n:4222'}}`
 
 // metricsOfTheCode are the names in the sources.
 func metricsOfTheCode(t *testing.T) map[string]bool {

@@ -36,7 +36,7 @@ func (f *front) openPages(p *parts) error {
 		return nil
 	}
 	o := view.Options{
-		Reports: p.shared.reports, Scans: p.service, Judge: p.judge, Names: p.names, Logger: p.log,
+		Reports: p.shared.reports, Scans: p.service, Judge: p.judge, Names: p.names, Logger: p.log, Metrics: p.metrics,
 		Ready: func(ctx context.Context) []view.Part {
 			checks := f.ready.checks(ctx)
 			parts := make([]view.Part, len(checks))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/imagegate/imagegate/provider/queue"
 	"github.com/imagegate/imagegate/provider/report"
@@ -71,6 +72,9 @@ type Options struct {
 	// Ready says how the parts are.
 	Ready  func(ctx context.Context) []Part
 	Logger *slog.Logger
+	// Metrics gets how many images run, by their verdict, where an Inventory says which
+	// do; nil: nobody is told.
+	Metrics prometheus.Registerer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -109,6 +113,9 @@ func New(o Options) (*View, error) {
 		return nil, err
 	}
 	v := &View{o: o, now: o.Now, pages: pages, index: newIndex(&o), trying: make(chan struct{}, 1)}
+	if err := v.registerMetrics(o.Metrics); err != nil {
+		return nil, err
+	}
 	r := chi.NewRouter()
 	r.Use(newGuard(o.Logger).handle)
 	r.Use(onlyReads)

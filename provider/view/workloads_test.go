@@ -3,6 +3,7 @@ package view_test
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,6 +31,40 @@ func place(namespace, workload, image, digest string, pods int) *inventory.Place
 	return &inventory.Place{Workload: inventory.Workload{Namespace: namespace, Kind: kind, Name: name}, Image: image + "@" + digest, Pinned: digest, Pods: pods, Since: now().Add(-time.Hour)}
 }
 
+// counted compares what is told of what runs.
+func counted(t *testing.T, metrics *prometheus.Registry, want map[string]float64) {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			is[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+		}
+	}
+	if !maps.Equal(is, want) {
+		t.Errorf("counted %v, want %v", is, want)
+	}
+}
+
+// What is not known is not 0, and what was counted is told again for a while.
+func TestWhatRunsIsCountedWhenItIsKnown(t *testing.T) {
+	metrics, runs := prometheus.NewRegistry(), &changing{s: inventory.Empty("not read yet")}
+	w := newWorld(t, "", func(o *view.Options) { o.Inventory, o.Metrics = runs, metrics })
+	counted(t, metrics, map[string]float64{})
+	runs.s = inventory.Of(inventory.State{Phase: inventory.Incomplete, At: now()}, place("shop", "Pod/p", "r.example/a:1", digestOf("a"), 1))
+	counted(t, metrics, map[string]float64{})
+	w.clock.Add(5)
+	counted(t, metrics, map[string]float64{"accepted": 0, "rejected": 0, "scan_failed": 0, "report_not_available": 0, "unknown": 1})
+}
+
+// changing is an inventory that a test changes.
+type changing struct{ s *inventory.Snapshot }
+
+func (c *changing) Snapshot() *inventory.Snapshot { return c.s }
+
 const onlyInShop = "- {cve: CVE-2026-1, images: [r.example/bad], namespaces: [shop], expires: 2026-11-27T13:00:00Z, reason: an hour}\n"
 
 // What runs has the verdict of its own namespace: an exception of another does not
@@ -44,8 +79,10 @@ func TestRunningHasTheVerdictOfItsNamespace(t *testing.T) {
 		{Workload: inventory.Workload{Namespace: "lab", Kind: "Pod", Name: "begins"}, Image: "r.example/<i>begins:1", Pods: 1, Since: now()},
 	}
 	places[0].Original = "<u>r.example/claimed"
+	metrics := prometheus.NewRegistry()
 	w := newWorld(t, onlyInShop, func(o *view.Options) {
 		o.Inventory = runningNow{inventory.Of(inventory.State{Phase: inventory.Complete, At: now()}, places...)}
+		o.Metrics = metrics
 	})
 	ref := w.add("bad", newScan(findings()[:1]))
 	w.ask(ref, "shop")
@@ -76,6 +113,7 @@ func TestRunningHasTheVerdictOfItsNamespace(t *testing.T) {
 	row("q=" + url.QueryEscape("<B>night"))
 	w.listed("/running?status=unknown", 2)
 	checkTame(t, w.get("/running"), "what runs")
+	counted(t, metrics, map[string]float64{"accepted": 2, "rejected": 1, "scan_failed": 0, "report_not_available": 0, "unknown": 2})
 
 	// Who runs a vulnerability or a package, and of what nobody can tell.
 	for _, target := range []string{"/running?vulnerability=ghsa-aaaa-bbbb-cccc", "/running?package=openssl"} {

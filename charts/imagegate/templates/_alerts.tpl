@@ -81,4 +81,11 @@
   for: 1h
   severity: info
   summary: Exceptions end within two weeks. From then on their findings count again.
+{{- if and .Values.view.enabled .Values.inventory.enabled }}
+- alert: ImagegateRunningRejected
+  expr: max(imagegate_running_images{ {{- $in -}}, status="rejected"}) > max(imagegate_running_images{ {{- $in -}}, status="rejected"} offset 1h)
+  for: 15m
+  severity: warning
+  summary: More images that run are rejected than an hour ago. Their Pods would not be let in again.
+{{- end }}
 {{- end -}}
