@@ -15,9 +15,11 @@ import (
 // Gatekeeper's cache. Allowed-repos is the same Pod under a rule of the kind
 // everybody runs, for comparison.
 func BenchmarkImageScanPolicy(b *testing.B) {
-	request := creation(b, benchPod())
-	b.Run("summary", func(b *testing.B) { benchPolicy(b, request, "summary", 3_000) })
-	b.Run("full-1MiB-in-one-image", func(b *testing.B) { benchPolicy(b, request, "full", 1<<20) })
+	const containers = 5
+	request := creation(b, benchPod(containers))
+	b.Run("summary", func(b *testing.B) { benchPolicy(b, containers, "summary", 3_000) })
+	b.Run("full-1MiB-in-one-image", func(b *testing.B) { benchPolicy(b, containers, "full", 1<<20) })
+	b.Run("256-images", func(b *testing.B) { benchPolicy(b, 256, "summary", 3_000) })
 	b.Run("allowed-repos", func(b *testing.B) {
 		e := newEngine(b, time.Hour)
 		e.addTemplate(b, readFile(b, "testdata/allowedrepos.yaml"))
@@ -32,9 +34,9 @@ func BenchmarkImageScanPolicy(b *testing.B) {
 
 // benchPolicy makes the first image's report about size bytes long and the
 // others' small.
-func benchPolicy(b *testing.B, request admissionv1.AdmissionRequest, view string, size int) {
+func benchPolicy(b *testing.B, containers int, view string, size int) {
 	e := newEngine(b, time.Hour)
-	for i := range 5 {
+	for i := range containers {
 		report := map[string]any{"ImageAndTag": benchImage(i), "Status": "accepted", "Message": "no finding at or above High"}
 		if i == 0 {
 			rows := make([]any, size/128)
@@ -47,7 +49,7 @@ func benchPolicy(b *testing.B, request admissionv1.AdmissionRequest, view string
 	}
 	e.addTemplate(b, readFile(b, "imagescanpolicy/template.yaml"))
 	e.addConstraint(b, "ImageScanPolicy", "bench", benchParameters(view))
-	measure(b, e, request)
+	measure(b, e, creation(b, benchPod(containers)))
 }
 
 func measure(b *testing.B, e *engine, request admissionv1.AdmissionRequest) {
@@ -69,9 +71,9 @@ func measure(b *testing.B, e *engine, request admissionv1.AdmissionRequest) {
 
 func benchImage(i int) string { return fmt.Sprintf("registry.example.com/team-%d/app:1.%d", i, i) }
 
-func benchPod() string {
+func benchPod(n int) string {
 	var containers strings.Builder
-	for i := range 5 {
+	for i := range n {
 		fmt.Fprintf(&containers, "  - {name: c%d, image: %s}\n", i, benchImage(i))
 	}
 	return "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: ns-7}\nspec:\n  containers:\n" + containers.String()

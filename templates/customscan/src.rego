@@ -17,7 +17,7 @@ denials := before | after
 before := (ownrules.before | scanpolicy.before) | settings.denials(no_rules)
 
 # Where neither judges the reports every image would pass.
-no_rules contains sprintf("%s.autoGenerate is false, which leaves no rules for the reports: the template's own have no deny_image", [scanrules.judging]) if {
+no_rules contains sprintf("%s.autoGenerate is false, which leaves no rules for the reports: the template's own have no deny_image", [settings.judging]) if {
 	scanrules.scan_off
 	not ownrules.judge
 }

@@ -15,6 +15,6 @@ found := reports.of(scanpolicy.to_scan, reports.view("summary"))
 
 # Without generated rules nothing is left of this policy: that is a mistake, not
 # a way to let everything pass.
-no_rules contains sprintf("%s.autoGenerate is false, which leaves no rules: make a template of your own rules instead", [scanrules.judging]) if {
+no_rules contains sprintf("%s.autoGenerate is false, which leaves no rules: make a template of your own rules instead", [settings.judging]) if {
 	scanrules.scan_off
 }

@@ -38,22 +38,23 @@ at_top := {"autoGenerate", "byNamespace"}
 
 # The places where keys stand: a section's top and its part for the namespace.
 places contains {"name": name, "keys": keys, "known": schema, "others": at_top} if {
-	some name, schema in known
-	keys := settings.value(input.parameters, [name])
+	some name, keys in settings.sections
+	schema := known[name]
 }
 
 places contains {"name": concat(".", [name, "byNamespace", key]), "keys": keys, "known": schema, "others": set()} if {
 	some name, key in settings.held
 	schema := known[name]
-	keys := settings.value(input.parameters, [name, "byNamespace", key])
+	keys := settings.sections[name].byNamespace[key]
+	keys != null
 }
 
 mistakes contains mistake if some mistake in settings.mistakes
 
 mistakes contains "give scanRules or preScanPolicies and scanPolicies, not both" if {
-	settings.value(input.parameters, ["scanRules"])
+	settings.sections.scanRules
 	some successor in ["preScanPolicies", "scanPolicies"]
-	settings.value(input.parameters, [successor])
+	settings.sections[successor]
 }
 
 mistakes contains sprintf("%s must be an object", [place.name]) if {
@@ -62,8 +63,9 @@ mistakes contains sprintf("%s must be an object", [place.name]) if {
 }
 
 mistakes contains sprintf("%s.byNamespace must be an object", [name]) if {
-	some name, _ in known
-	by_namespace := settings.value(input.parameters, [name, "byNamespace"])
+	some name, section in settings.sections
+	by_namespace := section.byNamespace
+	by_namespace != null
 	not is_object(by_namespace)
 }
 
@@ -76,22 +78,23 @@ mistakes contains settings.blank(concat(".", [place.name, key])) if {
 
 mistakes contains settings.blank(concat(".", [name, "byNamespace", key])) if {
 	some name, key in settings.held
-	object.get(input.parameters, [name, "byNamespace", key], "") == null
+	settings.sections[name].byNamespace[key] == null
 }
 
 # A name that no namespace can have would be noticed by nobody: unlike what stands
 # below it, it is looked at for every Pod.
 mistakes contains settings.invalid(concat(".", [name, "byNamespace"]), key, sprintf("a namespace, or the start of some as in dev-*: %s", [why])) if {
-	some name, _ in known
-	by_namespace := settings.value(input.parameters, [name, "byNamespace"])
-	not patterns.plain_namespaces(object.keys(by_namespace))
-	some key in object.keys(by_namespace)
+	some name, section in settings.sections
+	names := object.keys(section.byNamespace)
+	not patterns.plain_namespaces(names)
+	some key in names
 	why := patterns.of_namespace(key)
 }
 
 mistakes contains settings.invalid(concat(".", [name, "autoGenerate"]), found, "true or false") if {
-	some name, _ in known
-	found := settings.value(input.parameters, [name, "autoGenerate"])
+	some name, section in settings.sections
+	found := section.autoGenerate
+	found != null
 	not is_boolean(found)
 }
 
@@ -103,14 +106,16 @@ mistakes contains sprintf("unknown key %s.%s", [place.name, key]) if {
 mistakes contains settings.invalid(concat(".", [place.name, key]), found, settings.one_of(allowed)) if {
 	some place in places
 	some key, allowed in place.known.values
-	found := settings.value(place.keys, [key])
+	found := place.keys[key]
+	found != null
 	not found in allowed
 }
 
 mistakes contains sprintf("%s.%s must be a list", [place.name, key]) if {
 	some place in places
 	some key in (object.keys(place.keys) & (place.known.prefixes | object.keys(place.known.policies)))
-	found := settings.value(place.keys, [key])
+	found := place.keys[key]
+	found != null
 	not is_array(found)
 }
 

@@ -10,13 +10,9 @@ import data.lib.rules
 import data.lib.settings
 import future.keywords
 
-# What the rules before the scan read.
-pod_input := {"AdmissionRequest": input.review, "PodObject": pod.reviewed, "Policies": section("preScanPolicies")}
-
-# The section of the parameters that a rule reads by the name policies.
-section(name) := found if {
-	found := settings.value(input.parameters, [name])
-} else := {}
+# What the rules before the scan read. By the name policies they read a section of the
+# parameters.
+pod_input := {"AdmissionRequest": input.review, "PodObject": pod.reviewed, "Policies": object.get(settings.sections, "preScanPolicies", {})}
 
 # The two names that rules may use without defining them. They are read where a
 # rule is asked, with its input.
@@ -45,17 +41,13 @@ subjects := pod.subjects
 after(found) := {{"msg": about(text(msg), entry, found), "details": details} |
 	some entry in pod.judged
 	some report in readings(pod.subject(entry), found)
-	image_input := object.union(pod_input, {"ScanReport": report, "ContainerObject": entry.container, "Policies": section(judging)})
+	image_input := object.union(pod_input, {"ScanReport": report, "ContainerObject": entry.container, "Policies": object.get(settings.sections, settings.judging, {})})
 	some msg in rules.deny_image with input as image_input
 	details := {"phase": "scan", "image": entry.image, "containers": [entry.name], "status": reports.status(report)}
 }
 
 # Whether the rules judge reports: a set of messages is there even when it is empty.
 judge if rules.deny_image with input as {}
-
-judging := "scanRules" if {
-	settings.value(input.parameters, ["scanRules"])
-} else := "scanPolicies"
 
 # The report, and beside it the same one under the name that the Pod's author
 # claims and nobody vouches for: what a rule denies of either is denied.

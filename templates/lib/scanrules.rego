@@ -1,4 +1,6 @@
-# The two spellings of the image scan policy, read into policies by prefix.
+# The two spellings of the image scan policy, the article's ("Performing Image Scanning on
+# Admission Controller with OPA", https://sysdig.com/blog/image-scanning-admission-controller/)
+# and its successor's, read into policies by prefix.
 package lib.scanrules
 
 import data.lib.pod
@@ -6,23 +8,18 @@ import data.lib.prefixes
 import data.lib.settings
 import future.keywords
 
-# A section of the parameters; an empty one where it is not given.
-section(name) := found if {
-	found := settings.value(input.parameters, [name])
-} else := {}
-
 # What a section says for the Pod's namespace.
 own[name] := found if {
 	some name, key in settings.held
 	not off(name)
-	found := settings.value(input.parameters, [name, "byNamespace", key])
+	found := settings.sections[name].byNamespace[key]
+	found != null
 }
 
 # What it says for all.
 everywhere[name] := found if {
-	some name in ["scanRules", "preScanPolicies", "scanPolicies"]
+	some name, found in settings.sections
 	not off(name)
-	found := settings.value(input.parameters, [name])
 }
 
 # A key's value and scope: the namespace's own, else the top level's, else what
@@ -35,13 +32,6 @@ scoped(name, key, fallback) := {"value": found, "scope": sprintf("Namespace '%s'
 	found != null
 } else := {"value": fallback, "scope": "Global"}
 
-# The section that judges the reports: the article's ("Performing Image Scanning on
-# Admission Controller with OPA", https://sysdig.com/blog/image-scanning-admission-controller/)
-# or its successor's.
-judging := "scanRules" if {
-	settings.value(input.parameters, ["scanRules"])
-} else := "scanPolicies"
-
 # Before the scan. The article's scanRules has no such phase: all is scanned, as
 # it is with this phase's rules switched off.
 pre_scan := prefixes.policy(
@@ -49,21 +39,21 @@ pre_scan := prefixes.policy(
 	default_action("preScanPolicies", "scan"),
 )
 
-off("preScanPolicies") if section("preScanPolicies").autoGenerate == false
+off("preScanPolicies") if settings.sections.preScanPolicies.autoGenerate == false
 
 # Whether the rules that judge the reports are switched off.
-scan_off if section(judging).autoGenerate == false
+scan_off if settings.sections[settings.judging].autoGenerate == false
 
 # With the reports at hand.
 scan := object.union(
-	prefixes.policy(scan_rules, default_action(judging, "scan-result")),
+	prefixes.policy(scan_rules, default_action(settings.judging, "scan-result")),
 	{
-		"reportPending": scoped(judging, "reportPending", "reject").value,
-		"scanFailed": scoped(judging, "scanFailed", "reject").value,
+		"reportPending": scoped(settings.judging, "reportPending", "reject").value,
+		"scanFailed": scoped(settings.judging, "scanFailed", "reject").value,
 	},
 )
 
-scan_rules := array.concat(custom_rules(judging), listed_rules(judging))
+scan_rules := array.concat(custom_rules(settings.judging), listed_rules(settings.judging))
 
 default_action(name, fallback) := {"action": found.value, "scope": found.scope} if {
 	found := scoped(name, "defaultPolicy", fallback)

@@ -55,17 +55,20 @@ mistakes contains invalid(key, found, one_of(allowed)) if {
 		"keyContext": ["pod", "none"],
 		"report": ["violations", "warnings"],
 	}
-	found := parameter(key)
+	found := input.parameters[key]
+	found != null
 	not found in allowed
 }
 
 mistakes contains invalid("provider", found, "the name of a Provider") if {
-	found := parameter("provider")
+	found := input.parameters.provider
+	found != null
 	not pod.present(found)
 }
 
 mistakes contains "breakGlass must be an object" if {
-	found := parameter("breakGlass")
+	found := input.parameters.breakGlass
+	found != null
 	not is_object(found)
 }
 
@@ -129,9 +132,22 @@ mistakes_of_prefixes(key) := {invalid(key, found, "a list of image prefixes") |
 
 prefix_but(why) := sprintf("an image prefix: %s", [why])
 
-# Of each section of the parameters the key of byNamespace that holds for the Pod.
-held[name] := patterns.closest(by_namespace, pod.namespace) if {
+# The sections of rules that the parameters have.
+sections[name] := found if {
 	some name in ["scanRules", "preScanPolicies", "scanPolicies"]
-	by_namespace := value(input.parameters, [name, "byNamespace"])
-	is_object(by_namespace)
+	found := input.parameters[name]
+	found != null
+}
+
+# The section that judges the reports: the article's ("Performing Image Scanning on
+# Admission Controller with OPA", https://sysdig.com/blog/image-scanning-admission-controller/)
+# or its successor's.
+judging := "scanRules" if {
+	sections.scanRules
+} else := "scanPolicies"
+
+# Of each section the key of byNamespace that holds for the Pod.
+held[name] := patterns.closest(section.byNamespace, pod.namespace) if {
+	some name, section in sections
+	is_object(section.byNamespace)
 }
