@@ -153,6 +153,10 @@ bench: ## Benchmarks, each beside what it is measured against
 	@echo "== the scan worker beside Grype's own command line"
 	@cd scanner && SCANNER_SPEED=3 go test -run '^TestSpeed$$' -v -timeout $(TIMEOUT) ./worker
 
+.PHONY: bench-create
+bench-create: cluster ## Creation of Pods by a real API server: nothing in the way, Gatekeeper, and imagegate
+	@cd e2e && go test -run '^$$' -bench '^BenchmarkCreate$$' -benchtime 300x -timeout $(TIMEOUT) .
+
 .PHONY: mutate
 mutate: ## Break the policies' Rego in one place at a time: do the unit tests notice?
 	@go run ./templates/mutate
