@@ -79,7 +79,7 @@ refused(written) := sprintf("the annotation %s gives no reason", [annotation]) i
 } else := sprintf("'%s' is not among breakGlass.users and in none of breakGlass.groups", [username])
 
 allowed(key) := found if {
-	found := settings.value(input.parameters, ["breakGlass", key])
+	found := settings.break_glass[key]
 } else := []
 
 warning if input.parameters.report == "warnings"

@@ -126,7 +126,9 @@ read(answer) := {"fault": fault, "errors": [], "responses": [], "reports": []} i
 	"errors": object.get(answer, "errors", []),
 	"responses": object.get(answer, "responses", []),
 	"reports": [[about(r), r] | some [_, r] in answer.responses],
-}
+} if {
+	is_object(answer)
+} else := {"fault": "", "errors": [], "responses": [], "reports": []}
 
 fault_of(error) := sprintf("there is no Provider '%v' (parameter provider): kubectl get providers.externaldata.gatekeeper.sh lists those that there are", [provider]) if {
 	# Gatekeeper's word for a name that it does not know.

@@ -78,6 +78,13 @@ test_no_answer_is_pending if {
 	status("a", {"system_error": "", "errors": [["b", "x"]], "responses": [["b", {"ImageAndTag": "b", "Status": "accepted"}]]}) == "report_not_available"
 }
 
+# Whatever comes back, each image gets a report: without one nothing would be said of it.
+test_an_answer_of_no_known_form_is_pending if {
+	every answer in [null, "x", 7, [], {}, {"system_error": ""}, {"responses": "x", "errors": 7}] {
+		status("a", answer) == "report_not_available"
+	}
+}
+
 test_a_system_error_fails_every_image if {
 	answer := {"system_error": "down", "errors": null, "responses": null}
 	status("a", answer) == "scan_failed"
