@@ -33,8 +33,7 @@ up: ## The same, left running: prints how to use it, ends on Ctrl-C; STORY=no: w
 	@$(DEMO) -keep
 
 # The programs of the cluster and of the node, and the linters, have the processor time
-# that the tests leave over, which wait more and more from one to the next: with empty
-# caches each of the three takes long.
+# that the tests leave over.
 .PHONY: test
 test: ## Everything below, cheapest first, while the cluster's programs are built
 	@$(MAKE) --no-print-directory cluster & beside=$$!; \

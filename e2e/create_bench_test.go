@@ -33,9 +33,6 @@ const repos = "bench-repos"
 // is asked about them, one namespace after the other in each round. What it says is the
 // API server's whole time for a request, as a client sees it.
 func BenchmarkCreate(b *testing.B) {
-	if shared.System == nil {
-		b.Skip("there is no cluster")
-	}
 	leaveOutOfGatekeeper(b)
 	allowedRepos(b)
 	config := rest.CopyConfig(shared.Cluster.Config)
@@ -101,7 +98,7 @@ func createPods(b *testing.B, client kubernetes.Interface, containers int) {
 		// The scans, and all that is remembered from the first requests on.
 		const warm = 20
 		for range warm {
-			retry(b, func() error { return create(mode) })
+			eventually(b, patience, func() error { return create(mode) })
 		}
 	}
 	clear(took)
@@ -126,22 +123,6 @@ func createPods(b *testing.B, client kubernetes.Interface, containers int) {
 
 func benchNamespace(mode string, containers int) string {
 	return fmt.Sprintf("bench-%s-%d", mode, containers)
-}
-
-// retry calls try until it succeeds.
-func retry(b *testing.B, try func() error) {
-	b.Helper()
-	began := time.Now()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Since(began) > patience {
-			b.Fatal(err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 }
 
 // allowedRepos has namespaces with the policy repos judged by an allowed-repositories
@@ -177,7 +158,7 @@ spec:
     namespaceSelector: {matchLabels: {%s: %s}}
   parameters: {repos: [%s%q]}
 `, policyLabel, repos, prefixes.String(), shared.Registry.Host()+"/")
-	retry(b, func() error { return shared.Cluster.Apply(b.Context(), constraint) })
+	eventually(b, patience, func() error { return shared.Cluster.Apply(b.Context(), constraint) })
 	if err := shared.Cluster.WaitTaken(b.Context(), cluster.ConstraintsOf("BenchAllowedRepos"), "bench"); err != nil {
 		b.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func getPod(t *testing.T, ns, name string) *corev1.Pod {
 
 // eventually calls check until it returns nil, and fails the test with its
 // last error when that does not happen in time. It returns how long it took.
-func eventually(t *testing.T, within time.Duration, check func() error) time.Duration {
+func eventually(t testing.TB, within time.Duration, check func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for {
